@@ -1,0 +1,165 @@
+/**
+ * Files of the host as devices. The calls below are synchronous inside: the page cache answers them in microseconds, where
+ * a trip through the thread pool costs tens. So that timers and signals are still served, they pause now and then.
+ */
+import * as fs from "node:fs";
+import { performance } from "node:perf_hooks";
+import { setImmediate } from "node:timers/promises";
+import { ImgbuildError } from "../errors.js";
+import type { Device, ReadableDevice } from "./device.js";
+
+const PAUSE_EVERY_MS = 30;
+let lastPause = 0;
+
+/** Lets timers, signals and worker messages through when the thread has been kept busy for some time. */
+export async function breathe(): Promise<void> {
+  if (performance.now() - lastPause < PAUSE_EVERY_MS) return;
+  await setImmediate();
+  lastPause = performance.now();
+}
+
+/** The error of a failed write on the host, explained. */
+export function hostWriteError(path: string, error: unknown): ImgbuildError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG") {
+    return new ImgbuildError(
+      "disk-full",
+      `cannot write ${path}: ${code === "EFBIG" ? "the file is too large for this disk" : "the disk is full"}`,
+      {
+        hint: "Free some space, or choose another folder with --output.",
+        cause: error,
+      },
+    );
+  }
+  return new ImgbuildError("io-failed", `cannot write ${path}: ${code ?? message}`, {
+    hint: "Check the folder's permissions and the disk.",
+    cause: error,
+  });
+}
+
+/** Fills `into` from byte `at` of an open file. Returns how many bytes there were: less than asked only at the file's end. */
+export function readFully(fd: number, into: Uint8Array, at: number): number {
+  let done = 0;
+  while (done < into.length) {
+    const count = fs.readSync(fd, into, done, into.length - done, at + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+/** An existing file or block device, to read. Close it. */
+export class FileReader implements ReadableDevice {
+  readonly path: string;
+  readonly size: number;
+  readonly #fd: number;
+
+  constructor(path: string) {
+    this.path = path;
+    try {
+      this.#fd = fs.openSync(path, "r");
+    } catch (error) {
+      const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+      throw new ImgbuildError(
+        missing ? "source-missing" : "source-unreadable",
+        missing ? `${path} does not exist` : `cannot read ${path}: ${(error as NodeJS.ErrnoException).code}`,
+        { hint: "Check the path and its permissions.", cause: error },
+      );
+    }
+    this.size = fs.fstatSync(this.#fd).size;
+  }
+
+  async read(at: number, length: number): Promise<Uint8Array> {
+    await breathe();
+    const bytes = new Uint8Array(length);
+    let count: number;
+    try {
+      count = readFully(this.#fd, bytes, at);
+    } catch (error) {
+      throw new ImgbuildError("io-failed", `cannot read ${this.path}: ${(error as NodeJS.ErrnoException).code}`, {
+        cause: error,
+      });
+    }
+    if (count < length) {
+      throw new ImgbuildError(
+        "image-corrupt",
+        `${this.path} ends at byte ${at + count}, ${length - count} bytes early`,
+      );
+    }
+    return bytes;
+  }
+
+  close(): void {
+    fs.closeSync(this.#fd);
+  }
+}
+
+/** A new file that is written as a device: sparse, all zeros at first. An existing file is emptied. */
+export class FileDevice implements Device {
+  readonly path: string;
+  readonly #fd: number;
+  #size: number;
+
+  constructor(path: string, size: number) {
+    this.path = path;
+    this.#size = size;
+    try {
+      this.#fd = fs.openSync(path, "w+");
+    } catch (error) {
+      throw hostWriteError(path, error);
+    }
+    this.resize(size);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Cuts or lengthens the file; what is added is a hole. */
+  resize(size: number): void {
+    try {
+      fs.ftruncateSync(this.#fd, size);
+    } catch (error) {
+      throw hostWriteError(this.path, error);
+    }
+    this.#size = size;
+  }
+
+  async read(at: number, length: number): Promise<Uint8Array> {
+    await breathe();
+    const bytes = new Uint8Array(length);
+    readFully(this.#fd, bytes, at);
+    return bytes;
+  }
+
+  async write(at: number, bytes: Uint8Array): Promise<void> {
+    await breathe();
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        done += fs.writeSync(this.#fd, bytes, done, bytes.length - done, at + done);
+      }
+    } catch (error) {
+      throw hostWriteError(this.path, error);
+    }
+  }
+
+  async zero(at: number, length: number): Promise<void> {
+    const zeros = new Uint8Array(Math.min(length, 2 ** 20));
+    for (let done = 0; done < length; done += zeros.length) {
+      await this.write(at + done, zeros.subarray(0, Math.min(zeros.length, length - done)));
+    }
+  }
+
+  /** Waits until the bytes are on the disk. */
+  sync(): void {
+    try {
+      fs.fsyncSync(this.#fd);
+    } catch (error) {
+      throw hostWriteError(this.path, error);
+    }
+  }
+
+  close(): void {
+    fs.closeSync(this.#fd);
+  }
+}

@@ -1,0 +1,31 @@
+/** UUIDs that follow from a seed: the same input gives the same image. */
+import { createHash } from "node:crypto";
+
+/**
+ * The name-based UUID (RFC 9562, version 8, SHA-256) of `parts`. Different parts give different UUIDs; the same ones, the
+ * same UUID on every host.
+ */
+export function seededUuid(...parts: readonly string[]): string {
+  const digest = createHash("sha256").update(JSON.stringify(parts)).digest().subarray(0, 16);
+  digest[6] = (digest[6]! & 0x0f) | 0x80;
+  digest[8] = (digest[8]! & 0x3f) | 0x80;
+  const hex = digest.toString("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** A seeded 32-bit number, never 0: an MBR disk signature, a FAT volume id. */
+export function seededId(...parts: readonly string[]): number {
+  const value = createHash("sha256").update(JSON.stringify(parts)).digest().readUInt32LE(0);
+  return value === 0 ? 1 : value;
+}
+
+/** The 16 bytes of a UUID in the order in which it is printed (RFC 9562, section 4). GPT stores GUIDs in another one. */
+export function uuidBytes(uuid: string): Uint8Array {
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(uuid)) throw new RangeError(`"${uuid}" is not a UUID`);
+  return Uint8Array.from(uuid.replaceAll("-", "").match(/../g)!, (pair) => Number.parseInt(pair, 16));
+}
+
+export function formatUuid(bytes: Uint8Array): string {
+  const hex = Array.from(bytes.subarray(0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}

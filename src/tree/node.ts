@@ -1,0 +1,116 @@
+/**
+ * The root file system in memory. A tree is its root directory; a node is an inode, and a hard link is the same node
+ * under more than one name. Content stays where it is until a writer asks for it.
+ */
+import type { ByteString } from "../bytes/bytestring.js";
+import type { Extent } from "../bytes/extent.js";
+
+/** A point in time: whole seconds since 1970-01-01 UTC, which may be negative, and 0 to 999,999,999 nanoseconds. */
+export interface Timestamp {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
+/** What every inode has. Mutable: ownership rules, device tables and overrides change it after the tree was read. */
+export interface Metadata {
+  /** The lower twelve bits of st_mode: permissions, setuid, setgid, sticky. The type is the node's own. */
+  mode: number;
+  /** 0 to 2^32 - 1. */
+  uid: number;
+  gid: number;
+  mtime: Timestamp;
+  /** By full name ("security.capability"), values byte for byte. */
+  xattrs: Map<ByteString, Uint8Array>;
+}
+
+export interface Directory extends Metadata {
+  readonly type: "directory";
+  /** By name. Not sorted: `sortedEntries` gives the order of the formats. */
+  readonly entries: Map<ByteString, Node>;
+}
+
+export interface RegularFile extends Metadata {
+  readonly type: "file";
+  content: Content;
+}
+
+export interface Symlink extends Metadata {
+  readonly type: "symlink";
+  readonly target: ByteString;
+}
+
+export interface DeviceNode extends Metadata {
+  readonly type: "block" | "character";
+  /** 0 to 4095. */
+  readonly major: number;
+  /** 0 to 1,048,575. */
+  readonly minor: number;
+}
+
+export interface SpecialNode extends Metadata {
+  readonly type: "fifo" | "socket";
+}
+
+export type Node = Directory | RegularFile | Symlink | DeviceNode | SpecialNode;
+export type NodeType = Node["type"];
+
+/** The bytes of a regular file, wherever they are. */
+export interface Content {
+  /** Length in bytes, holes included. */
+  readonly size: number;
+  /** Where data may be, ascending; all else is zeros. Absent when nobody knows. */
+  readonly data?: readonly Extent[];
+  /** Opens it for reading. The reader has to be closed. */
+  open(): Promise<ContentReader>;
+}
+
+export interface ContentReader {
+  /**
+   * Fills `into` with the bytes from `at` on; the range must lie within the content's size. Rejects with a
+   * `source-changed` error when the file behind it has become shorter.
+   */
+  read(at: number, into: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Content that is in memory already. */
+export function contentOf(bytes: Uint8Array): Content {
+  return {
+    size: bytes.length,
+    async open() {
+      return {
+        async read(at, into) {
+          into.set(bytes.subarray(at, at + into.length));
+        },
+        async close() {},
+      };
+    },
+  };
+}
+
+/** All bytes of a small file. For kernels, scripts and tables; writers stream instead. */
+export async function readContent(content: Content): Promise<Uint8Array> {
+  const bytes = new Uint8Array(content.size);
+  const reader = await content.open();
+  try {
+    await reader.read(0, bytes);
+  } finally {
+    await reader.close();
+  }
+  return bytes;
+}
+
+/** A new directory without entries. */
+export function newDirectory(metadata: Partial<Metadata> = {}): Directory {
+  return { type: "directory", ...newMetadata(0o755), ...metadata, entries: new Map() };
+}
+
+/** A new regular file. */
+export function newFile(content: Content, metadata: Partial<Metadata> = {}): RegularFile {
+  return { type: "file", ...newMetadata(0o644), ...metadata, content };
+}
+
+/** Metadata of a node that nobody described: owned by root, from 1970, without xattrs. */
+export function newMetadata(mode: number): Metadata {
+  return { mode, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 }, xattrs: new Map() };
+}

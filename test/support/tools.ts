@@ -1,0 +1,75 @@
+/** Programs of the host that tests are checked against. Where one is missing a test says so; in CI it fails. */
+import { execFileSync, spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import type { TestContext } from "node:test";
+
+const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
+
+function unavailable(t: TestContext, reason: string): boolean {
+  if (process.env.CI) throw new Error(`${reason}, and in CI nothing may be skipped`);
+  t.skip(reason);
+  return true;
+}
+
+/** True, and the test marked as skipped, when one of `names` is not on the PATH. Use: `if (lacks(t, "unsquashfs")) return;` */
+export function lacks(t: TestContext, ...names: string[]): boolean {
+  const missing = names.filter((name) => !PATH.split(":").some((folder) => fs.existsSync(path.join(folder, name))));
+  return missing.length > 0 && unavailable(t, `needs ${missing.join(", ")}`);
+}
+
+/** True, and the test marked as skipped, when this user may not mount. */
+export function lacksRoot(t: TestContext): boolean {
+  return process.getuid?.() !== 0 && unavailable(t, "needs root, to mount over a loop device");
+}
+
+/** Runs a program and returns what it printed. Throws with everything it printed when it fails. */
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { env?: Record<string, string>; cwd?: string; input?: Uint8Array } = {},
+): string {
+  const result = spawnSync(command, args, {
+    encoding: "latin1",
+    maxBuffer: 2 ** 30,
+    ...options,
+    env: { ...process.env, LC_ALL: "C", PATH, ...options.env },
+  });
+  if (result.error) throw result.error;
+  if (result.status !== 0) {
+    throw new Error(
+      `${command} ${args.join(" ")} ended with ${result.status ?? result.signal}:\n${result.stdout}${result.stderr}`,
+    );
+  }
+  return result.stdout;
+}
+
+/** An empty folder that is removed after the test. */
+export function temporaryFolder(t: TestContext): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-test-"));
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Mounts `image` read-only over a loop device for the time of `use`. */
+export async function mounted<T>(
+  image: string,
+  options: { type: string; offset?: number; size?: number; writable?: boolean },
+  use: (folder: string) => T | Promise<T>,
+): Promise<T> {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-mount-"));
+  const loop = [options.writable ? "loop,rw" : "loop,ro"];
+  if (options.offset !== undefined) loop.push(`offset=${options.offset}`);
+  if (options.size !== undefined) loop.push(`sizelimit=${options.size}`);
+  try {
+    run("mount", ["-t", options.type, "-o", loop.join(","), image, folder]);
+    try {
+      return await use(folder);
+    } finally {
+      execFileSync("umount", [folder]);
+    }
+  } finally {
+    fs.rmdirSync(folder);
+  }
+}
