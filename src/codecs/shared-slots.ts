@@ -1,0 +1,100 @@
+/**
+ * The memory that the pool and its workers share: slots with an input and an output each, and a queue of submitted slots.
+ *
+ *     control   submitted | taken | lengths, one a slot | results, one a slot | queue, one entry a slot
+ *     blocks    input of slot 0 | output of slot 0 | input of slot 1 | ...
+ *
+ * One thread submits; any worker takes. The counters only grow, so entry n of the queue is at n modulo its length. It is
+ * written again only for the submission n + length, and that needs a slot that was given back, so n was taken by then.
+ */
+import type { Compressor } from "./codec.js";
+
+const SUBMITTED = 0;
+const TAKEN = 1;
+const COUNTERS = 2;
+
+/** The result of a job whose block does not shrink, or that nobody has finished. */
+const STORED = 0;
+
+/** What is sent to a worker to let it see the same slots. */
+export interface SharedMemory {
+  readonly slots: number;
+  readonly slotSize: number;
+  readonly control: SharedArrayBuffer;
+  readonly blocks: SharedArrayBuffer;
+}
+
+export class SharedSlots {
+  readonly memory: SharedMemory;
+  /** By slot: what to compress, and where the result goes. */
+  readonly inputs: readonly Uint8Array[];
+  readonly outputs: readonly Uint8Array[];
+  readonly #counters: Int32Array;
+  readonly #lengths: Int32Array;
+  readonly #results: Int32Array;
+  readonly #queue: Int32Array;
+
+  /** Over memory that another thread made. */
+  constructor(memory: SharedMemory) {
+    const { slots, slotSize, control, blocks } = memory;
+    this.memory = memory;
+    this.inputs = Array.from({ length: slots }, (_, i) => new Uint8Array(blocks, 2 * i * slotSize, slotSize));
+    this.outputs = Array.from({ length: slots }, (_, i) => new Uint8Array(blocks, (2 * i + 1) * slotSize, slotSize));
+    const part = (index: number) => new Int32Array(control, 4 * (COUNTERS + index * slots), slots);
+    this.#counters = new Int32Array(control, 0, COUNTERS);
+    this.#lengths = part(0);
+    this.#results = part(1);
+    this.#queue = part(2);
+  }
+
+  /** New memory for `slots` slots of `slotSize` bytes. */
+  static allocate(slots: number, slotSize: number): SharedSlots {
+    return new SharedSlots({
+      slots,
+      slotSize,
+      control: new SharedArrayBuffer(4 * (COUNTERS + 3 * slots)),
+      blocks: new SharedArrayBuffer(2 * slots * slotSize),
+    });
+  }
+
+  /** Queues the first `length` bytes of a slot's input for any worker. */
+  submit(slot: number, length: number): void {
+    const submitted = Atomics.load(this.#counters, SUBMITTED);
+    this.#lengths[slot] = length;
+    this.#queue[(submitted >>> 0) % this.#queue.length] = slot;
+    Atomics.store(this.#counters, SUBMITTED, submitted + 1);
+    Atomics.notify(this.#counters, SUBMITTED, 1);
+  }
+
+  /** The next queued slot. Blocks the thread until there is one, so it is for workers only. */
+  take(): number {
+    for (;;) {
+      const taken = Atomics.load(this.#counters, TAKEN);
+      const submitted = Atomics.load(this.#counters, SUBMITTED);
+      if (taken === submitted) Atomics.wait(this.#counters, SUBMITTED, submitted);
+      else if (Atomics.compareExchange(this.#counters, TAKEN, taken, taken + 1) === taken) {
+        return this.#queue[(taken >>> 0) % this.#queue.length]!;
+      }
+    }
+  }
+
+  /** Compresses a slot that was taken. What does not shrink leaves no result. */
+  process(slot: number, compressor: Compressor): void {
+    this.processNow(slot, this.#lengths[slot]!, compressor);
+  }
+
+  /** Compresses the first `length` bytes of a slot's input in this thread, past the queue. */
+  processNow(slot: number, length: number, compressor: Compressor): void {
+    this.#lengths[slot] = length;
+    const input = this.inputs[slot]!.subarray(0, length);
+    this.#results[slot] = length < 2 ? STORED : compressor.compress(input, this.outputs[slot]!.subarray(0, length - 1));
+  }
+
+  /** The result of a processed slot: its compressed bytes, or the input itself when that did not shrink. */
+  result(slot: number): { readonly bytes: Uint8Array; readonly compressed: boolean } {
+    const size = this.#results[slot]!;
+    return size === STORED
+      ? { bytes: this.inputs[slot]!.subarray(0, this.#lengths[slot]!), compressed: false }
+      : { bytes: this.outputs[slot]!.subarray(0, size), compressed: true };
+  }
+}

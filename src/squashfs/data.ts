@@ -1,0 +1,199 @@
+/** The files' bytes: cut into blocks that the pool compresses, blocks of zeros left out, ends in fragments, each once. */
+import { type ByteString, display } from "../bytes/bytestring.js";
+import type { CompressorPool } from "../codecs/index.js";
+import { ImgbuildError } from "../errors.js";
+import type { Content } from "../tree/node.js";
+import type { Duplicates } from "./duplicates.js";
+import type { FragmentWriter } from "./fragments.js";
+import { BLOCK_STORED, NO_FRAGMENT } from "./layout.js";
+import type { Settings } from "./options.js";
+import type { Output } from "./output.js";
+import { ContentHash, isZero, Source } from "./source.js";
+
+/** Where a file's bytes are. Filled in while the pool works: complete once it is drained. */
+export interface StoredFile {
+  /** Position of the first block that is stored; its blocks follow one another. 0 without one. */
+  start: number;
+  /** The size of each block as the inode has it; 0 for a block of zeros, which is not stored. */
+  readonly blocks: Uint32Array;
+  /** Bytes in blocks of zeros that are not stored. */
+  sparse: number;
+  /** Number of the fragment block with the file's end, or NO_FRAGMENT. */
+  fragment: number;
+  /** Where in the fragment block. */
+  offset: number;
+}
+
+export class DataWriter {
+  /** Files whose bytes were there already, and how many bytes they have. */
+  duplicates = 0;
+  duplicateBytes = 0;
+  sparseBytes = 0;
+  readonly #output: Output;
+  readonly #pool: CompressorPool;
+  readonly #fragments: FragmentWriter;
+  readonly #duplicates: Duplicates | undefined;
+  readonly #settings: Settings;
+  /** One block that is looked at before it is known where it goes. */
+  readonly #scratch: Uint8Array;
+
+  constructor(
+    output: Output,
+    pool: CompressorPool,
+    fragments: FragmentWriter,
+    duplicates: Duplicates | undefined,
+    settings: Settings,
+  ) {
+    this.#output = output;
+    this.#pool = pool;
+    this.#fragments = fragments;
+    this.#duplicates = duplicates;
+    this.#settings = settings;
+    this.#scratch = new Uint8Array(settings.blockSize);
+  }
+
+  /** Stores a file, or finds that its bytes are stored. `path` is for messages. Rejects with the content's own errors. */
+  async add(content: Content, path: ByteString): Promise<StoredFile> {
+    const { size } = content;
+    const { blockSize, observer } = this.#settings;
+    const file =
+      size === 0
+        ? this.#newFile(content)
+        : await Source.with(content, (source) =>
+            size <= blockSize ? this.#addShort(source) : this.#addLong(source, path),
+          );
+    observer.progress?.(0, 1);
+    return file;
+  }
+
+  /** Up to one block: it is read once, and then it is known whether and where it is stored. */
+  async #addShort(source: Source): Promise<StoredFile> {
+    const { content } = source;
+    const bytes = this.#scratch.subarray(0, content.size);
+    await source.read(0, bytes);
+    const zero = isZero(bytes);
+    const hash = new ContentHash();
+    if (this.#duplicates?.mayRepeat(content.size)) {
+      if (!zero) hash.add(0, bytes);
+      const found = await this.#findDuplicate(content, hash.value);
+      if (found !== undefined) return found;
+    }
+    const file = this.#newFile(content);
+    if (file.blocks.length === 0) {
+      Object.assign(file, await this.#fragments.add(bytes));
+    } else if (zero && this.#settings.sparse) {
+      this.#skip(file, content.size);
+    } else {
+      const slot = await this.#pool.acquire();
+      slot.input.set(bytes);
+      this.#submit(file, 0, slot, content.size);
+    }
+    this.#remember(content, hash, file);
+    this.#settings.observer.progress?.(content.size, 0);
+    return file;
+  }
+
+  /** More than a block. When another file has its size, its hash is needed before it is stored: it is read twice. */
+  async #addLong(source: Source, path: ByteString): Promise<StoredFile> {
+    const { content } = source;
+    let expected: number | undefined;
+    if (this.#duplicates?.hasCandidates(content.size)) {
+      expected = await Source.with(content, (again) => this.#hash(again));
+      const found = await this.#findDuplicate(content, expected);
+      if (found !== undefined) return found;
+    }
+    const file = this.#newFile(content);
+    const hash = await this.#storeBlocks(source, file);
+    if (expected !== undefined && hash.value !== expected) {
+      throw new ImgbuildError("source-changed", `${display(path)} changed while it was read`, {
+        hint: "Build from a tree that nobody writes to.",
+      });
+    }
+    this.#remember(content, hash, file);
+    return file;
+  }
+
+  async #storeBlocks(source: Source, file: StoredFile): Promise<ContentHash> {
+    const { size } = source.content;
+    const { blockSize, sparse, observer } = this.#settings;
+    const hashed = this.#duplicates?.mayRepeat(size) ?? false;
+    const hash = new ContentHash();
+    for (let index = 0; index < file.blocks.length; index++) {
+      const at = index * blockSize;
+      const length = Math.min(blockSize, size - at);
+      if (sparse && source.isHole(at, at + length)) {
+        this.#skip(file, length);
+      } else {
+        const slot = await this.#pool.acquire();
+        const bytes = slot.input.subarray(0, length);
+        await source.read(at, bytes);
+        const zero = (hashed || sparse) && isZero(bytes);
+        if (hashed && !zero) hash.add(index, bytes);
+        if (zero && sparse) {
+          this.#pool.release(slot);
+          this.#skip(file, length);
+        } else {
+          this.#submit(file, index, slot, length);
+        }
+      }
+      observer.progress?.(length, 0);
+    }
+    const stored = file.blocks.length * blockSize;
+    if (stored < size) {
+      const tail = this.#scratch.subarray(0, size - stored);
+      await source.read(stored, tail);
+      if (hashed && !isZero(tail)) hash.add(file.blocks.length, tail);
+      Object.assign(file, await this.#fragments.add(tail));
+      observer.progress?.(tail.length, 0);
+    }
+    return hash;
+  }
+
+  async #hash(source: Source): Promise<number> {
+    const { size } = source.content;
+    const { blockSize } = this.#settings;
+    const hash = new ContentHash();
+    for (let index = 0; index * blockSize < size; index++) {
+      const at = index * blockSize;
+      const bytes = this.#scratch.subarray(0, Math.min(blockSize, size - at));
+      if (source.isHole(at, at + bytes.length)) continue;
+      await source.read(at, bytes);
+      if (!isZero(bytes)) hash.add(index, bytes);
+    }
+    return hash.value;
+  }
+
+  #submit(file: StoredFile, index: number, slot: Parameters<CompressorPool["submit"]>[0], length: number): void {
+    this.#pool.submit(slot, length, async (bytes, compressed) => {
+      const position = await this.#output.append(bytes);
+      if (file.start === 0) file.start = position;
+      file.blocks[index] = compressed ? bytes.length : bytes.length | BLOCK_STORED;
+    });
+  }
+
+  #skip(file: StoredFile, length: number): void {
+    file.sparse += length;
+    this.sparseBytes += length;
+  }
+
+  async #findDuplicate(content: Content, hash: number): Promise<StoredFile | undefined> {
+    const found = await this.#duplicates!.find(content, hash);
+    if (found === undefined) return undefined;
+    this.duplicates++;
+    this.duplicateBytes += content.size;
+    this.#settings.observer.progress?.(content.size, 0);
+    return found;
+  }
+
+  #remember(content: Content, hash: ContentHash, file: StoredFile): void {
+    if (this.#duplicates?.mayRepeat(content.size)) this.#duplicates.add(content, hash.value, file);
+  }
+
+  /** A file whose blocks are still to come. The end of a file goes into a fragment as the options say. */
+  #newFile({ size }: Content): StoredFile {
+    const { blockSize, fragments } = this.#settings;
+    const inFragment = fragments === "always" || (fragments && size < blockSize);
+    const blocks = inFragment ? Math.floor(size / blockSize) : Math.ceil(size / blockSize);
+    return { start: 0, blocks: new Uint32Array(blocks), sparse: 0, fragment: NO_FRAGMENT, offset: 0 };
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Directory listings: runs of entries below headers, which say once what the entries' inodes have in common. A listing that
+ * is longer than a metadata block gets an index, so that looking up a name reads two or three blocks and not all of them.
+ */
+import { type ByteString, toBytes } from "../bytes/bytestring.js";
+import { ImgbuildError } from "../errors.js";
+import {
+  DIRECTORY_SIZE_EXTRA,
+  directoryEntry,
+  directoryHeader,
+  INODE_TYPES,
+  MAX_RUN,
+  METADATA_SIZE,
+} from "./layout.js";
+import type { MetadataWriter, Position } from "./metadata.js";
+import type { PlannedDirectory } from "./plan.js";
+
+/** A directory inode counts its index entries in 16 bits. Lookups behind the last one search on from there. */
+const MAX_INDEX = 0xffff;
+/** An entry has the distance to its header's inode number as a signed 16-bit number. */
+const MAX_DELTA = 0x7fff;
+const MIN_DELTA = -0x8000;
+
+export interface IndexEntry {
+  /** Where in the listing a header is. */
+  readonly listingOffset: number;
+  /** The metadata block in which that header begins. */
+  readonly startBlock: number;
+  /** The first name below that header. */
+  readonly name: ByteString;
+}
+
+export interface Listing {
+  readonly position: Position;
+  /** As inodes have it: bytes of the listing, and 3. */
+  readonly size: number;
+  readonly index: readonly IndexEntry[];
+}
+
+type Entries = PlannedDirectory["entries"];
+
+/** Writes the listing of a directory; the inodes of all its entries have their place already. */
+export function writeListing(table: MetadataWriter, { entries }: PlannedDirectory): Listing {
+  const position = table.position;
+  const index: IndexEntry[] = [];
+  let length = 0;
+  /** Where the index points last: at first to the beginning, which needs no entry. */
+  let indexed = 0;
+  for (let first = 0; first < entries.length; ) {
+    if (first > 0 && reaches(length, entries, first) - indexed > METADATA_SIZE) {
+      indexed = length;
+      if (index.length < MAX_INDEX) {
+        index.push({ listingOffset: length, startBlock: table.position.block, name: entries[first]!.name });
+      }
+    }
+    const end = endOfRun(entries, first, METADATA_SIZE - (length - indexed));
+    length += writeRun(table, entries, first, end);
+    first = end;
+  }
+  const size = length + DIRECTORY_SIZE_EXTRA;
+  if (size > 0xffffffff) {
+    throw new ImgbuildError("not-representable", `a folder of ${entries.length} entries is too large for SquashFS`);
+  }
+  return { position, size, index };
+}
+
+const entrySize = (name: ByteString) => directoryEntry.size + name.length;
+
+/** Where the listing would end after a header and one more entry. */
+const reaches = (length: number, entries: Entries, first: number) =>
+  length + directoryHeader.size + entrySize(entries[first]!.name);
+
+const blockOf = (inodeReference: number) => Math.floor(inodeReference / 0x10000);
+
+/** The end of the run that begins with entry `first`: what shares a header, and fits into `room` bytes with it. */
+function endOfRun(entries: Entries, first: number, room: number): number {
+  const { inode } = entries[first]!;
+  const block = blockOf(inode.reference);
+  let length = directoryHeader.size + entrySize(entries[first]!.name);
+  let end = first + 1;
+  for (; end < entries.length && end - first < MAX_RUN; end++) {
+    const entry = entries[end]!;
+    const delta = entry.inode.number - inode.number;
+    length += entrySize(entry.name);
+    if (blockOf(entry.inode.reference) !== block || delta < MIN_DELTA || delta > MAX_DELTA || length > room) break;
+  }
+  return end;
+}
+
+/** Writes a header and its entries; returns how many bytes they take. */
+function writeRun(table: MetadataWriter, entries: Entries, first: number, end: number): number {
+  const base = entries[first]!.inode;
+  let length = directoryHeader.size;
+  table.write(
+    directoryHeader.encode({ count: end - first - 1, startBlock: blockOf(base.reference), inodeNumber: base.number }),
+  );
+  for (let i = first; i < end; i++) {
+    const { name, inode } = entries[i]!;
+    const entry = new Uint8Array(entrySize(name));
+    directoryEntry.write(entry, 0, {
+      offset: inode.reference % 0x10000,
+      inodeDelta: (inode.number - base.number) & 0xffff,
+      type: INODE_TYPES[inode.node.type],
+      nameLength: name.length - 1,
+    });
+    entry.set(toBytes(name), directoryEntry.size);
+    table.write(entry);
+    length += entry.length;
+  }
+  return length;
+}

@@ -1,0 +1,55 @@
+/** Fragment blocks: the ends of files, and small files, side by side in blocks that are compressed as a whole. */
+import type { CompressorPool, Slot } from "../codecs/index.js";
+import { BLOCK_STORED, fragmentEntry } from "./layout.js";
+import type { Output } from "./output.js";
+
+export class FragmentWriter {
+  readonly #output: Output;
+  readonly #pool: CompressorPool;
+  readonly #blockSize: number;
+  /** The block that is being filled. */
+  #slot: Slot | undefined;
+  #filled = 0;
+  #submitted = 0;
+  readonly #entries: { readonly start: number; readonly size: number }[] = [];
+
+  constructor(output: Output, pool: CompressorPool, blockSize: number) {
+    this.#output = output;
+    this.#pool = pool;
+    this.#blockSize = blockSize;
+  }
+
+  /** Fragment blocks that were submitted. */
+  get count(): number {
+    return this.#submitted;
+  }
+
+  /** Adds the end of a file, shorter than a block; returns the number of its fragment block, and its place there. */
+  async add(tail: Uint8Array): Promise<{ fragment: number; offset: number }> {
+    if (this.#filled + tail.length > this.#blockSize) this.flush();
+    this.#slot ??= await this.#pool.acquire();
+    const offset = this.#filled;
+    this.#slot.input.set(tail, offset);
+    this.#filled += tail.length;
+    return { fragment: this.#submitted, offset };
+  }
+
+  /** Submits the block that is being filled. */
+  flush(): void {
+    if (this.#slot === undefined) return;
+    this.#pool.submit(this.#slot, this.#filled, async (bytes, compressed) => {
+      const size = compressed ? bytes.length : bytes.length | BLOCK_STORED;
+      this.#entries.push({ start: await this.#output.append(bytes), size });
+    });
+    this.#slot = undefined;
+    this.#filled = 0;
+    this.#submitted++;
+  }
+
+  /** The fragment table. Complete once the pool is drained. */
+  encode(): Uint8Array {
+    const table = new Uint8Array(fragmentEntry.size * this.#entries.length);
+    for (const [i, entry] of this.#entries.entries()) fragmentEntry.write(table, i * fragmentEntry.size, entry);
+    return table;
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * SquashFS 4.0: a compressed, read-only file system of Linux.
+ *
+ * What an image consists of, in on-disk order (Linux Documentation/filesystems/squashfs.rst, chapter 3):
+ *
+ *     | superblock          | 96 bytes: sizes, flags, and where every table begins            | layout.ts
+ *     | compressor options  | only when they differ from the defaults                         | compressors.ts
+ *     | data and fragments  | the files' blocks, and blocks of files' ends side by side       | data.ts, fragments.ts
+ *     | inode table         | metadata of every file; the root's inode comes last             | inodes.ts
+ *     | directory table     | names, with references into the inode table                     | directories.ts
+ *     | fragment table      | where each fragment block is                                    | fragments.ts
+ *     | export table        | inode references by inode number; optional                      | writer.ts
+ *     | id table            | user and group ids, which inodes refer to                       | ids.ts
+ *     | xattr table         | extended attributes and the sets of them; optional              | xattrs.ts
+ *     | padding             | zeros up to a multiple of 4 KiB, outside of the file system     |
+ *
+ * Everything from the inode table on is metadata: compressed in blocks of 8 KiB (metadata.ts). plan.ts decides on inode
+ * numbers and order, duplicates.ts finds files with the same bytes, and writer.ts puts it all together.
+ */
+export type { CompressorName } from "./compressors.js";
+export type { SquashfsOptions } from "./options.js";
+export { type SquashfsSummary, writeSquashfs } from "./writer.js";

@@ -1,0 +1,171 @@
+/** Inodes: the basic form where it can hold everything, the extended form where it cannot. */
+import { display, toBytes } from "../bytes/bytestring.js";
+import { ImgbuildError } from "../errors.js";
+import type { DeviceNode, Directory, Metadata, RegularFile, SpecialNode, Symlink } from "../tree/node.js";
+import type { IdTable } from "./ids.js";
+import * as layout from "./layout.js";
+import { type MetadataWriter, reference } from "./metadata.js";
+import type { Inode } from "./plan.js";
+import type { XattrWriter } from "./xattrs.js";
+
+/** Inodes have seconds since 1970 in 32 bits without a sign. */
+const MAX_TIME = 2 ** 32 - 1;
+/** Linux reads no longer targets (PATH_MAX, with its NUL), and takes an inode that has one for damaged. */
+const MAX_TARGET = 4095;
+/** Block sizes of a file are encoded this many at a time. */
+const BLOCKS_AT_ONCE = 2048;
+
+export class InodeWriter {
+  /** Inodes whose mtime was before 1970 or after 2106 and became the nearest that can be stored. */
+  clampedTimes = 0;
+  /** Where the inodes go. */
+  readonly table: MetadataWriter;
+  readonly #ids: IdTable;
+  /** Undefined when extended attributes are not stored. */
+  readonly #xattrs: XattrWriter | undefined;
+
+  constructor(table: MetadataWriter, ids: IdTable, xattrs: XattrWriter | undefined) {
+    this.table = table;
+    this.#ids = ids;
+    this.#xattrs = xattrs;
+  }
+
+  /** Writes an inode and notes where. A directory's listing must have been written before, and a file's data stored. */
+  write(inode: Inode): void {
+    inode.reference = reference(this.table.position);
+    const { node } = inode;
+    const xattrs = this.#xattrs?.add(node.xattrs) ?? layout.NO_XATTRS;
+    switch (node.type) {
+      case "directory":
+        this.#writeDirectory(inode, node, xattrs);
+        break;
+      case "file":
+        this.#writeFile(inode, node, xattrs);
+        break;
+      case "symlink":
+        this.#writeSymlink(inode, node, xattrs);
+        break;
+      case "block":
+      case "character":
+        this.#writeDevice(inode, node, xattrs);
+        break;
+      case "fifo":
+      case "socket":
+        this.#writeSpecial(inode, node, xattrs);
+    }
+  }
+
+  #common({ number, links }: Inode, { mode, uid, gid, mtime }: Metadata, type: number, extended: boolean) {
+    const time = Math.min(Math.max(mtime.seconds, 0), MAX_TIME);
+    if (time !== mtime.seconds) this.clampedTimes++;
+    return {
+      type: extended ? type + layout.EXTENDED : type,
+      mode,
+      uid: this.#ids.indexOf(uid),
+      gid: this.#ids.indexOf(gid),
+      mtime: time,
+      number,
+      links,
+    };
+  }
+
+  #writeDirectory(inode: Inode, node: Directory, xattrs: number): void {
+    const { position, size, index } = inode.listing!;
+    const extended = xattrs !== layout.NO_XATTRS || index.length > 0 || size > 0xffff;
+    const common = {
+      ...this.#common(inode, node, layout.INODE_TYPES.directory, extended),
+      startBlock: position.block,
+      offset: position.offset,
+      size,
+      parent: inode.parent,
+    };
+    if (!extended) {
+      this.table.write(layout.directoryInode.encode(common));
+      return;
+    }
+    this.table.write(layout.extendedDirectoryInode.encode({ ...common, indexes: index.length, xattrs }));
+    for (const { listingOffset, startBlock, name } of index) {
+      this.table.write(layout.directoryIndex.encode({ listingOffset, startBlock, nameLength: name.length - 1 }));
+      this.table.write(toBytes(name));
+    }
+  }
+
+  #writeFile(inode: Inode, node: RegularFile, xattrs: number): void {
+    const { start, blocks, sparse, fragment, offset } = inode.stored!;
+    const { size } = node.content;
+    const extended =
+      xattrs !== layout.NO_XATTRS || inode.links > 1 || size >= 2 ** 32 || start >= 2 ** 32 || sparse > 0;
+    const common = {
+      ...this.#common(inode, node, layout.INODE_TYPES.file, extended),
+      startBlock: start,
+      fragment,
+      offset,
+      size,
+    };
+    if (extended) {
+      // Linux computes st_blocks from it. A file that is a hole throughout keeps one byte, as with mksquashfs: programs
+      // take a file with a size but without blocks for one whose data is not on the disk yet.
+      const holes = Math.min(sparse, Math.max(0, size - 1));
+      this.table.write(layout.extendedFileInode.encode({ ...common, sparse: holes, xattrs }));
+    } else {
+      this.table.write(layout.fileInode.encode(common));
+    }
+    this.#writeBlockSizes(blocks);
+  }
+
+  #writeBlockSizes(blocks: Uint32Array): void {
+    for (let first = 0; first < blocks.length; first += BLOCKS_AT_ONCE) {
+      const sizes = blocks.subarray(first, first + BLOCKS_AT_ONCE);
+      const bytes = new Uint8Array(4 * sizes.length);
+      const view = new DataView(bytes.buffer);
+      for (let i = 0; i < sizes.length; i++) view.setUint32(4 * i, sizes[i]!, true);
+      this.table.write(bytes);
+    }
+  }
+
+  #writeSymlink(inode: Inode, node: Symlink, xattrs: number): void {
+    const targetLength = node.target.length;
+    if (targetLength < 1 || targetLength > MAX_TARGET) {
+      throw new ImgbuildError(
+        "not-representable",
+        `the target of the symbolic link ${display(inode.path)} has ${targetLength} bytes`,
+        { hint: `Linux can follow targets of 1 to ${MAX_TARGET} bytes.` },
+      );
+    }
+    const extended = xattrs !== layout.NO_XATTRS;
+    const common = this.#common(inode, node, layout.INODE_TYPES.symlink, extended);
+    this.table.write(layout.symlinkInode.encode({ ...common, targetLength }));
+    this.table.write(toBytes(node.target));
+    if (!extended) return;
+    const tail = new Uint8Array(4);
+    new DataView(tail.buffer).setUint32(0, xattrs, true);
+    this.table.write(tail);
+  }
+
+  #writeDevice(inode: Inode, node: DeviceNode, xattrs: number): void {
+    const extended = xattrs !== layout.NO_XATTRS;
+    const common = {
+      ...this.#common(inode, node, layout.INODE_TYPES[node.type], extended),
+      device: encodeDevice(node, inode),
+    };
+    this.table.write(
+      extended ? layout.extendedDeviceInode.encode({ ...common, xattrs }) : layout.deviceInode.encode(common),
+    );
+  }
+
+  #writeSpecial(inode: Inode, node: SpecialNode, xattrs: number): void {
+    const extended = xattrs !== layout.NO_XATTRS;
+    const common = this.#common(inode, node, layout.INODE_TYPES[node.type], extended);
+    this.table.write(extended ? layout.extendedIpcInode.encode({ ...common, xattrs }) : layout.ipcInode.encode(common));
+  }
+}
+
+/** Linux's 32-bit device numbers (new_encode_dev in include/linux/kdev_t.h): 12 bits of major, 20 of minor. */
+function encodeDevice({ major, minor }: DeviceNode, { path }: Inode): number {
+  if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff) {
+    throw new ImgbuildError("not-representable", `the device ${display(path)} has the numbers ${major}:${minor}`, {
+      hint: "Major numbers go to 4095, minor ones to 1048575.",
+    });
+  }
+  return ((minor & 0xff) | (major << 8) | ((minor & 0xfff00) << 12)) >>> 0;
+}

@@ -1,0 +1,98 @@
+/** What the writer can be told, and what follows from it. */
+import type { CodecSpec } from "../codecs/index.js";
+import { ImgbuildError } from "../errors.js";
+import type { Observer } from "../tree/observer.js";
+import { COMPRESSORS, type CompressorName } from "./compressors.js";
+
+export interface SquashfsOptions {
+  /** Default: gzip. */
+  readonly compressor?: CompressorName | undefined;
+  /** Of the compressor: 1 (fast) to 9 (small) for gzip. Default: 9. */
+  readonly level?: number | undefined;
+  /** Bytes of a data block: a power of two from 4096 to 1,048,576. Kernels cannot mount blocks smaller than their pages. Default: 131,072. */
+  readonly blockSize?: number | undefined;
+  /** When the file system was made, in seconds since 1970: 0 to 2^32 - 1. */
+  readonly time: number;
+  /**
+   * Whether files shorter than a block share fragment blocks; "always": also the ends of longer ones, which is smaller and
+   * takes a second read. Default: true.
+   */
+  readonly fragments?: boolean | "always" | undefined;
+  /** Whether files with the same bytes are stored once. Default: true. */
+  readonly dedupe?: boolean | undefined;
+  /** Whether blocks of zeros are left out. Default: true. */
+  readonly sparse?: boolean | undefined;
+  /** Whether extended attributes are stored. Default: true. */
+  readonly xattrs?: boolean | undefined;
+  /**
+   * Whether the table is written that finds inodes by number, which exporting over NFS needs. An overlay's lower layer is
+   * better without: handles of an earlier image would be decoded. Default: false.
+   */
+  readonly exports?: boolean | undefined;
+  /** The image's length is a multiple of this many bytes. Loop devices need 4096. Default: 4096. */
+  readonly pad?: number | undefined;
+  /** Number of worker threads. The image does not depend on it. Default: one for each core. */
+  readonly jobs?: number | undefined;
+  readonly observer?: Observer | undefined;
+}
+
+/** The options with every default filled in. */
+export interface Settings {
+  readonly compressorId: number;
+  readonly codec: CodecSpec;
+  /** What is stored after the superblock; undefined when the defaults are in use. */
+  readonly compressorOptions: Uint8Array | undefined;
+  readonly blockSize: number;
+  readonly time: number;
+  readonly fragments: boolean | "always";
+  readonly dedupe: boolean;
+  readonly sparse: boolean;
+  readonly xattrs: boolean;
+  readonly exports: boolean;
+  readonly pad: number;
+  readonly jobs: number | undefined;
+  readonly observer: Observer;
+}
+
+/** Throws a `usage` error that names the option. */
+export function resolveOptions(options: SquashfsOptions): Settings {
+  const { compressor: name = "gzip", level = 9, blockSize = 131_072, time, pad = 4096, jobs } = options;
+  if (!Object.hasOwn(COMPRESSORS, name)) {
+    throw new ImgbuildError("usage", `"${name}" is not a SquashFS compressor that can be written`, {
+      hint: `Choose one of: ${Object.keys(COMPRESSORS).join(", ")}.`,
+    });
+  }
+  const compressor = COMPRESSORS[name];
+  inRange("compression level", level, 1, compressor.maxLevel);
+  inRange("block size", blockSize, 4096, 2 ** 20);
+  if (!Number.isInteger(Math.log2(blockSize))) {
+    throw new ImgbuildError("usage", `a SquashFS block size of ${blockSize} is not a power of two`, {
+      hint: "Choose 4K, 8K, 16K, 32K, 64K, 128K, 256K, 512K or 1M.",
+    });
+  }
+  inRange("time", time, 0, 2 ** 32 - 1);
+  inRange("padding", pad, 1, 2 ** 30);
+  if (jobs !== undefined) inRange("number of jobs", jobs, 1, 1024);
+  return {
+    compressorId: compressor.id,
+    codec: compressor.codec(level),
+    compressorOptions: compressor.options(level),
+    blockSize,
+    time,
+    fragments: options.fragments ?? true,
+    dedupe: options.dedupe ?? true,
+    sparse: options.sparse ?? true,
+    xattrs: options.xattrs ?? true,
+    exports: options.exports ?? false,
+    pad,
+    jobs,
+    observer: options.observer ?? {},
+  };
+}
+
+function inRange(what: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new ImgbuildError("usage", `a SquashFS ${what} of ${value} is not possible`, {
+    hint: `Choose a whole number from ${least} to ${most}.`,
+  });
+}

@@ -1,0 +1,67 @@
+/** Reading a file's content block by block, front to back, without reading its holes. */
+import { crc32 } from "../bytes/checksum.js";
+import type { Content, ContentReader } from "../tree/node.js";
+
+export class Source {
+  readonly content: Content;
+  readonly #reader: ContentReader;
+  /** The first extent that may reach beyond the last position asked for. */
+  #extent = 0;
+
+  private constructor(content: Content, reader: ContentReader) {
+    this.content = content;
+    this.#reader = reader;
+  }
+
+  /** Opens `content` for the time of `use`. */
+  static async with<T>(content: Content, use: (source: Source) => Promise<T>): Promise<T> {
+    const reader = await content.open();
+    try {
+      return await use(new Source(content, reader));
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** Whether [start, end) is known to be zeros. Positions must not descend between calls. */
+  isHole(start: number, end: number): boolean {
+    const { data } = this.content;
+    if (data === undefined) return false;
+    while (this.#extent < data.length && data[this.#extent]!.end <= start) this.#extent++;
+    return this.#extent === data.length || data[this.#extent]!.start >= end;
+  }
+
+  /** Fills `into` from byte `at` on. Rejects as the content's reader does. Positions must not descend between calls. */
+  async read(at: number, into: Uint8Array): Promise<void> {
+    if (this.isHole(at, at + into.length)) into.fill(0);
+    else await this.#reader.read(at, into);
+  }
+}
+
+/** Whether all of `bytes` are zero. */
+export function isZero(bytes: Uint8Array): boolean {
+  const words = bytes.byteOffset % 4 === 0 ? bytes.length >>> 2 : 0;
+  if (words > 0) {
+    const view = new Uint32Array(bytes.buffer, bytes.byteOffset, words);
+    for (let i = 0; i < words; i++) if (view[i] !== 0) return false;
+  }
+  for (let i = words * 4; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
+}
+
+/**
+ * Hashes a content block by block. Blocks of zeros are left out, and all others come with their number: so it does not
+ * matter whether zeros were read, or known to be a hole.
+ */
+export class ContentHash {
+  #value = 0;
+
+  /** Takes in block number `index`, which is not all zeros. */
+  add(index: number, bytes: Uint8Array): void {
+    this.#value = crc32(bytes, (this.#value ^ index) >>> 0);
+  }
+
+  get value(): number {
+    return this.#value;
+  }
+}

@@ -1,0 +1,231 @@
+/** Writes an image: the data, then the metadata that points to it, the superblock last. */
+import { display } from "../bytes/bytestring.js";
+import type { Device } from "../bytes/device.js";
+import { alignUp } from "../bytes/size.js";
+import { CompressorPool, createCompressor } from "../codecs/index.js";
+import { ImgbuildError } from "../errors.js";
+import type { Content } from "../tree/node.js";
+import type { Tree } from "../tree/tree.js";
+import { DataWriter } from "./data.js";
+import { writeListing } from "./directories.js";
+import { Duplicates } from "./duplicates.js";
+import { FragmentWriter } from "./fragments.js";
+import { IdTable } from "./ids.js";
+import { InodeWriter } from "./inodes.js";
+import { FLAGS, MAGIC, NO_TABLE, superblock, VERSION_MAJOR, VERSION_MINOR } from "./layout.js";
+import { MetadataWriter, storedBlock, writeTable } from "./metadata.js";
+import { resolveOptions, type Settings, type SquashfsOptions } from "./options.js";
+import { Output } from "./output.js";
+import { type Inode, type Plan, plan } from "./plan.js";
+import { XattrWriter } from "./xattrs.js";
+
+/** What a report says about a written image. Sizes in bytes. */
+export interface SquashfsSummary {
+  /** Length of the file system itself. */
+  readonly bytesUsed: number;
+  /** Its length with the padding: what the image takes. */
+  readonly size: number;
+  readonly inodes: number;
+  readonly directories: number;
+  /** Regular files; one with several names counts once. */
+  readonly files: number;
+  /** What these files have together, holes and duplicates included. */
+  readonly fileBytes: number;
+  /** Fragment blocks. */
+  readonly fragments: number;
+  /** Files that share the bytes of another one, and their size. */
+  readonly duplicates: number;
+  readonly duplicateBytes: number;
+  /** Zeros that are not stored. */
+  readonly sparseBytes: number;
+  /** Different user and group ids. */
+  readonly ids: number;
+  /** Different sets of extended attributes. */
+  readonly xattrSets: number;
+  /** Extended attributes that could not be stored. */
+  readonly omittedXattrs: number;
+  /** Inodes whose mtime could not be stored and was moved to the nearest that can. */
+  readonly clampedTimes: number;
+}
+
+/**
+ * Writes `tree` as a SquashFS 4.0 image, from byte 0 of `device`, which may be larger. What is written depends on the tree
+ * and the options alone, not on `jobs`.
+ *
+ * Rejects with `usage` for an option out of range; `not-representable` for a name, target, device number or number of ids
+ * that the format cannot hold; `does-not-fit`, with `data: { needed, available }` in bytes, when the device is too small:
+ * the tree was read to its end by then, so `needed` is exact; `source-changed`; and whatever the contents and the device
+ * reject with. What was written until then stays on the device, without a superblock.
+ */
+export async function writeSquashfs(device: Device, tree: Tree, options: SquashfsOptions): Promise<SquashfsSummary> {
+  const settings = resolveOptions(options);
+  const planned = plan(tree);
+  const output = new Output(device, superblock.size);
+  if (settings.compressorOptions !== undefined) await output.append(storedBlock(settings.compressorOptions));
+
+  const { fragments, ...dataFacts } = await storeFiles(output, planned, settings);
+
+  const compressor = await createCompressor(settings.codec);
+  const ids = new IdTable();
+  const xattrs = settings.xattrs ? new XattrWriter(compressor) : undefined;
+  const inodes = new InodeWriter(new MetadataWriter(compressor), ids, xattrs);
+  const tables = {
+    ...(await writeInodes(output, planned, inodes, new MetadataWriter(compressor))),
+    fragmentTable: await writeTable(output, compressor, fragments.encode()),
+    exportTable: settings.exports ? BigInt(await writeTable(output, compressor, exportTable(planned))) : NO_TABLE,
+    idTable: await writeTable(output, compressor, ids.encode()),
+    // The last one: Linux checks that it ends where the file system ends.
+    xattrTable: BigInt((await xattrs?.write(output)) ?? NO_TABLE),
+  };
+  const bytesUsed = output.position;
+  const size = alignUp(bytesUsed, settings.pad);
+  if (size > device.size) {
+    throw new ImgbuildError("does-not-fit", `the SquashFS image needs ${size} bytes; its place has ${device.size}`, {
+      hint: "Give it a larger place, or leave files out.",
+      data: { needed: size, available: device.size },
+    });
+  }
+  await output.flush();
+  await device.zero(bytesUsed, size - bytesUsed);
+  await device.write(
+    0,
+    superblock.encode({
+      magic: MAGIC,
+      inodes: planned.inodes,
+      time: settings.time,
+      blockSize: settings.blockSize,
+      fragments: fragments.count,
+      compressor: settings.compressorId,
+      blockLog: Math.log2(settings.blockSize),
+      flags: flagsOf(settings),
+      ids: ids.count,
+      major: VERSION_MAJOR,
+      minor: VERSION_MINOR,
+      rootInode: planned.root.reference,
+      bytesUsed,
+      ...tables,
+    }),
+  );
+  const omittedXattrs = xattrs === undefined ? 0 : reportOmitted(xattrs, settings);
+  if (inodes.clampedTimes > 0) {
+    settings.observer.notice?.(
+      `SquashFS has times from 1970 to 2106: ${inodes.clampedTimes} modification times outside were moved to the nearest`,
+    );
+  }
+  return {
+    bytesUsed,
+    size,
+    inodes: planned.inodes,
+    directories: planned.directories.length,
+    ...dataFacts,
+    fragments: fragments.count,
+    ids: ids.count,
+    xattrSets: xattrs?.sets ?? 0,
+    omittedXattrs,
+    clampedTimes: inodes.clampedTimes,
+  };
+}
+
+/** The inodes of regular files with their contents, in the order in which their data is stored. */
+function* fileInodes({ directories }: Plan): Generator<{ inode: Inode; content: Content }> {
+  const seen = new Set<Inode>();
+  for (const { entries } of directories) {
+    for (const { inode } of entries) {
+      if (inode.node.type !== "file" || seen.has(inode)) continue;
+      if (inode.links > 1) seen.add(inode);
+      yield { inode, content: inode.node.content };
+    }
+  }
+}
+
+function* contentsOf(planned: Plan): Generator<Content> {
+  for (const { content } of fileInodes(planned)) yield content;
+}
+
+/** Stores the data of all files, and notes with each inode where it is. */
+async function storeFiles(output: Output, planned: Plan, settings: Settings) {
+  const { codec: spec, blockSize, jobs } = settings;
+  const pool = await CompressorPool.create({ spec, slotSize: blockSize, jobs });
+  try {
+    const fragments = new FragmentWriter(output, pool, blockSize);
+    const duplicates = settings.dedupe ? new Duplicates(contentsOf(planned), blockSize) : undefined;
+    const data = new DataWriter(output, pool, fragments, duplicates, settings);
+    let files = 0;
+    let fileBytes = 0;
+    for (const { inode, content } of fileInodes(planned)) {
+      inode.stored = await data.add(content, inode.path);
+      files++;
+      fileBytes += content.size;
+    }
+    fragments.flush();
+    await pool.drain();
+    const { sparseBytes, duplicateBytes } = data;
+    return { fragments, files, fileBytes, duplicates: data.duplicates, duplicateBytes, sparseBytes };
+  } finally {
+    await pool.close();
+  }
+}
+
+/** Writes the inode table, and after it the directory table, which grows in memory meanwhile. */
+async function writeInodes(
+  output: Output,
+  planned: Plan,
+  inodes: InodeWriter,
+  listings: MetadataWriter,
+): Promise<{ inodeTable: number; directoryTable: number }> {
+  const inodeTable = output.position;
+  const written = new Set<Inode>();
+  for (const directory of planned.directories.toReversed()) {
+    for (const { inode } of directory.entries) {
+      if (written.has(inode)) continue;
+      if (inode.links > 1 && inode.node.type !== "directory") written.add(inode);
+      inodes.write(inode);
+    }
+    directory.inode.listing = writeListing(listings, directory);
+    await appendAll(output, inodes.table);
+  }
+  inodes.write(planned.root);
+  inodes.table.finish();
+  await appendAll(output, inodes.table);
+  const directoryTable = output.position;
+  listings.finish();
+  await appendAll(output, listings);
+  return { inodeTable, directoryTable };
+}
+
+async function appendAll(output: Output, table: MetadataWriter): Promise<void> {
+  for (const block of table.take()) await output.append(block);
+}
+
+/** The reference of every inode, in the order of their numbers, 64 bits each. */
+function exportTable({ directories, root, inodes }: Plan): Uint8Array {
+  const table = new Uint8Array(8 * inodes);
+  const view = new DataView(table.buffer);
+  const set = ({ number, reference }: Inode) => view.setBigUint64(8 * (number - 1), BigInt(reference), true);
+  for (const { entries } of directories) for (const { inode } of entries) set(inode);
+  set(root);
+  return table;
+}
+
+function flagsOf({ fragments, dedupe, exports, xattrs, compressorOptions }: Settings): number {
+  return (
+    (fragments ? 0 : FLAGS.noFragments) |
+    (fragments === "always" ? FLAGS.alwaysFragments : 0) |
+    (dedupe ? FLAGS.duplicatesRemoved : 0) |
+    (exports ? FLAGS.exportable : 0) |
+    (xattrs ? 0 : FLAGS.noXattrs) |
+    (compressorOptions === undefined ? 0 : FLAGS.compressorOptions)
+  );
+}
+
+/** One notice for all extended attributes that were left out. Returns how many they are. */
+function reportOmitted({ omitted }: XattrWriter, { observer }: Settings): number {
+  const total = [...omitted.values()].reduce((sum, count) => sum + count, 0);
+  if (total > 0) {
+    const names = [...omitted].map(([name, count]) => `${display(name)} ${count} times`);
+    observer.notice?.(
+      `SquashFS has extended attributes of user, trusted and security only: ${total} left out (${names.sort().join(", ")})`,
+    );
+  }
+  return total;
+}
