@@ -1,0 +1,97 @@
+/**
+ * Content that is in a file of the host. The file is opened when a writer asks for the content, and has to be then what
+ * it was when the tree was read.
+ */
+import * as fs from "node:fs";
+import { breathe, readFully } from "../bytes/file-device.js";
+import { ImgbuildError } from "../errors.js";
+import type { Content, ContentReader } from "./node.js";
+
+/** What tells one state of a file from another. */
+export interface FileState {
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+}
+
+// A fifo that took the place of a file would block open() for ever, and a symlink lead elsewhere. Windows has neither flag.
+const OPEN_FLAGS = fs.constants.O_RDONLY | (fs.constants.O_NOFOLLOW ?? 0) | (fs.constants.O_NONBLOCK ?? 0);
+
+/** The error of a failed system call on a source. `shown` is the path for the message. */
+export function sourceError(shown: string, error: unknown): ImgbuildError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" || code === "ELOOP") return changed(shown, "it was there, and is gone");
+  if (code === "EACCES" || code === "EPERM") {
+    return new ImgbuildError("source-unreadable", `cannot read ${shown}: ${code}`, {
+      hint: "Run as a user who may read it, or change its permissions; a tar made by that user works as well.",
+      data: { path: shown },
+      cause: error,
+    });
+  }
+  return new ImgbuildError("io-failed", `cannot read ${shown}: ${code ?? message}`, {
+    hint: "Check the disk.",
+    data: { path: shown },
+    cause: error,
+  });
+}
+
+function changed(shown: string, how: string): ImgbuildError {
+  return new ImgbuildError("source-changed", `${shown} changed while it was read: ${how}`, {
+    hint: "Something still writes to the source. Wait until it is done, or build from a copy or a tar.",
+    data: { path: shown },
+  });
+}
+
+/**
+ * Rejects a file that is not what it was. A shorter file cannot fill the space that was planned for it; a longer one, or
+ * one that was written to, would leave a half-old content in the image that nobody ever had, and a different one with the
+ * next build. The inode's number is not compared: some network file systems make a new one up each time.
+ */
+export function checkUnchanged(fd: number, state: FileState, shown: string): void {
+  const now = fs.fstatSync(fd, { bigint: true });
+  if (now.size !== state.size) throw changed(shown, `it had ${state.size} bytes, and has ${now.size} now`);
+  if (now.mtimeNs !== state.mtimeNs) throw changed(shown, "its modification time is another one");
+}
+
+/** Fills `into`; less than that means that the file has shrunk. */
+export function readRange(fd: number, into: Uint8Array, at: number, state: FileState, shown: string): void {
+  let count: number;
+  try {
+    count = readFully(fd, into, at);
+  } catch (error) {
+    throw sourceError(shown, error);
+  }
+  if (count < into.length) throw changed(shown, `it had ${state.size} bytes, and ends at byte ${at + count} now`);
+}
+
+/** The whole content of the file at `path`. `shown` is how messages call it. */
+export function fileContent(path: string | Buffer, state: FileState, shown: () => string): Content {
+  const size = Number(state.size);
+  return {
+    size,
+    async open(): Promise<ContentReader> {
+      let fd: number;
+      try {
+        fd = fs.openSync(path, OPEN_FLAGS);
+      } catch (error) {
+        throw sourceError(shown(), error);
+      }
+      try {
+        checkUnchanged(fd, state, shown());
+      } catch (error) {
+        fs.closeSync(fd);
+        throw error;
+      }
+      return {
+        async read(at, into) {
+          await breathe();
+          readRange(fd, into, at, state, shown());
+          // Having read the last byte: was it one state of the file that was read?
+          if (at + into.length === size) checkUnchanged(fd, state, shown());
+        },
+        async close() {
+          fs.closeSync(fd);
+        },
+      };
+    },
+  };
+}
