@@ -1,0 +1,74 @@
+/** Structures of the files that an initramfs is made of and from. */
+import { ascii, bytes, type FieldType, size64, struct, u8, u16, u32 } from "../bytes/struct.js";
+
+/** An unsigned 32-bit number as eight hexadecimal digits, as cpio's "new ASCII" headers hold every number. */
+const hex8: FieldType<number> = {
+  size: 8,
+  zero: 0,
+  get: (view, at) => Number.parseInt(ascii(8).get(view, at), 16),
+  set(view, at, value) {
+    if (!Number.isInteger(value) || value < 0 || value >= 2 ** 32) {
+      throw new RangeError(`${value} is not an unsigned 32-bit integer`);
+    }
+    ascii(8).set(view, at, value.toString(16).padStart(8, "0"));
+  },
+};
+
+/** Before each member of the archive. Linux Documentation/driver-api/early-userspace/buffer-format.rst, "cpio_header". */
+export const cpioHeader = struct("cpio_header", 110, {
+  magic: [0, ascii(6)],
+  inode: [6, hex8],
+  mode: [14, hex8],
+  uid: [22, hex8],
+  gid: [30, hex8],
+  links: [38, hex8],
+  mtime: [46, hex8],
+  fileSize: [54, hex8],
+  major: [62, hex8],
+  minor: [70, hex8],
+  deviceMajor: [78, hex8],
+  deviceMinor: [86, hex8],
+  nameSize: [94, hex8],
+  checksum: [102, hex8],
+});
+
+/** The first 16 bytes of every ELF file. System V ABI, chapter 4, "ELF Identification". */
+export const elfIdent = struct("e_ident", 16, {
+  magic: [0, bytes(4)],
+  class: [4, u8],
+  data: [5, u8],
+});
+
+/** ELF header of a 32-bit file. System V ABI, chapter 4, "ELF Header". */
+export const elf32Header = struct("Elf32_Ehdr", 52, {
+  type: [16, u16],
+  machine: [18, u16],
+  programHeaders: [28, u32],
+  sectionHeaders: [32, u32],
+  programHeaderCount: [44, u16],
+  sectionHeaderCount: [48, u16],
+  sectionNames: [50, u16],
+});
+
+/** ELF header of a 64-bit file. */
+export const elf64Header = struct("Elf64_Ehdr", 64, {
+  type: [16, u16],
+  machine: [18, u16],
+  programHeaders: [32, size64],
+  sectionHeaders: [40, size64],
+  programHeaderCount: [56, u16],
+  sectionHeaderCount: [60, u16],
+  sectionNames: [62, u16],
+});
+
+/** A program header; only its type matters here. System V ABI, chapter 5, "Program Header". */
+export const elf32ProgramHeader = struct("Elf32_Phdr", 32, { type: [0, u32] });
+export const elf64ProgramHeader = struct("Elf64_Phdr", 56, { type: [0, u32] });
+
+/** A section header. System V ABI, chapter 4, "Sections". */
+export const elf32SectionHeader = struct("Elf32_Shdr", 40, { name: [0, u32], offset: [16, u32], size: [20, u32] });
+export const elf64SectionHeader = struct("Elf64_Shdr", 64, {
+  name: [0, u32],
+  offset: [24, size64],
+  size: [32, size64],
+});

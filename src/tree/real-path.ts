@@ -1,0 +1,43 @@
+/** Symlinks followed as the device will follow them: absolute ones from the tree's root, never out of the tree. */
+import { type ByteString, display } from "../bytes/bytestring.js";
+import { ImgbuildError } from "../errors.js";
+import type { Node } from "./node.js";
+import { lookup, type Tree } from "./tree.js";
+
+/** As many symlinks as the kernel follows in one path (path_resolution(7)). */
+const MAX_SYMLINKS = 40;
+
+/**
+ * The path that `path` stands for once every symlink in it is followed, its last name included; with a leading "/". Names
+ * that are not there are kept as they are, as in `realpath -m`. Throws a `source-invalid` error for a loop of symlinks.
+ */
+export function realPath(tree: Tree, path: ByteString): ByteString {
+  const pending = path.split("/").reverse();
+  const done: ByteString[] = [];
+  let followed = 0;
+  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    if (name === "" || name === ".") continue;
+    if (name === "..") {
+      done.pop();
+      continue;
+    }
+    const node = lookup(tree, [...done, name].join("/") as ByteString);
+    if (node?.type !== "symlink") {
+      done.push(name as ByteString);
+      continue;
+    }
+    if (++followed > MAX_SYMLINKS) {
+      throw new ImgbuildError("source-invalid", `${display(path)} leads through more than ${MAX_SYMLINKS} symlinks`, {
+        hint: "Symlinks in the root file system point at each other in a circle; remove or mend one of them.",
+      });
+    }
+    if (node.target.startsWith("/")) done.length = 0;
+    pending.push(...node.target.split("/").reverse());
+  }
+  return `/${done.join("/")}` as ByteString;
+}
+
+/** The node that `path` leads to on the device, or undefined. Unlike `lookup` it follows symlinks. */
+export function follow(tree: Tree, path: ByteString): Node | undefined {
+  return lookup(tree, realPath(tree, path));
+}
