@@ -4,7 +4,7 @@
 #
 #   usage: make-demo-rootfs.sh PARTS DEST [DEVICETREE...]
 #
-#   DEST/rootfs   BusyBox, /etc, users, /home/root, the kernel's modules
+#   DEST/rootfs   BusyBox, /etc, users, /home/root, the kernel's modules that fixtures/demo/modules.txt names
 #   DEST/boot     the kernel (zImage, or Image on arm64), its config, and the device trees that match the patterns
 #
 # This is how Buildroot and Yocto leave them: boot files beside the root file system, not in it.
@@ -39,8 +39,9 @@ config=$(first "$parts/boot/config-$version")
 work=$dest.partial
 rm -rf "$work"
 root=$work/rootfs
-mkdir -p "$root" "$work/boot"
 umask 022
+mkdir -p "$root" "$work/boot"
+root=$(cd "$root" && pwd)
 
 (
   cd "$root"
@@ -61,7 +62,16 @@ while read -r how name; do
   esac
 done <"$fixtures/applets.txt"
 
-cp -R "$modules" "$root/lib/modules/$version"
+mkdir "$root/lib/modules/$version"
+grep -v '^#' "$fixtures/modules.txt" | (
+  cd "$modules"
+  cp modules.* "$root/lib/modules/$version"
+  while read -r name; do
+    for path in "kernel/$name" "kernel/$name.ko" "kernel/$name.ko.xz"; do
+      if [ -e "$path" ]; then cp -R --parents "$path" "$root/lib/modules/$version"; fi
+    done
+  done
+)
 
 case $(head -n 1 "$parts/.packages") in
 arm64*) cp "$kernel" "$work/boot/Image" ;;
