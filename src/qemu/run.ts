@@ -1,0 +1,104 @@
+/** Boots an image in the emulator, with the guest's console on this terminal. */
+import { spawn } from "node:child_process";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { ImgbuildError } from "../errors.js";
+import { diskSize, type QemuDisk, type QemuMachine, type QemuStart, qemuCommand } from "./command.js";
+import { emptyQcow2 } from "./qcow2.js";
+
+export interface BootOptions {
+  readonly machine: QemuMachine;
+  /** Path of the raw image. */
+  readonly image: string;
+  readonly start: QemuStart;
+  /**
+   * Whether what the guest writes stays in the image. Where the machine wants a larger disk than the image, the image grows
+   * by a hole. Default: false, and the image is only read.
+   */
+  readonly write?: boolean;
+}
+
+/**
+ * Makes a snapshot of `image` in the new file `snapshot`: a disk of the size that the machine wants, which shows the image
+ * and takes what the guest writes. It is good for as many boots as wanted, while the image stays as it is.
+ */
+export function createSnapshot(machine: QemuMachine, image: string, snapshot: string): QemuDisk {
+  const size = diskSize(machine, fs.statSync(image).size);
+  fs.writeFileSync(snapshot, emptyQcow2(path.resolve(image), size), { flag: "wx" });
+  return { path: snapshot, format: "qcow2" };
+}
+
+/** The image itself, grown to the size that the machine wants. */
+function writableDisk(machine: QemuMachine, image: string): QemuDisk {
+  const { size } = fs.statSync(image);
+  const wanted = diskSize(machine, size);
+  if (wanted > size) fs.truncateSync(image, wanted);
+  return { path: image, format: "raw" };
+}
+
+/** The error for an emulator that could not be started. */
+function cannotStart(machine: QemuMachine, error: NodeJS.ErrnoException): ImgbuildError {
+  if (error.code !== "ENOENT") {
+    return new ImgbuildError("io-failed", `cannot start ${machine.program}: ${error.message}`, { cause: error });
+  }
+  return new ImgbuildError("tool-missing", `cannot boot: ${machine.program} is not installed`, {
+    hint: `Debian and Ubuntu have it in the package ${machine.package}: apt-get install ${machine.package}`,
+    data: { program: machine.program, package: machine.package },
+    cause: error,
+  });
+}
+
+const STOPPING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/**
+ * Boots the image and returns when the guest has rebooted or powered off, or the user ended it with Ctrl-A X. On a terminal
+ * Ctrl-C goes to the guest. A signal that would end this process ends the emulator first, and its temporary files go.
+ *
+ * Throws "tool-missing" when the emulator is not installed, "guest-failed" when it gives up.
+ */
+export async function bootImage({ machine, image, start, write = false }: BootOptions): Promise<void> {
+  const temporary = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-boot-"));
+  const remove = () => fs.rmSync(temporary, { recursive: true, force: true });
+  process.once("exit", remove);
+  try {
+    const disk = write
+      ? writableDisk(machine, image)
+      : createSnapshot(machine, image, path.join(temporary, "snapshot.qcow2"));
+    await run(machine, disk, start);
+  } finally {
+    process.removeListener("exit", remove);
+    remove();
+  }
+}
+
+async function run(machine: QemuMachine, disk: QemuDisk, start: QemuStart): Promise<void> {
+  const { program, args } = qemuCommand(machine, disk, start);
+  const child = spawn(program, args, { stdio: "inherit" });
+  let received: NodeJS.Signals | undefined;
+  const stop = (signal: NodeJS.Signals) => {
+    received = signal;
+    child.kill("SIGTERM");
+  };
+  for (const signal of STOPPING) process.on(signal, stop);
+  let ended: number | NodeJS.Signals | null;
+  try {
+    ended = await new Promise((resolve, reject) => {
+      child.once("error", (error) => reject(cannotStart(machine, error)));
+      child.once("exit", (code, signal) => resolve(code ?? signal));
+    });
+  } finally {
+    for (const signal of STOPPING) process.removeListener(signal, stop);
+  }
+  // Handled here only to let the emulator go first: the process still ends the way the signal asks for.
+  if (received !== undefined) {
+    setImmediate(() => process.kill(process.pid, received));
+    return;
+  }
+  if (ended !== 0) {
+    throw new ImgbuildError("guest-failed", `${program} ended with ${ended}`, {
+      hint: "What it said is above.",
+      data: { program, args, ended },
+    });
+  }
+}
