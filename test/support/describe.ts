@@ -103,15 +103,15 @@ export async function describeTree(tree: Tree, options: DescribeOptions = {}): P
   return lines;
 }
 
-const TYPES: Record<number, string> = {
-  9604: "directory",
-  16807: "file",
-  21609: "symlink",
-  14406: "block",
-  4802: "character",
-  2401: "fifo",
-  26411: "socket",
-};
+const TYPES = new Map<number, Node["type"]>([
+  [0o040000, "directory"],
+  [0o100000, "file"],
+  [0o120000, "symlink"],
+  [0o060000, "block"],
+  [0o020000, "character"],
+  [0o010000, "fifo"],
+  [0o140000, "socket"],
+]);
 
 /** Every path below a folder of the host, as the kernel shows it. Needs getfattr. */
 export function describeDirectory(folder: string, options: DescribeOptions = {}): Map<string, string> {
@@ -123,7 +123,7 @@ export function describeDirectory(folder: string, options: DescribeOptions = {})
     if (options.ignore?.includes(path)) return;
     const stat = fs.lstatSync(hostPath(path), { bigint: true });
     const inode = `${stat.dev}:${stat.ino}`;
-    const type = TYPES[Number(stat.mode) & 0o170000] ?? "unknown";
+    const type = TYPES.get(Number(stat.mode) & 0o170000) ?? "unknown";
     if (type === "directory" || !first.has(inode)) first.set(inode, path);
     let detail = "";
     if (type === "file") detail = `${stat.size} ${hashFile(hostPath(path))}`;
