@@ -1,0 +1,59 @@
+/**
+ * fakeroot and pseudo keep owners, modes and device nodes that the user could not really set in a database, and a library
+ * that they preload answers libc's calls from it. Node calls the kernel past libc and sees the real files: plain ones in
+ * place of devices. So the metadata has to come from a program that uses libc, started in the same environment.
+ */
+import { type ByteString, fromBytes } from "../bytes/bytestring.js";
+import { ImgbuildError } from "../errors.js";
+import { runProgram } from "./host-program.js";
+import { splitPath } from "./tree.js";
+
+/** Whether fakeroot or pseudo answers for libc in `environment`. */
+export function isFakeroot(environment: NodeJS.ProcessEnv = process.env): boolean {
+  if (environment.FAKEROOTKEY) return true;
+  // Yocto exports PSEUDO_ variables to every task; only the library counts, and that it has not been told to keep still.
+  return /libpseudo/.test(environment.LD_PRELOAD ?? "") && !/^[1-9]/.test(environment.PSEUDO_DISABLED ?? "");
+}
+
+export interface LibcStat {
+  /** st_mode, type and all. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly major: number;
+  readonly minor: number;
+}
+
+/**
+ * What libc says of everything below `folder`, by path from it. Through find and stat: that way only names and numbers
+ * go through the pipe, where an archive would carry every byte of the tree.
+ */
+export async function readLibcStats(folder: string): Promise<Map<ByteString, LibcStat>> {
+  const stats = new Map<ByteString, LibcStat>();
+  const args = [".", "-exec", "stat", "--printf=%f %u %g %t %T %n\\0", "{}", "+"];
+  const { exitCode, complaint } = await runProgram("find", args, folder, async (output) => {
+    let rest = "";
+    for await (const chunk of output) {
+      const records = (rest + fromBytes(chunk)).split("\0");
+      rest = records.pop()!;
+      for (const record of records) {
+        const [, mode, uid, gid, major, minor, path] = /^(\w+) (\d+) (\d+) (\w+) (\w+) (.*)$/s.exec(record)!;
+        stats.set(splitPath(path as ByteString).join("/") as ByteString, {
+          mode: Number.parseInt(mode!, 16),
+          uid: Number(uid),
+          gid: Number(gid),
+          major: Number.parseInt(major!, 16),
+          minor: Number.parseInt(minor!, 16),
+        });
+      }
+    }
+  });
+  if (exitCode !== 0) {
+    throw new ImgbuildError(
+      exitCode === undefined ? "tool-missing" : "io-failed",
+      `cannot read owners and devices as fakeroot or pseudo has them: ${complaint || "there is no find"}`,
+      { hint: "GNU find and stat (packages findutils and coreutils) are needed below fakeroot and pseudo." },
+    );
+  }
+  return stats;
+}

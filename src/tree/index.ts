@@ -1,0 +1,13 @@
+/** The root file system in memory: from a folder or a tar, with its owners, device table and times. */
+export { applyDeviceTable, type DeviceTableEntry, readDeviceTable } from "./device-table.js";
+export { type DirectoryOptions, readDirectory } from "./directory.js";
+export { isFakeroot } from "./fakeroot.js";
+export { type LargePath, largestPaths } from "./largest.js";
+export * from "./node.js";
+export type { Observer } from "./observer.js";
+export { applyOwner, keepsOwners, type Owner, parseOwner } from "./owner.js";
+export { resolvePath } from "./resolve.js";
+export { readTar, type TarOptions, type TarTree } from "./tar/read-tar.js";
+export { clampTimes, newestTime } from "./times.js";
+export * from "./tree.js";
+export { isPortableXattr } from "./xattrs.js";
