@@ -104,13 +104,13 @@ export async function describeTree(tree: Tree, options: DescribeOptions = {}): P
 }
 
 const TYPES: Record<number, string> = {
-  9604: "directory",
-  16807: "file",
-  21609: "symlink",
-  14406: "block",
-  4802: "character",
-  2401: "fifo",
-  26411: "socket",
+  [fs.constants.S_IFDIR]: "directory",
+  [fs.constants.S_IFREG]: "file",
+  [fs.constants.S_IFLNK]: "symlink",
+  [fs.constants.S_IFBLK]: "block",
+  [fs.constants.S_IFCHR]: "character",
+  [fs.constants.S_IFIFO]: "fifo",
+  [fs.constants.S_IFSOCK]: "socket",
 };
 
 /** Every path below a folder of the host, as the kernel shows it. Needs getfattr. */
@@ -176,18 +176,7 @@ function readXattrs(folder: string): Map<string, string> {
     text.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
   const all = new Map<string, string>();
   const prefix = fromText(folder);
-  for (const block of run("getfattr", [
-    "-R",
-    "-P",
-    "-h",
-    "-d",
-    "-m",
-    "-",
-    "-e",
-    "hex",
-    "--absolute-names",
-    folder,
-  ]).split("\n\n")) {
+  for (const block of getfattr(folder).split("\n\n")) {
     const [head, ...pairs] = block.split("\n").filter((text) => text !== "");
     if (!head?.startsWith("# file: ")) continue;
     const path = unescapeOctal(head.slice(8)).slice(prefix.length).replace(/^\//, "");
@@ -204,4 +193,15 @@ function readXattrs(folder: string): Map<string, string> {
     );
   }
   return all;
+}
+
+function getfattr(folder: string): string {
+  try {
+    return run("getfattr", ["-R", "-P", "-h", "-d", "-m", "-", "-e", "hex", "--absolute-names", folder]);
+  } catch (error) {
+    // Where no file has attributes, SquashFS has no table of them, and the kernel says of each that it supports none.
+    const { message } = error as Error;
+    if (message.includes(": Operation not supported") && !message.includes("# file: ")) return "";
+    throw error;
+  }
 }
