@@ -1,0 +1,85 @@
+/** Inodes. Linux Documentation/filesystems/ext4, "Index Nodes". */
+import { crc32c } from "../bytes/checksum.js";
+import type { DeviceNode, Timestamp } from "../tree/node.js";
+import { EXTRA_INODE_SIZE, INODE_BLOCK_BYTES, INODE_SIZE, inode } from "./layout.js";
+
+/** The times that an inode can hold, in seconds: 1901 to 2446. */
+export const TIME_RANGE = { first: -(2 ** 31), last: 2 ** 34 - 2 ** 31 - 1 } as const;
+
+/** An inode before it is encoded. */
+export interface InodeValues {
+  /** With the file type. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** In bytes. */
+  readonly size: number;
+  readonly links: number;
+  /** All blocks that it takes, those of its extent tree and attributes included, in units of 512 bytes. */
+  readonly sectors: number;
+  readonly flags: number;
+  /** i_block: 60 bytes. */
+  readonly block: Uint8Array;
+  readonly mtime: Timestamp;
+  /** When the file system was made, in seconds. */
+  readonly crtime: number;
+  readonly xattrs?: Uint8Array | undefined;
+  readonly xattrBlock?: number | undefined;
+}
+
+/** 32 bits of seconds; two more, and the nanoseconds, are in the other field. */
+function splitTime({ seconds, nanoseconds }: Timestamp): [time: number, extra: number] {
+  const epoch = (seconds - (seconds | 0)) / 2 ** 32;
+  return [seconds >>> 0, nanoseconds * 4 + (epoch & 3)];
+}
+
+const low16 = (value: number) => value % 2 ** 16;
+const high16 = (value: number) => Math.floor(value / 2 ** 16);
+const low32 = (value: number) => value % 2 ** 32;
+const high32 = (value: number) => Math.floor(value / 2 ** 32);
+
+/** Writes an inode, checksum included, at `at` of `into`. `seed` is the inode's own checksum seed. */
+export function encodeInode(into: Uint8Array, at: number, values: InodeValues, seed: number): void {
+  // A tree knows when content was changed and nothing else; the other times of a file are taken to be the same.
+  const [time, timeExtra] = splitTime(values.mtime);
+  const [crtime, crtimeExtra] = splitTime({ seconds: values.crtime, nanoseconds: 0 });
+  inode.write(into, at, {
+    mode: values.mode,
+    uidLow: low16(values.uid),
+    uidHigh: high16(values.uid),
+    gidLow: low16(values.gid),
+    gidHigh: high16(values.gid),
+    sizeLow: low32(values.size),
+    sizeHigh: high32(values.size),
+    links: values.links,
+    blocksLow: low32(values.sectors),
+    blocksHigh: high32(values.sectors),
+    flags: values.flags,
+    block: values.block,
+    xattrBlockLow: low32(values.xattrBlock ?? 0),
+    xattrBlockHigh: high32(values.xattrBlock ?? 0),
+    extraSize: EXTRA_INODE_SIZE,
+    atime: time,
+    atimeExtra: timeExtra,
+    ctime: time,
+    ctimeExtra: timeExtra,
+    mtime: time,
+    mtimeExtra: timeExtra,
+    crtime,
+    crtimeExtra,
+    ...(values.xattrs && { xattrs: values.xattrs }),
+  });
+  const checksum = crc32c(into.subarray(at, at + INODE_SIZE), seed);
+  const view = new DataView(into.buffer, into.byteOffset + at, INODE_SIZE);
+  view.setUint16(inode.offsets.checksumLow, low16(checksum), true);
+  view.setUint16(inode.offsets.checksumHigh, high16(checksum), true);
+}
+
+/** i_block of a device: the old 16-bit form where both numbers fit, else the new one (Linux new_encode_dev). */
+export function encodeDevice({ major, minor }: DeviceNode): Uint8Array {
+  const block = new Uint8Array(INODE_BLOCK_BYTES);
+  const view = new DataView(block.buffer);
+  if (major < 256 && minor < 256) view.setUint32(0, major * 256 + minor, true);
+  else view.setUint32(4, (minor & 0xff) + major * 256 + (minor - (minor & 0xff)) * 4096, true);
+  return block;
+}

@@ -1,0 +1,89 @@
+/** Whether a tree fits into a size, and the smallest size that it fits into. Pure: nothing is read or written. */
+import { formatSize } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import { extentTreeBlocks } from "./extents.js";
+import { type BlockSize, computeGeometry, type Geometry } from "./geometry.js";
+import { defaultJournalSize, journalSizeSteps, SMALLEST_JOURNAL_BLOCKS } from "./journal.js";
+import { MAX_EXTENT_BLOCKS } from "./layout.js";
+import type { Survey } from "./survey.js";
+
+export interface PlanOptions {
+  readonly blockSize: BlockSize;
+  readonly inodeRatio: number;
+  /** In bytes; undefined for the size that suits the file system. */
+  readonly journalSize: number | undefined;
+}
+
+export interface Plan {
+  readonly geometry: Geometry;
+  /** 0 for no journal. */
+  readonly journalBlocks: number;
+}
+
+/** A file system of at most `size` bytes that takes everything, or undefined. */
+function planWithin(size: number, survey: Survey, options: PlanOptions): Plan | undefined {
+  // A sixteenth of the inodes is kept for new files, however small the files of the tree are.
+  const inodes = survey.inodes + Math.ceil(survey.inodes / 16);
+  const geometry = computeGeometry({ ...options, size, inodes });
+  if (geometry === undefined) return undefined;
+  const journalSize = options.journalSize ?? defaultJournalSize(size, options.blockSize);
+  const journalBlocks = Math.floor(journalSize / options.blockSize);
+  const runs = geometry.free.flat();
+  const free = runs.reduce((sum, { start, end }) => sum + end - start, 0);
+  const journalTree = extentTreeBlocks(runs.length + Math.ceil(journalBlocks / MAX_EXTENT_BLOCKS), options.blockSize);
+  // One block is the resize inode's. At the end of each free run a file may be split, which can take it one more block of
+  // extents, and that one another above it.
+  const needed = survey.blocks + journalBlocks + (journalBlocks > 0 ? journalTree : 0) + 1 + 2 * runs.length;
+  return needed <= free ? { geometry, journalBlocks } : undefined;
+}
+
+/**
+ * The smallest size, in bytes, from which on every size takes the tree. Where the default journal becomes larger, a tree
+ * may fit below and not above: then it is a size above.
+ */
+export function smallestSize(survey: Survey, options: PlanOptions): number {
+  const { blockSize } = options;
+  const fits = (blocks: number) => planWithin(blocks * blockSize, survey, options) !== undefined;
+  let low = 0;
+  if (options.journalSize === undefined) {
+    for (const step of journalSizeSteps(blockSize)) {
+      if (!fits(step / blockSize)) low = step / blockSize;
+    }
+  }
+  let high = Math.max(low, survey.blocks) + 64;
+  while (!fits(high)) {
+    low = high;
+    high *= 2;
+  }
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) high = middle;
+    else low = middle;
+  }
+  return high * blockSize;
+}
+
+/** Plans a file system of at most `size` bytes. Throws a `does-not-fit` error with the size that would do. */
+export function planFileSystem(size: number, survey: Survey, options: PlanOptions): Plan {
+  checkJournalSize(options);
+  const plan = planWithin(size, survey, options);
+  if (plan) return plan;
+  const needed = smallestSize(survey, options);
+  throw new ImgbuildError(
+    "does-not-fit",
+    `the ext4 file system needs ${formatSize(needed)} (${needed} bytes) and has ${formatSize(size)} (${size} bytes)`,
+    {
+      hint: `Make it at least ${Math.max(needed - size, 1)} bytes larger, or put less into it.`,
+      data: { needed, available: size },
+    },
+  );
+}
+
+function checkJournalSize({ journalSize, blockSize }: PlanOptions): void {
+  if (journalSize === undefined || journalSize === 0) return;
+  const smallest = SMALLEST_JOURNAL_BLOCKS * blockSize;
+  if (journalSize >= smallest && journalSize <= 2 ** 31) return;
+  throw new ImgbuildError("usage", `a journal of ${journalSize} bytes is not possible`, {
+    hint: `Give 0 for none, or ${smallest} to ${2 ** 31} bytes.`,
+  });
+}

@@ -1,0 +1,210 @@
+/**
+ * The first look at a tree: whether ext4 can hold all of it, how many inodes and blocks it takes, and in which order it is
+ * written. Everything that can be wrong with a tree is found here, before a byte is written.
+ */
+import { type ByteString, display, fromText } from "../bytes/bytestring.js";
+import type { Extent } from "../bytes/extent.js";
+import { ImgbuildError } from "../errors.js";
+import { type Content, type Directory, type Metadata, type Node, newDirectory } from "../tree/node.js";
+import { sortedEntries, type Tree } from "../tree/tree.js";
+import { type DirectoryLayout, layoutDirectory } from "./directory.js";
+import { extentTreeBlocks } from "./extents.js";
+import type { BlockSize, Run } from "./geometry.js";
+import { TIME_RANGE } from "./inode.js";
+import { INODE, INODE_BLOCK_BYTES, MAX_EXTENT_BLOCKS, MAX_LINKS, MAX_NAME } from "./layout.js";
+import { type XattrPlacement, XattrStore } from "./xattrs.js";
+
+/** One inode of the tree. */
+export interface Visit {
+  readonly node: Node;
+  readonly parent: Directory;
+  /** Which of the folders in the root it is in or under, by position in `Survey.folders`; -1 for those in the root itself. */
+  readonly folder: number;
+}
+
+export interface Survey {
+  readonly root: Directory;
+  readonly lostAndFound: Directory;
+  /** Each inode once: a directory, what is in it, then each directory in it the same way; all in byte order. */
+  readonly visits: readonly Visit[];
+  /** The blocks that each folder of the root takes with all that is under it. */
+  readonly folders: readonly number[];
+  /** Inodes, the reserved ones included. */
+  readonly inodes: number;
+  /** At most so many blocks, when no file is split by the end of a free run. */
+  readonly blocks: number;
+  readonly layouts: ReadonlyMap<Directory, DirectoryLayout>;
+  readonly xattrs: ReadonlyMap<Node, XattrPlacement>;
+  /** Names of each inode that has several and is no directory. */
+  readonly links: ReadonlyMap<Node, number>;
+}
+
+export interface SurveyOptions {
+  readonly blockSize: BlockSize;
+  readonly hashSeed: Int32Array;
+  /** Of the folders that the tree lacks, in seconds. */
+  readonly time: number;
+}
+
+const LOST_AND_FOUND = fromText("lost+found");
+/** So that e2fsck has room in it without allocating blocks of a damaged file system. As mke2fs has it. */
+const LOST_AND_FOUND_BYTES = 16_384;
+/** Block numbers within a file have 32 bits, and the last one is not used. */
+const MAX_FILE_BLOCKS = 2 ** 32 - 1;
+
+/** The blocks of a file that hold data, as far as that is known beforehand: ascending, neither touching nor overlapping. */
+export function dataBlocks({ size, data }: Content, blockSize: number): Run[] {
+  const runs: Run[] = [];
+  for (const extent of data ?? ([{ start: 0, end: size }] satisfies Extent[])) {
+    const start = Math.floor(extent.start / blockSize);
+    const end = Math.ceil(Math.min(extent.end, size) / blockSize);
+    const last = runs.at(-1);
+    if (last && start <= last.end) last.end = Math.max(last.end, end);
+    else if (start < end) runs.push({ start, end });
+  }
+  return runs;
+}
+
+/** Whether a symlink's target is in the inode itself. */
+export function isFastSymlink(target: ByteString): boolean {
+  return target.length < INODE_BLOCK_BYTES;
+}
+
+/** Surveys `tree`, or an empty one. Throws `not-representable` and `source-invalid` errors that name the path. */
+export function surveyTree(tree: Tree | undefined, options: SurveyOptions): Survey {
+  return new Surveyor(options).survey(tree);
+}
+
+class Surveyor {
+  readonly #options: SurveyOptions;
+  readonly #store: XattrStore;
+  readonly #visits: Visit[] = [];
+  readonly #folders: number[] = [];
+  readonly #layouts = new Map<Directory, DirectoryLayout>();
+  readonly #xattrs = new Map<Node, XattrPlacement>();
+  readonly #links = new Map<Node, number>();
+  #blocks = 0;
+
+  constructor(options: SurveyOptions) {
+    this.#options = options;
+    this.#store = new XattrStore(options.blockSize);
+  }
+
+  survey(tree: Tree | undefined): Survey {
+    const { root, lostAndFound } = this.#completeRoot(tree);
+    const stack: (Visit & { path: ByteString })[] = [{ node: root, parent: root, folder: -1, path: "" as ByteString }];
+    for (let visit = stack.pop(); visit !== undefined; visit = stack.pop()) {
+      const { node, folder, path } = visit;
+      if (node.type !== "directory") continue;
+      const entries = sortedEntries(node);
+      const minimum = node === lostAndFound ? LOST_AND_FOUND_BYTES / this.#options.blockSize : 1;
+      this.#layouts.set(node, layoutDirectory(entries, { ...this.#options, path, minimumBlocks: minimum }));
+      this.#add(visit, path);
+      const folders: typeof stack = [];
+      for (const [name, child] of entries) {
+        const childPath = (path === "" ? name : `${path}/${name}`) as ByteString;
+        checkName(name, childPath);
+        if (child.type === "directory") {
+          if (node === root) this.#folders.push(0);
+          const childFolder = node === root ? this.#folders.length - 1 : folder;
+          folders.push({ node: child, parent: node, folder: childFolder, path: childPath });
+        } else {
+          const links = (this.#links.get(child) ?? 0) + 1;
+          this.#links.set(child, links);
+          if (links === 1) this.#add({ node: child, parent: node, folder }, childPath);
+          else if (links > MAX_LINKS) throw cannotHold(childPath, `a file with more than ${MAX_LINKS} names`);
+        }
+      }
+      stack.push(...folders.reverse());
+    }
+    return {
+      root,
+      lostAndFound,
+      visits: this.#visits,
+      folders: this.#folders,
+      // The root and lost+found are among the reserved inodes and among the visits.
+      inodes: INODE.firstFree + this.#visits.length - 2,
+      blocks: this.#blocks + this.#store.blocks,
+      layouts: this.#layouts,
+      xattrs: this.#xattrs,
+      links: this.#links,
+    };
+  }
+
+  /** The root with a lost+found in it. The tree itself stays as it is. */
+  #completeRoot(tree: Tree | undefined): { root: Directory; lostAndFound: Directory } {
+    const mtime = { seconds: this.#options.time, nanoseconds: 0 };
+    const root = tree?.root ?? newDirectory({ mtime });
+    const present = root.entries.get(LOST_AND_FOUND);
+    if (present?.type === "directory") return { root, lostAndFound: present };
+    if (present !== undefined) {
+      throw new ImgbuildError("source-invalid", `/lost+found is a ${present.type}; ext4 needs a folder there`);
+    }
+    const lostAndFound = newDirectory({ mode: 0o700, mtime });
+    return { root: { ...root, entries: new Map([...root.entries, [LOST_AND_FOUND, lostAndFound]]) }, lostAndFound };
+  }
+
+  #add({ node, parent, folder }: Visit, path: ByteString): void {
+    checkMetadata(node, path);
+    this.#visits.push({ node, parent, folder });
+    if (node.xattrs.size > 0) this.#xattrs.set(node, this.#store.place(node.xattrs, path));
+    const blocks = this.#blocksOf(node, path);
+    this.#blocks += blocks;
+    if (folder >= 0) this.#folders[folder]! += blocks;
+  }
+
+  #blocksOf(node: Node, path: ByteString): number {
+    const { blockSize } = this.#options;
+    switch (node.type) {
+      case "directory":
+        return withTree([{ start: 0, end: this.#layouts.get(node)!.blocks }], blockSize);
+      case "file":
+        if (node.content.size > MAX_FILE_BLOCKS * blockSize) {
+          throw cannotHold(path, `a file of ${node.content.size} bytes in blocks of ${blockSize}`);
+        }
+        // Zeros that are found later only make it less: a hole saves a block, and a block of the tree holds many extents.
+        return withTree(dataBlocks(node.content, blockSize), blockSize);
+      case "symlink":
+        if (node.target.length === 0 || node.target.length >= blockSize) {
+          throw cannotHold(path, `a symlink to ${node.target.length} bytes in blocks of ${blockSize}`);
+        }
+        return isFastSymlink(node.target) ? 0 : 1;
+      default:
+        return 0;
+    }
+  }
+}
+
+/** The blocks of runs that lie together, and those of the extent tree. */
+function withTree(runs: readonly Run[], blockSize: number): number {
+  let blocks = 0;
+  let extents = 0;
+  for (const { start, end } of runs) {
+    blocks += end - start;
+    extents += Math.ceil((end - start) / MAX_EXTENT_BLOCKS);
+  }
+  return blocks + extentTreeBlocks(extents, blockSize);
+}
+
+function cannotHold(path: ByteString, what: string): ImgbuildError {
+  return new ImgbuildError("not-representable", `ext4 cannot hold /${display(path)}: ${what}`);
+}
+
+function checkName(name: ByteString, path: ByteString): void {
+  if (name.length > MAX_NAME) throw cannotHold(path, `a name of ${name.length} bytes, more than ${MAX_NAME}`);
+  if (name === "" || name === "." || name === ".." || /[/\0]/.test(name)) {
+    throw cannotHold(path, `the name "${display(name)}"`);
+  }
+}
+
+function checkMetadata({ uid, gid, mtime }: Metadata, path: ByteString): void {
+  for (const [kind, id] of [
+    ["owner", uid],
+    ["group", gid],
+  ] as const) {
+    if (!Number.isInteger(id) || id < 0 || id >= 2 ** 32) throw cannotHold(path, `the ${kind} ${id}`);
+  }
+  if (mtime.seconds < TIME_RANGE.first || mtime.seconds > TIME_RANGE.last) {
+    throw cannotHold(path, `the time ${mtime.seconds}, outside of ${TIME_RANGE.first} to ${TIME_RANGE.last}`);
+  }
+}

@@ -1,0 +1,262 @@
+/** Writes a planned file system: content first, as it comes, and then the metadata that says where it went. */
+import { toBytes } from "../bytes/bytestring.js";
+import type { Device } from "../bytes/device.js";
+import { uuidBytes } from "../bytes/uuid.js";
+import type { Directory, RegularFile, Symlink } from "../tree/node.js";
+import type { Observer } from "../tree/observer.js";
+import { BlockAllocator, InodeAllocator } from "./allocator.js";
+import { BlockWriter } from "./block-writer.js";
+import { fileSystemSeed, inodeSeed } from "./checksum.js";
+import { writeContent } from "./content.js";
+import { type DirectoryNumbers, encodeDirectoryBlock } from "./directory.js";
+import { ExtentList, encodeExtentTree } from "./extents.js";
+import { backupGroups, type Geometry, groupStart } from "./geometry.js";
+import { encodeGroups, type GroupMetadata } from "./groups.js";
+import { encodeDevice } from "./inode.js";
+import { InodeTables } from "./inode-tables.js";
+import { encodeJournalSuperblock } from "./journal.js";
+import { FILE_TYPES, INODE, INODE_BLOCK_BYTES, INODE_FLAG, MAX_LINKS, SUPERBLOCK_OFFSET } from "./layout.js";
+import { type Placement, placeNodes } from "./placement.js";
+import type { Plan } from "./plan.js";
+import { encodeResizeInode } from "./resize-inode.js";
+import { encodeSuperblock, type SuperblockValues } from "./superblock.js";
+import { isFastSymlink, type Survey, type Visit } from "./survey.js";
+import { encodeXattrBlock, type XattrBlock } from "./xattrs.js";
+
+/** What a new file system is told about itself. */
+export type Identity = Pick<SuperblockValues, "label" | "uuid" | "hashSeed" | "time" | "reservedBlocks">;
+
+/** What an inode has beside the metadata of its node. */
+interface InodeBody {
+  readonly size: number;
+  /** Of data and extent tree. */
+  readonly blocks: number;
+  readonly flags: number;
+  readonly block: Uint8Array;
+  readonly links?: number;
+}
+
+const NO_BLOCKS = { size: 0, blocks: 0, flags: 0, block: new Uint8Array(INODE_BLOCK_BYTES) };
+
+export class Ext4Writer {
+  readonly #device: Device;
+  readonly #survey: Survey;
+  readonly #geometry: Geometry;
+  readonly #journalBlocks: number;
+  readonly #identity: Identity;
+  readonly #observer: Observer;
+  readonly #seed: number;
+  readonly #blocks: BlockAllocator;
+  readonly #inodes: InodeAllocator;
+  readonly #placement: Placement;
+  readonly #tables: InodeTables;
+  readonly #writer: BlockWriter;
+  #journal: SuperblockValues["journal"];
+
+  constructor(device: Device, survey: Survey, plan: Plan, identity: Identity, observer: Observer) {
+    this.#device = device;
+    this.#survey = survey;
+    this.#geometry = plan.geometry;
+    this.#journalBlocks = plan.journalBlocks;
+    this.#identity = identity;
+    this.#observer = observer;
+    this.#seed = fileSystemSeed(uuidBytes(identity.uuid));
+    this.#blocks = new BlockAllocator(plan.geometry);
+    this.#inodes = new InodeAllocator(plan.geometry);
+    this.#placement = placeNodes(survey, plan.geometry, this.#inodes);
+    this.#tables = new InodeTables(plan.geometry, this.#inodes, this.#seed);
+    this.#writer = new BlockWriter(device);
+  }
+
+  /** Writes everything, and returns what is free. */
+  async write(): Promise<GroupMetadata> {
+    // The boot sector is not ours, but an old one there would be taken for another format.
+    await this.#device.zero(0, SUPERBLOCK_OFFSET);
+    if (this.#geometry.reservedDescriptorBlocks > 0) await this.#writeResizeInode();
+    if (this.#journalBlocks > 0) await this.#writeJournal();
+    for (const visit of this.#survey.visits) await this.#writeNode(visit);
+    await this.#tables.write(this.#writer);
+    const groups = encodeGroups(this.#geometry, this.#blocks.freeByGroup(), this.#inodes, this.#seed);
+    for (const { at, bytes } of groups.bitmaps) await this.#writeBlock(at, bytes);
+    await this.#writeSuperblocks(groups);
+    await this.#writer.flush();
+    return groups;
+  }
+
+  #writeBlock(at: number, bytes: Uint8Array): Promise<void> {
+    return this.#writer.write(at * this.#geometry.blockSize, bytes);
+  }
+
+  async #writeResizeInode(): Promise<void> {
+    const { block, size, sectors, blocks } = encodeResizeInode(this.#geometry, this.#blocks.allocateOne(0));
+    for (const { at, bytes } of blocks) await this.#writeBlock(at, bytes);
+    this.#putSpecial(INODE.resize, { block, size, sectors, flags: 0 });
+  }
+
+  /**
+   * All of the journal is made zero, though its superblock alone says that it is empty. Blocks of an earlier file system
+   * there are a danger: the first transactions of a new one have the numbers of the first of an old one, and when the same
+   * image was flashed before, its UUID and so its checksum seed too. After a power cut, recovery would run on into them.
+   */
+  async #writeJournal(): Promise<void> {
+    const { blockSize } = this.#geometry;
+    const extents = new ExtentList();
+    for (const run of this.#blocks.allocateTogether(this.#journalBlocks)) {
+      extents.add(extents.blocks, run);
+      await this.#device.zero(run.start * blockSize, (run.end - run.start) * blockSize);
+    }
+    const first = extents.extents[0]!.physical;
+    await this.#writeBlock(first, encodeJournalSuperblock(this.#journalBlocks, blockSize));
+    const { block, blocks } = await this.#writeExtentTree(INODE.journal, extents, 0);
+    const size = this.#journalBlocks * blockSize;
+    this.#journal = { block, size };
+    this.#putSpecial(INODE.journal, { block, size, sectors: (blocks * blockSize) / 512, flags: INODE_FLAG.extents });
+  }
+
+  #putSpecial(number: number, values: { block: Uint8Array; size: number; sectors: number; flags: number }): void {
+    const { time } = this.#identity;
+    this.#tables.put(number, {
+      ...values,
+      mode: FILE_TYPES.file.mode | 0o600,
+      uid: 0,
+      gid: 0,
+      links: 1,
+      mtime: { seconds: time, nanoseconds: 0 },
+      crtime: time,
+    });
+  }
+
+  async #writeNode(visit: Visit): Promise<void> {
+    const { node } = visit;
+    const number = this.#placement.numbers.get(node)!;
+    const goal = this.#placement.flexGroup(visit);
+    const body = await this.#writeBody(visit, number, goal);
+    const xattrs = this.#survey.xattrs.get(node);
+    const xattrBlock = xattrs?.block && (await this.#writeXattrBlock(xattrs.block, goal));
+    const blocks = body.blocks + (xattrBlock === undefined ? 0 : 1);
+    this.#tables.put(number, {
+      mode: FILE_TYPES[node.type].mode | node.mode,
+      uid: node.uid,
+      gid: node.gid,
+      size: body.size,
+      links: body.links ?? this.#survey.links.get(node) ?? 1,
+      sectors: (blocks * this.#geometry.blockSize) / 512,
+      flags: body.flags,
+      block: body.block,
+      mtime: node.mtime,
+      crtime: this.#identity.time,
+      xattrs: xattrs?.body,
+      xattrBlock,
+    });
+  }
+
+  async #writeBody({ node, parent }: Visit, number: number, goal: number): Promise<InodeBody> {
+    switch (node.type) {
+      case "directory":
+        return this.#writeDirectory(node, parent, number, goal);
+      case "file":
+        return this.#writeFile(node, number, goal);
+      case "symlink":
+        return this.#writeSymlink(node, number, goal);
+      case "block":
+      case "character":
+        return { ...NO_BLOCKS, block: encodeDevice(node) };
+      case "fifo":
+      case "socket":
+        return NO_BLOCKS;
+    }
+  }
+
+  async #writeDirectory(node: Directory, parent: Directory, number: number, goal: number): Promise<InodeBody> {
+    const { blockSize } = this.#geometry;
+    const layout = this.#survey.layouts.get(node)!;
+    const { numbers } = this.#placement;
+    const context: DirectoryNumbers = {
+      self: number,
+      parent: numbers.get(parent)!,
+      seed: inodeSeed(this.#seed, number),
+      of: (entry) => numbers.get(entry)!,
+    };
+    const extents = new ExtentList();
+    for (const run of this.#blocks.allocate(goal, layout.blocks)) {
+      const first = extents.blocks;
+      extents.add(first, run);
+      for (let at = run.start; at < run.end; at++) {
+        const bytes = (await this.#writer.room()).subarray(0, blockSize).fill(0);
+        encodeDirectoryBlock(layout, first + at - run.start, context, bytes);
+        await this.#writeBlock(at, bytes);
+      }
+    }
+    const tree = await this.#writeExtentTree(number, extents, goal);
+    let subdirectories = 0;
+    for (const entry of node.entries.values()) if (entry.type === "directory") subdirectories++;
+    // With dir_nlink, 1 stands for more than can be counted.
+    const links = subdirectories + 2 >= MAX_LINKS ? 1 : subdirectories + 2;
+    const flags = INODE_FLAG.extents | (layout.index ? INODE_FLAG.index : 0);
+    return { ...tree, size: layout.blocks * blockSize, flags, links };
+  }
+
+  async #writeFile({ content }: RegularFile, number: number, goal: number): Promise<InodeBody> {
+    const extents = await writeContent(content, {
+      blockSize: this.#geometry.blockSize,
+      writer: this.#writer,
+      allocate: (blocks) => this.#blocks.allocate(goal, blocks),
+      progress: (bytes) => this.#observer.progress?.(bytes, 0),
+    });
+    this.#observer.progress?.(0, 1);
+    const tree = await this.#writeExtentTree(number, extents, goal);
+    return { ...tree, size: content.size, flags: INODE_FLAG.extents };
+  }
+
+  async #writeSymlink({ target }: Symlink, number: number, goal: number): Promise<InodeBody> {
+    const bytes = toBytes(target);
+    if (isFastSymlink(target)) {
+      const block = new Uint8Array(INODE_BLOCK_BYTES);
+      block.set(bytes);
+      return { ...NO_BLOCKS, size: bytes.length, block };
+    }
+    const padded = new Uint8Array(this.#geometry.blockSize);
+    padded.set(bytes);
+    const at = this.#blocks.allocateOne(goal);
+    await this.#writeBlock(at, padded);
+    const extents = new ExtentList();
+    extents.add(0, { start: at, end: at + 1 });
+    const tree = await this.#writeExtentTree(number, extents, goal);
+    return { ...tree, size: bytes.length, flags: INODE_FLAG.extents };
+  }
+
+  /** i_block, and how many blocks data and tree take. */
+  async #writeExtentTree(number: number, extents: ExtentList, goal: number) {
+    const { root, blocks } = encodeExtentTree(
+      extents.extents,
+      this.#geometry.blockSize,
+      inodeSeed(this.#seed, number),
+      () => this.#blocks.allocateOne(goal),
+    );
+    for (const { at, bytes } of blocks) await this.#writeBlock(at, bytes);
+    return { block: root, blocks: extents.blocks + blocks.length };
+  }
+
+  /** Writes a block of attributes unless another inode that has it came before; returns where it is. */
+  async #writeXattrBlock(block: XattrBlock, goal: number): Promise<number> {
+    if (block.at === undefined) {
+      block.at = this.#blocks.allocateOne(goal);
+      await this.#writeBlock(block.at, encodeXattrBlock(block, this.#geometry.blockSize, block.at, this.#seed));
+    }
+    return block.at;
+  }
+
+  /** Superblock and descriptors, and their copies. What is reserved behind the copies is not read before it is used. */
+  async #writeSuperblocks({ descriptors, freeBlocks, freeInodes }: GroupMetadata): Promise<void> {
+    const { blockSize } = this.#geometry;
+    const values = { ...this.#identity, freeBlocks, freeInodes, journal: this.#journal };
+    for (const group of [0, ...backupGroups(this.#geometry)]) {
+      const start = groupStart(this.#geometry, group);
+      const bytes = encodeSuperblock(this.#geometry, values, group);
+      const block = new Uint8Array(blockSize);
+      block.set(bytes, start === 0 ? SUPERBLOCK_OFFSET : 0);
+      await this.#writeBlock(start, block);
+      await this.#writeBlock(start + 1, descriptors);
+    }
+  }
+}
