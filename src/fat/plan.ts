@@ -1,0 +1,123 @@
+/** From a tree to what will be in the volume: every name checked, every directory measured, clusters handed out in order. */
+import { type ByteString, display } from "../bytes/bytestring.js";
+import { formatSize } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import type { Directory, Node, RegularFile } from "../tree/node.js";
+import { sortedEntries, type Tree } from "../tree/tree.js";
+import { ENTRY_SIZE, type FatType, FIRST_CLUSTER, MAX_DIRECTORY_BYTES, MAX_FILE_BYTES } from "./layout.js";
+import { type FatName, nameEntries, slotsOf } from "./names.js";
+
+export interface PlannedFile {
+  readonly node: RegularFile;
+  readonly path: ByteString;
+  readonly bytes: number;
+  /** 0 until clusters are handed out, and for good when the file is empty. */
+  firstCluster: number;
+}
+
+export interface PlannedDirectory {
+  readonly node: Directory;
+  readonly path: ByteString;
+  /** Undefined for the root. */
+  readonly parent: PlannedDirectory | undefined;
+  readonly entries: { readonly name: FatName; readonly target: PlannedFile | PlannedDirectory }[];
+  /** Length of its entries, those for itself and its parent included. */
+  bytes: number;
+  /** 0 until clusters are handed out, and for good in a root of FAT12 or FAT16, which lies outside of the data region. */
+  firstCluster: number;
+}
+
+export interface FatPlan {
+  /** The root first, each before what is in it. */
+  readonly directories: readonly PlannedDirectory[];
+  readonly files: readonly PlannedFile[];
+}
+
+/** Plans the content of a volume. Throws `not-representable` errors that name the path of what FAT cannot hold. */
+export function planTree(tree: Tree, label: string | undefined): FatPlan {
+  const directories: PlannedDirectory[] = [];
+  const files: PlannedFile[] = [];
+  const planDirectory = (node: Directory, path: ByteString, parent: PlannedDirectory | undefined) => {
+    const directory: PlannedDirectory = { node, path, parent, entries: [], bytes: 0, firstCluster: 0 };
+    directories.push(directory);
+    const pathOf = (name: ByteString) => (path === "" ? name : (`${path}/${name}` as ByteString));
+    const found = sortedEntries(node);
+    const names = nameEntries(
+      found.map(([name]) => name),
+      pathOf,
+    );
+    for (const [i, [name, child]] of found.entries()) {
+      directory.entries.push({ name: names[i]!, target: planNode(child, pathOf(name), directory) });
+    }
+    const own = parent === undefined ? (label === undefined ? 0 : 1) : 2;
+    directory.bytes = ENTRY_SIZE * (own + names.reduce((sum, name) => sum + slotsOf(name), 0));
+    if (directory.bytes > MAX_DIRECTORY_BYTES) {
+      throw new ImgbuildError(
+        "not-representable",
+        `FAT cannot store the folder ${display(path) || "/"}: its ${names.length} names take ${directory.bytes / ENTRY_SIZE} entries, and 65536 is the most`,
+        { hint: "Spread its files over several folders, or shorten their names.", data: { path: display(path) } },
+      );
+    }
+    return directory;
+  };
+  const planNode = (node: Node, path: ByteString, parent: PlannedDirectory) => {
+    if (node.type === "directory") return planDirectory(node, path, parent);
+    if (node.type !== "file") throw unsupported(node, path);
+    const { size } = node.content;
+    if (size > MAX_FILE_BYTES) {
+      throw new ImgbuildError(
+        "not-representable",
+        `FAT cannot store ${display(path)}: it has ${size} bytes (${formatSize(size)}), and ${MAX_FILE_BYTES} is the most`,
+        { hint: "Leave it out, or put it on an ext4 partition.", data: { path: display(path), size } },
+      );
+    }
+    const file: PlannedFile = { node, path, bytes: size, firstCluster: 0 };
+    files.push(file);
+    return file;
+  };
+  planDirectory(tree.root, "" as ByteString, undefined);
+  return { directories, files };
+}
+
+function unsupported(node: Exclude<Node, Directory | RegularFile>, path: ByteString): ImgbuildError {
+  const what = { symlink: "symbolic link", block: "block device", character: "character device" };
+  const name = node.type === "fifo" || node.type === "socket" ? node.type : what[node.type];
+  const target = node.type === "symlink" ? ` to ${display(node.target)}` : "";
+  return new ImgbuildError("not-representable", `FAT cannot store ${display(path)}: it is a ${name}${target}`, {
+    hint:
+      node.type === "symlink"
+        ? "Put a copy of the file in its place: FAT knows only files and folders."
+        : "Leave it out of this partition: FAT knows only files and folders.",
+    data: { path: display(path), type: node.type },
+  });
+}
+
+/** What takes clusters in the data region, in the order in which it lies there: directories together, then files. */
+function* inDataRegion(plan: FatPlan, type: FatType): Generator<PlannedDirectory | PlannedFile> {
+  for (const directory of plan.directories) if (type === 32 || directory.parent !== undefined) yield directory;
+  yield* plan.files;
+}
+
+/** Clusters of `clusterBytes` that something takes. Even an empty directory has one; an empty file has none. */
+export function clustersOf(item: PlannedDirectory | PlannedFile, clusterBytes: number): number {
+  return Math.max(Math.ceil(item.bytes / clusterBytes), "entries" in item ? 1 : 0);
+}
+
+export function countClusters(plan: FatPlan, type: FatType, clusterBytes: number): number {
+  let clusters = 0;
+  for (const item of inDataRegion(plan, type)) clusters += clustersOf(item, clusterBytes);
+  return clusters;
+}
+
+/** Gives everything its clusters, one after the other from 2 on. Returns the length of each chain, in that order. */
+export function assignClusters(plan: FatPlan, type: FatType, clusterBytes: number): number[] {
+  const chains: number[] = [];
+  let next = FIRST_CLUSTER;
+  for (const item of inDataRegion(plan, type)) {
+    const clusters = clustersOf(item, clusterBytes);
+    item.firstCluster = clusters === 0 ? 0 : next;
+    if (clusters > 0) chains.push(clusters);
+    next += clusters;
+  }
+  return chains;
+}

@@ -1,0 +1,89 @@
+/** The file allocation table: each entry holds the number of the cluster that comes after its own. "FAT Data Structure". */
+import type { ReadableDevice } from "../bytes/device.js";
+import { ImgbuildError } from "../errors.js";
+import { fatStart, type Geometry } from "./geometry.js";
+import { END_OF_CHAIN, type FatType, FIRST_CLUSTER, MEDIA_FIXED } from "./layout.js";
+
+/** The table of chains that lie one after the other from cluster 2 on, each without a gap: `chains` are their lengths. */
+export function encodeTable(type: FatType, chains: readonly number[]): Uint8Array {
+  const used = FIRST_CLUSTER + chains.reduce((sum, length) => sum + length, 0);
+  const table = new Uint8Array(Math.ceil((used * type) / 8));
+  const view = new DataView(table.buffer);
+  const end = type === 32 ? END_OF_CHAIN : END_OF_CHAIN & (2 ** type - 1);
+  const set = (cluster: number, value: number) => {
+    if (type === 32) view.setUint32(cluster * 4, value, true);
+    else if (type === 16) view.setUint16(cluster * 2, value, true);
+    else {
+      // Three bytes hold two entries; the one with the odd number begins in the middle.
+      const at = Math.floor(cluster * 1.5);
+      if (cluster % 2 === 0) {
+        table[at] = value & 0xff;
+        table[at + 1]! |= value >> 8;
+      } else {
+        table[at]! |= (value & 0x0f) << 4;
+        table[at + 1] = value >> 4;
+      }
+    }
+  };
+  // Entry 0 repeats the media byte; entry 1 says, in its highest bits, that the volume was left clean and without errors.
+  set(0, (end & ~0xff) | MEDIA_FIXED);
+  set(1, end);
+  let cluster = FIRST_CLUSTER;
+  for (const length of chains) {
+    for (const last = cluster + length - 1; cluster < last; cluster++) set(cluster, cluster + 1);
+    set(cluster++, end);
+  }
+  return table;
+}
+
+const PAGE = 64 * 1024;
+
+/** The first table of a volume, read as it is needed. */
+export class TableReader {
+  readonly #device: ReadableDevice;
+  readonly #geometry: Geometry;
+  readonly #pages = new Map<number, Uint8Array>();
+
+  constructor(device: ReadableDevice, geometry: Geometry) {
+    this.#device = device;
+    this.#geometry = geometry;
+  }
+
+  /** Byte on the device at which the entry of `cluster` begins. */
+  position(cluster: number): number {
+    return fatStart(this.#geometry) + Math.floor((cluster * this.#geometry.type) / 8);
+  }
+
+  async #byte(at: number): Promise<number> {
+    const start = fatStart(this.#geometry);
+    const index = Math.floor((at - start) / PAGE);
+    let page = this.#pages.get(index);
+    if (page === undefined) {
+      const end = start + this.#geometry.fatSectors * this.#geometry.sectorSize;
+      const from = start + index * PAGE;
+      page = await this.#device.read(from, Math.min(PAGE, end - from));
+      this.#pages.set(index, page);
+    }
+    return page[(at - start) % PAGE]!;
+  }
+
+  /**
+   * The cluster after `cluster`, or undefined at the chain's end. Throws an `image-corrupt` error with the entry's
+   * position when it holds neither.
+   */
+  async next(cluster: number): Promise<number | undefined> {
+    const { type, clusters } = this.#geometry;
+    const at = this.position(cluster);
+    const low = (await this.#byte(at)) | ((await this.#byte(at + 1)) << 8);
+    let value = low;
+    if (type === 12) value = cluster % 2 === 0 ? low & 0xfff : low >> 4;
+    if (type === 32) value |= ((await this.#byte(at + 2)) << 16) | (((await this.#byte(at + 3)) & 0x0f) << 24);
+    if (value >= FIRST_CLUSTER && value < FIRST_CLUSTER + clusters) return value;
+    if (value >= (0x0fff_fff8 & (2 ** type - 1))) return undefined;
+    throw new ImgbuildError(
+      "image-corrupt",
+      `the FAT entry of cluster ${cluster}, at byte ${at}, is ${value}: neither one of the clusters 2 to ${clusters + 1} nor an end of chain`,
+      { data: { offset: at, cluster, value } },
+    );
+  }
+}

@@ -1,0 +1,228 @@
+/** Writes a FAT volume with its content: contiguous files, every byte that means something, nothing else. */
+import { display } from "../bytes/bytestring.js";
+import type { Device } from "../bytes/device.js";
+import { formatSize } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import type { Observer } from "../tree/observer.js";
+import type { Tree } from "../tree/tree.js";
+import { ContentWriter } from "./content.js";
+import { encodeDirectory } from "./directory.js";
+import {
+  chooseGeometry,
+  clusterBytes,
+  clusterStart,
+  fatStart,
+  type Geometry,
+  rootBytes,
+  rootStart,
+  smallestVolume,
+} from "./geometry.js";
+import {
+  BOOT_SIGNATURE,
+  bootSector16,
+  bootSector32,
+  ENTRY_SIZE,
+  EXTENDED_BOOT_SIGNATURE,
+  type FatType,
+  FIRST_CLUSTER,
+  FSINFO_SIGNATURES,
+  fsInfo,
+  MEDIA_FIXED,
+} from "./layout.js";
+import { encodeLabel } from "./names.js";
+import { assignClusters, clustersOf, countClusters, type FatPlan, planTree } from "./plan.js";
+import { encodeTable } from "./table.js";
+
+export interface FatOptions {
+  /** Up to 11 ASCII characters; FAT keeps capitals only. */
+  readonly label?: string;
+  /** Default: FAT32 where the size gives it 65,525 clusters (33 MiB), and below that, with a notice, FAT16 or FAT12. */
+  readonly type?: FatType;
+  /** 32 bits. Linux shows it as the UUID: 1234-abcd. */
+  readonly volumeId: number;
+  /** Seconds since 1970, for the label's entry. Files and folders have their own. */
+  readonly time: number;
+  readonly observer?: Observer;
+}
+
+export interface FatSummary {
+  readonly type: FatType;
+  /** As stored, in capitals. */
+  readonly label: string | undefined;
+  readonly volumeId: number;
+  /** Bytes. */
+  readonly clusterSize: number;
+  readonly clusters: number;
+  readonly freeClusters: number;
+  readonly files: number;
+  /** The root included. */
+  readonly directories: number;
+}
+
+const FSINFO_SECTOR = 1;
+const BACKUP_SECTOR = 6;
+/** int 18h tells a PC's firmware to go on with the next device; behind it an endless halt. */
+const BOOT_CODE = Uint8Array.of(0xcd, 0x18, 0xf4, 0xeb, 0xfd);
+
+/**
+ * Formats all of `device` and puts `tree` into it. Owner, mode and xattrs have no place in FAT and are left out; each name
+ * of a hard link becomes a file of its own. Bytes that belong to no file are not written, except where FAT needs zeros.
+ *
+ * Throws `not-representable` for names, sizes and node types that FAT cannot hold, `does-not-fit` when the tree is too
+ * large, and `layout-conflict` when the size does not suit the type that was asked for.
+ */
+export async function writeFat(device: Device, tree: Tree, options: FatOptions): Promise<FatSummary> {
+  const { observer } = options;
+  const label = storedLabel(options);
+  const plan = planTree(tree, label);
+  const rootEntries = plan.directories[0]!.bytes / ENTRY_SIZE;
+  const geometry = chooseGeometry(device.size, options.type, rootEntries);
+  const clusterSize = clusterBytes(geometry);
+  const used = countClusters(plan, geometry.type, clusterSize);
+  if (used > geometry.clusters) throw doesNotFit(device.size, plan, options.type);
+  if (label !== undefined && label !== options.label) {
+    observer?.notice?.(`the FAT label "${options.label}" is stored as "${label}": FAT keeps capitals only`);
+  }
+  if (options.type === undefined && geometry.type !== 32) {
+    observer?.notice?.(
+      `a FAT partition of ${formatSize(device.size)} is too small for FAT32, which begins at 33 MiB: it becomes FAT${geometry.type}`,
+    );
+  }
+
+  const chains = assignClusters(plan, geometry.type, clusterSize);
+  await writeReserved(device, geometry, options.volumeId, label, used);
+  const table = encodeTable(geometry.type, chains);
+  for (let copy = 0; copy < geometry.fatCount; copy++) {
+    const at = fatStart(geometry, copy);
+    await device.write(at, table);
+    await device.zero(at + table.length, fatStart(geometry, copy + 1) - at - table.length);
+  }
+  for (const directory of plan.directories) {
+    const inRootRegion = directory.firstCluster === 0;
+    const at = inRootRegion ? rootStart(geometry) : clusterStart(geometry, directory.firstCluster);
+    const room = inRootRegion ? rootBytes(geometry) : clustersOf(directory, clusterSize) * clusterSize;
+    const bytes = encodeDirectory(directory, label === undefined ? undefined : { label, time: options.time });
+    await device.write(at, bytes);
+    await device.zero(at + bytes.length, room - bytes.length);
+  }
+  const writer = new ContentWriter(device, observer);
+  for (const file of plan.files) {
+    if (file.bytes > 0) writer.moveTo(clusterStart(geometry, file.firstCluster));
+    await writer.append(file.node.content);
+  }
+  await writer.flush();
+  return {
+    type: geometry.type,
+    label,
+    volumeId: options.volumeId,
+    clusterSize,
+    clusters: geometry.clusters,
+    freeClusters: geometry.clusters - used,
+    files: plan.files.length,
+    directories: plan.directories.length,
+  };
+}
+
+/**
+ * The smallest size in bytes, a multiple of 512, of a device that `writeFat` takes `tree` on with the same options.
+ * Throws `not-representable` as `writeFat` does, and `does-not-fit` when no volume of the type can be large enough.
+ */
+export function measureFat(tree: Tree, options: Pick<FatOptions, "label" | "type">): number {
+  const plan = planTree(tree, storedLabel(options));
+  const size = smallestSize(plan, options.type);
+  if (size === undefined) {
+    throw new ImgbuildError("does-not-fit", `the files are too large for any FAT${options.type ?? ""} volume`, {
+      hint: options.type === undefined ? "Leave some of them out." : "Leave the type out, to get FAT32.",
+      data: { largest: largestFiles(plan) },
+    });
+  }
+  return size;
+}
+
+function storedLabel(options: Pick<FatOptions, "label">): string | undefined {
+  return options.label === undefined || options.label === "" ? undefined : encodeLabel(options.label);
+}
+
+function smallestSize(plan: FatPlan, type: FatType | undefined): number | undefined {
+  const rootEntries = plan.directories[0]!.bytes / ENTRY_SIZE;
+  return smallestVolume(type, rootEntries, (fatType, clusterSize) => countClusters(plan, fatType, clusterSize));
+}
+
+function largestFiles(plan: FatPlan): { path: string; size: number }[] {
+  return [...plan.files]
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, 10)
+    .map(({ path, bytes }) => ({ path: display(path), size: bytes }));
+}
+
+function doesNotFit(available: number, plan: FatPlan, type: FatType | undefined): ImgbuildError {
+  const needed = smallestSize(plan, type);
+  const largest = largestFiles(plan);
+  const shown = largest.slice(0, 3).map(({ path, size }) => `${path} (${formatSize(size)})`);
+  return new ImgbuildError(
+    "does-not-fit",
+    needed === undefined
+      ? `the files do not fit into FAT${type ?? ""} of any size`
+      : `the files need a FAT partition of ${needed} bytes (${formatSize(needed)}), and it has ${available} (${formatSize(available)}): ${needed - available} bytes too few`,
+    {
+      hint: `Make the partition larger, or leave files out; the largest are ${shown.join(", ")}.`,
+      data: { needed: needed ?? null, available, largest },
+    },
+  );
+}
+
+async function writeReserved(
+  device: Device,
+  geometry: Geometry,
+  volumeId: number,
+  label: string | undefined,
+  used: number,
+): Promise<void> {
+  const fat32 = geometry.type === 32;
+  const shared = {
+    jump: Uint8Array.of(0xeb, (fat32 ? bootSector32 : bootSector16).offsets.bootCode - 2, 0x90),
+    oemName: "MSWIN4.1", // what the specification recommends, because some drivers look at it
+    bytesPerSector: geometry.sectorSize,
+    sectorsPerCluster: geometry.sectorsPerCluster,
+    reservedSectors: geometry.reservedSectors,
+    fatCount: geometry.fatCount,
+    rootEntries: geometry.rootEntries,
+    totalSectors16: !fat32 && geometry.sectors < 0x10000 ? geometry.sectors : 0,
+    media: MEDIA_FIXED,
+    fatSectors16: fat32 ? 0 : geometry.fatSectors,
+    // Only firmware that addresses by cylinder, head and sector reads these two: the largest that it knows.
+    sectorsPerTrack: 63,
+    heads: 255,
+    totalSectors32: fat32 || geometry.sectors >= 0x10000 ? geometry.sectors : 0,
+    driveNumber: 0x80,
+    bootSignature: EXTENDED_BOOT_SIGNATURE,
+    volumeId,
+    label: label ?? "NO NAME",
+    typeName: `FAT${geometry.type}`,
+    bootCode: BOOT_CODE,
+    signature: BOOT_SIGNATURE,
+  };
+  const reserved = new Uint8Array((fat32 ? BACKUP_SECTOR + FSINFO_SECTOR + 1 : 1) * geometry.sectorSize);
+  if (fat32) {
+    const boot = {
+      ...shared,
+      fatSectors32: geometry.fatSectors,
+      rootCluster: FIRST_CLUSTER,
+      fsInfoSector: FSINFO_SECTOR,
+      backupBootSector: BACKUP_SECTOR,
+    };
+    const info = {
+      ...FSINFO_SIGNATURES,
+      freeClusters: geometry.clusters - used,
+      nextFree: FIRST_CLUSTER + used - 1,
+    };
+    for (const first of [0, BACKUP_SECTOR]) {
+      bootSector32.write(reserved, first * geometry.sectorSize, boot);
+      fsInfo.write(reserved, (first + FSINFO_SECTOR) * geometry.sectorSize, info);
+    }
+  } else {
+    bootSector16.write(reserved, 0, shared);
+  }
+  await device.write(0, reserved);
+  await device.zero(reserved.length, fatStart(geometry) - reserved.length);
+}

@@ -1,0 +1,239 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
+import { MemoryDevice, RecordingDevice } from "../../src/bytes/device.js";
+import { measureFat, openFat, writeFat } from "../../src/fat/index.js";
+import { type Content, contentOf, type Directory, newDirectory, newFile } from "../../src/tree/node.js";
+import { type Tree, walk } from "../../src/tree/tree.js";
+import { lacks, temporaryFolder } from "../support/tools.js";
+import { fsck, makeVolume, mtools, OPTIONS, treeOf, withReader } from "./volume.js";
+
+const MiB = 2 ** 20;
+
+/** Bytes that repeat nowhere near a cluster's length. */
+function noise(length: number, seed: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let state = seed | 1;
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
+
+/** Every path below a folder of the host, with a file's hash. */
+function hostFiles(folder: string, prefix = ""): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+    const name = `${prefix}${entry.name}`;
+    const at = path.join(folder, entry.name);
+    if (entry.isDirectory()) {
+      found.set(name, "folder");
+      for (const [inner, hash] of hostFiles(at, `${name}/`)) found.set(inner, hash);
+    } else found.set(name, createHash("sha256").update(fs.readFileSync(at)).digest("hex"));
+  }
+  return found;
+}
+
+async function treeFiles(tree: Tree): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const { path: name, node } of walk(tree)) {
+    if (name === "") continue;
+    const text = Buffer.from(name, "latin1").toString();
+    if (node.type !== "file") found.set(text, "folder");
+    else {
+      const bytes = new Uint8Array(node.content.size);
+      await (await node.content.open()).read(0, bytes);
+      found.set(text, createHash("sha256").update(bytes).digest("hex"));
+    }
+  }
+  return found;
+}
+
+/** What mcopy takes out of an image. */
+function copiedOut(t: Parameters<typeof temporaryFolder>[0], image: string): Map<string, string> {
+  const folder = temporaryFolder(t);
+  mtools("mcopy", image, "-s", "-n", "-Q", "::/*", folder);
+  return hostFiles(folder);
+}
+
+async function sameInReader(image: string, tree: Tree): Promise<void> {
+  await withReader(image, async (device) => {
+    const reader = await openFat(device);
+    for (const { path: name, node } of walk(tree)) {
+      if (node.type === "file") {
+        const bytes = new Uint8Array(node.content.size);
+        await (await node.content.open()).read(0, bytes);
+        assert.deepEqual(await reader.read(name), bytes, name);
+      } else if (node.type === "directory") {
+        const names = (await reader.list(name)).map((entry) => entry.name);
+        assert.deepEqual(names, [...node.entries.keys()].sort());
+      }
+    }
+  });
+}
+
+test("files of every awkward size come out of mcopy byte for byte, on each type", async (t) => {
+  if (lacks(t, "mcopy", "fsck.fat")) return;
+  const sizes = [0, 1, 511, 512, 513, 2047, 2048, 2049, 65_535, 65_536, MiB - 1, MiB, MiB + 1, 3 * MiB + 7];
+  const files = Object.fromEntries(sizes.map((size, i) => [`d${i % 3}/sub/file-${size}`, noise(size, size)]));
+  const tree = treeOf({ ...files, "empty/": "", "a/b/c/d/e/f/g/h/": "" });
+  for (const type of [12, 16, 32] as const) {
+    const volume = await makeVolume(t, type === 12 ? 12 * MiB : 40 * MiB, tree, { type, label: "BOOT" });
+    fsck(volume.image);
+    assert.deepEqual(copiedOut(t, volume.image), await treeFiles(tree));
+    await sameInReader(volume.image, tree);
+    // Each file without a gap: mshowfat prints one range of clusters.
+    for (const name of Object.keys(files)) {
+      const ranges = mtools("mshowfat", volume.image, `::${name}`).match(/<[\d-]+>/g) ?? [];
+      assert.equal(ranges.length, files[name]!.length === 0 ? 0 : 1, name);
+    }
+  }
+});
+
+const letters = fc.oneof(
+  { weight: 8, arbitrary: fc.constantFrom(..."abcXYZ019 .-_~+") },
+  { weight: 1, arbitrary: fc.constantFrom("ä", "ß", "日", "é") },
+);
+const names = fc
+  .array(letters, { minLength: 1, maxLength: 30 })
+  .map((parts) => parts.join("").replace(/[. ]+$/, ""))
+  .filter((name) => name !== "");
+const { folder } = fc.letrec<{ folder: Directory }>((tie) => ({
+  folder: fc
+    .array(
+      fc.tuple(
+        names,
+        fc.oneof(
+          { maxDepth: 5, depthSize: "small" },
+          fc
+            .tuple(fc.constantFrom(0, 1, 31, 512, 2048, 5000, 70_000), fc.nat())
+            .map(([size, seed]) => noise(size, seed)),
+          tie("folder"),
+        ),
+      ),
+      { maxLength: 12 },
+    )
+    .map((entries) => {
+      const made = newDirectory();
+      const taken = new Set<string>();
+      for (const [name, what] of entries) {
+        const folded = name.toUpperCase();
+        if (taken.has(folded)) continue;
+        taken.add(folded);
+        made.entries.set(fromText(name), what instanceof Uint8Array ? newFile(contentOf(what)) : (what as Directory));
+      }
+      return made;
+    }),
+}));
+
+test("random trees come out of mcopy and of our reader as they went in", async (t) => {
+  if (lacks(t, "mcopy", "fsck.fat")) return;
+  await fc.assert(
+    fc.asyncProperty(folder, fc.constantFrom(undefined, 12 as const, 16 as const, 32 as const), async (root, type) => {
+      const tree = { root };
+      const options = { ...(type && { type }), label: "L" };
+      const volume = await makeVolume(t, measureFat(tree, options), tree, options);
+      fsck(volume.image);
+      const expected = await treeFiles(tree);
+      if (expected.size > 0) assert.deepEqual(copiedOut(t, volume.image), expected);
+      await sameInReader(volume.image, tree);
+      fs.rmSync(volume.image);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("times are kept in UTC to two seconds, within 1980 to 2107", async (t) => {
+  if (lacks(t, "mdir")) return;
+  const stamp = async (seconds: number) => {
+    const volume = await makeVolume(t, MiB, treeOf({ file: "x" }, seconds));
+    const { mtime } = await withReader(volume.image, async (device) => (await openFat(device)).stat(fromText("file")));
+    return [/^file\s.*(\d{4}-\d\d-\d\d +\d+:\d\d)/m.exec(mtools("mdir", volume.image, "::"))?.[1], mtime.seconds];
+  };
+  assert.deepEqual(await stamp(1_600_000_001), ["2020-09-13  12:26", 1_600_000_000]);
+  assert.deepEqual(await stamp(-5), ["1980-01-01   0:00", 315_532_800]);
+  assert.deepEqual(await stamp(2 ** 33), ["2107-12-31  23:59", 4_354_819_198]);
+  assert.deepEqual(await stamp(951_782_399), ["2000-02-28  23:59", 951_782_398]);
+});
+
+test("the same tree gives the same bytes, in whatever order its folders were read", async () => {
+  const files = { b: "1", a: "2", "d/z": "3", "d/y": "4", "long name.txt": "5", "long name 2.txt": "6" };
+  const image = async (tree: Tree) => {
+    const device = new MemoryDevice(MiB);
+    await writeFat(device, tree, OPTIONS);
+    return createHash("sha256").update(device.bytes).digest("hex");
+  };
+  assert.equal(await image(treeOf(files)), await image(treeOf(Object.fromEntries(Object.entries(files).reverse()))));
+});
+
+test("on a device full of old data the volume is as good as on a blank one", async (t) => {
+  if (lacks(t, "mcopy", "fsck.fat")) return;
+  const tree = treeOf({ "a/b/file": noise(5000, 1), "c/": "", hole: "" });
+  for (const size of [MiB, 34 * MiB]) {
+    const device = new MemoryDevice(noise(size, 9));
+    await writeFat(device, tree, { ...OPTIONS, label: "BOOT" });
+    const image = path.join(temporaryFolder(t), "dirty.img");
+    fs.writeFileSync(image, device.bytes);
+    fsck(image);
+    assert.deepEqual(copiedOut(t, image), await treeFiles(tree));
+  }
+});
+
+test("holes of the source stay holes, and read as zeros", async (t) => {
+  if (lacks(t, "mcopy")) return;
+  const bytes = new Uint8Array(20 * MiB);
+  bytes.set(noise(1000, 3), 0);
+  bytes.set(noise(1000, 4), 10 * MiB);
+  const content: Content = {
+    ...contentOf(bytes),
+    data: [
+      { start: 0, end: 4096 },
+      { start: 10 * MiB, end: 10 * MiB + 4096 },
+    ],
+  };
+  const root = newDirectory();
+  root.entries.set(fromText("sparse"), newFile(content));
+  const volume = await makeVolume(t, 64 * MiB, { root });
+  assert.ok(volume.written.data.bytes < MiB);
+  assert.ok([...volume.written.written].reduce((sum, { start, end }) => sum + end - start, 0) > 20 * MiB);
+  assert.deepEqual(copiedOut(t, volume.image), await treeFiles({ root }));
+});
+
+test("nothing is written that nobody needs, and what was written is told as it goes on", async () => {
+  let bytes = 0;
+  let files = 0;
+  const device = new RecordingDevice(new MemoryDevice(64 * MiB));
+  const observer = {
+    progress(moreBytes: number, moreFiles: number) {
+      bytes += moreBytes;
+      files += moreFiles;
+    },
+  };
+  await writeFat(device, treeOf({ a: noise(3 * MiB, 1), "b/c": noise(10, 1), d: "" }), { ...OPTIONS, observer });
+  assert.deepEqual([bytes, files], [3 * MiB + 10, 3]);
+  const written = [...device.written].reduce((sum, { start, end }) => sum + end - start, 0);
+  // The reserved sectors, both tables with room for every cluster, two directories and the files.
+  assert.ok(written > 4 * MiB && written < 4.1 * MiB, `${written}`);
+});
+
+test("the space in use is what FSInfo says", async (t) => {
+  if (lacks(t, "fsck.fat", "minfo")) return;
+  const volume = await makeVolume(t, 64 * MiB, treeOf({ a: noise(5 * 512, 1), b: noise(1, 1), "c/": "" }));
+  assert.match(
+    fsck(volume.image),
+    new RegExp(`3 files, ${volume.clusters - volume.freeClusters}/${volume.clusters} clusters`),
+  );
+  assert.equal(volume.clusters - volume.freeClusters, 1 + 5 + 1 + 1);
+  assert.match(mtools("minfo", volume.image, "::"), new RegExp(`free clusters=${volume.freeClusters}\\b`));
+});
+
+test("an empty volume lists nothing", async () => {
+  const device = new MemoryDevice(MiB);
+  await writeFat(device, treeOf({}), OPTIONS);
+  assert.deepEqual(await (await openFat(device)).list("" as ByteString), []);
+});

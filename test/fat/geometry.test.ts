@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import { MemoryDevice } from "../../src/bytes/device.js";
+import { type FatType, measureFat, openFat, writeFat } from "../../src/fat/index.js";
+import { lacks, run, temporaryFolder } from "../support/tools.js";
+import { fsck, makeVolume, mtools, OPTIONS, treeOf, withReader } from "./volume.js";
+
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+
+/** From the smallest to 64 GiB; those that others got wrong among them. */
+const SIZES: readonly (readonly [size: number, type: FatType])[] = [
+  [64 * 1024, 12],
+  [MiB, 12],
+  [4 * MiB, 12],
+  [8 * MiB, 12],
+  [9 * MiB, 16],
+  [16 * MiB, 16],
+  [32 * MiB, 16],
+  [33 * MiB, 32],
+  [63 * MiB, 32],
+  [64 * MiB, 32],
+  [65 * MiB, 32],
+  [260 * MiB, 32],
+  [261 * MiB, 32],
+  [512 * MiB, 32],
+  [GiB, 32],
+  [4 * GiB - 512, 32],
+  [4 * GiB, 32],
+  [4 * GiB + 512, 32],
+  [8 * GiB, 32],
+  [9 * GiB, 32],
+  [17 * GiB, 32],
+  [64 * GiB, 32],
+];
+
+test("volumes of every size are clean, complete and sparse", async (t) => {
+  if (lacks(t, "fsck.fat", "mdir")) return;
+  const tree = treeOf({ zImage: new Uint8Array(20_000).fill(7), "overlays/a.dtbo": "x" });
+  for (const [size, type] of SIZES) {
+    const volume = await makeVolume(t, size, tree);
+    assert.equal(volume.type, type, `${size}`);
+    fsck(volume.image);
+    assert.equal(mtools("mdir", volume.image, "-b", "-/", "::"), "::/overlays/\n::/zImage\n::/overlays/a.dtbo\n");
+    assert.ok(fs.statSync(volume.image).blocks * 512 < MiB / 2, `${size}: a sparse image takes little of the disk`);
+    fs.rmSync(volume.image);
+  }
+});
+
+test("cluster sizes and counts are those of mkfs.fat", async (t) => {
+  if (lacks(t, "mkfs.fat")) return;
+  const folder = temporaryFolder(t);
+  const compare = async (size: number, type: FatType) => {
+    const ours = await makeVolume(t, size, treeOf({}), { type });
+    const theirs = path.join(folder, "theirs.img");
+    fs.writeFileSync(theirs, "");
+    fs.truncateSync(theirs, size);
+    run("mkfs.fat", ["-F", `${type}`, theirs]);
+    const { clusterSize, clusters } = await withReader(theirs, openFat);
+    assert.equal(ours.clusterSize, clusterSize, `FAT${type} of ${size}`);
+    // mkfs.fat makes volumes from 256 MiB on a whole number of tracks, up to 63 sectors shorter.
+    const margin = size > 256 * MiB ? Math.ceil((63 * 512 * 255) / clusterSize) : 0;
+    assert.ok(
+      ours.clusters >= clusters && ours.clusters <= clusters + margin,
+      `FAT${type} of ${size}: ${ours.clusters} clusters, mkfs.fat ${clusters}`,
+    );
+    fs.rmSync(theirs);
+    fs.rmSync(ours.image);
+  };
+  for (const mib of [1, 2, 4, 5, 8, 12, 15, 20]) await compare(mib * MiB, 12);
+  for (const mib of [9, 16, 31, 32, 64, 100, 128, 129, 256, 300, 512, 513, 1023, 2047]) await compare(mib * MiB, 16);
+  for (const mib of [33, 63, 64, 65, 128, 256, 260, 261, 512, 4095, 4096, 8192, 8193, 16_385, 33_000, 65_536]) {
+    await compare(mib * MiB, 32);
+  }
+});
+
+test("a type that the size does not allow is refused, and a small volume becomes FAT16 with a notice", async () => {
+  const notices: string[] = [];
+  const observer = { notice: (text: string) => void notices.push(text) };
+  await assert.rejects(writeFat(new MemoryDevice(32 * MiB), treeOf({}), { ...OPTIONS, type: 32 }), {
+    code: "layout-conflict",
+    message: /FAT32 cannot be 32 MiB.*65,525 clusters/,
+    hint: /33 MiB/,
+  });
+  await assert.rejects(writeFat(new MemoryDevice(MiB), treeOf({}), { ...OPTIONS, type: 16 }), {
+    code: "layout-conflict",
+  });
+  await assert.rejects(
+    writeFat({ ...new MemoryDevice(0), size: 3 * GiB } as never, treeOf({}), { ...OPTIONS, type: 16 }),
+    {
+      code: "layout-conflict",
+      hint: /smaller/,
+    },
+  );
+  await assert.rejects(writeFat(new MemoryDevice(1024), treeOf({}), OPTIONS), { code: "layout-conflict" });
+  const { type } = await writeFat(new MemoryDevice(32 * MiB), treeOf({}), { ...OPTIONS, observer });
+  assert.equal(type, 16);
+  assert.match(notices.join("\n"), /32 MiB is too small for FAT32, which begins at 33 MiB: it becomes FAT16/);
+});
+
+test("the smallest FAT32 has 65,525 clusters, and fsck.fat and mtools take it", async (t) => {
+  if (lacks(t, "fsck.fat", "mdir")) return;
+  const smallest = measureFat(treeOf({}), { type: 32 });
+  const volume = await makeVolume(t, smallest, treeOf({ a: "x" }), { type: 32 });
+  assert.equal(volume.clusters, 65_525);
+  fsck(volume.image);
+  assert.equal(mtools("mtype", volume.image, "::a"), "x");
+  await assert.rejects(makeVolume(t, smallest - 512, treeOf({}), { type: 32 }), { code: "layout-conflict" });
+});
+
+test("the measured size takes the tree, and a sector less does not", async (t) => {
+  if (lacks(t, "fsck.fat")) return;
+  const block = (mib: number) => new Uint8Array(mib * MiB);
+  const trees = [
+    treeOf({}),
+    treeOf({ a: "x" }),
+    treeOf({ "a/b/c/d": new Uint8Array(3000), e: new Uint8Array(70_000) }),
+    treeOf(Object.fromEntries(Array.from({ length: 700 }, (_, i) => [`a long name number ${i}`, "x"]))),
+    treeOf({ kernel: block(9), "device-tree.dtb": block(1) }),
+    treeOf({ kernel: block(40) }),
+  ];
+  for (const [i, tree] of trees.entries()) {
+    for (const type of [undefined, 12, 16, 32] as const) {
+      const options = { ...(type && { type }), label: "BOOT" };
+      const size = measureFat(tree, options);
+      const volume = await makeVolume(t, size, tree, options);
+      fsck(volume.image);
+      await assert.rejects(
+        makeVolume(t, size - 512, tree, options),
+        (error: { code: string; data: { needed?: number } }) =>
+          ["does-not-fit", "layout-conflict"].includes(error.code) && error.data.needed === size,
+        `tree ${i}, FAT${type}, ${size} bytes`,
+      );
+    }
+  }
+});
+
+test("a tree that does not fit says how much it needs, and what is large", async () => {
+  const tree = treeOf({ small: "x", "boot/large": new Uint8Array(2 * MiB) });
+  await assert.rejects(writeFat(new MemoryDevice(MiB), tree, OPTIONS), {
+    code: "does-not-fit",
+    data: {
+      needed: measureFat(tree, {}),
+      available: MiB,
+      largest: [
+        { path: "boot/large", size: 2 * MiB },
+        { path: "small", size: 1 },
+      ],
+    },
+    hint: /boot\/large \(2 MiB\)/,
+  });
+});

@@ -1,0 +1,203 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
+import { MemoryDevice } from "../../src/bytes/device.js";
+import { ImgbuildError } from "../../src/errors.js";
+import { type FatReader, openFat, writeFat } from "../../src/fat/index.js";
+import { lacks, run, temporaryFolder } from "../support/tools.js";
+import { mtools, OPTIONS, treeOf, withReader } from "./volume.js";
+
+const MiB = 2 ** 20;
+
+/** Everything in a volume: folders as such, files with their hash. */
+async function readAll(reader: FatReader, folder = "" as ByteString): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const { name, type } of await reader.list(folder)) {
+    const full = (folder === "" ? name : `${folder}/${name}`) as ByteString;
+    const text = Buffer.from(full, "latin1").toString();
+    found.set(
+      text,
+      type === "directory"
+        ? type
+        : createHash("sha256")
+            .update(await reader.read(full))
+            .digest("hex"),
+    );
+    if (type === "directory") for (const [inner, hash] of await readAll(reader, full)) found.set(inner, hash);
+  }
+  return found;
+}
+
+test("volumes of mkfs.fat and mcopy read as they were filled, fragmented and with deleted files", async (t) => {
+  if (lacks(t, "mkfs.fat", "mcopy")) return;
+  const folder = temporaryFolder(t);
+  for (const [type, mib, more] of [
+    [12, 2, []],
+    [16, 20, []],
+    [16, 20, ["-s", "1"]],
+    [32, 40, []],
+    [32, 16, []], // what Toradex's installer makes: fewer clusters than FAT32 may have
+    [32, 600, []],
+    [16, 20, ["-f", "1", "-r", "64"]],
+    [32, 400, ["-S", "4096"]],
+  ] as const) {
+    const image = path.join(folder, `fat${type}-${mib}.img`);
+    fs.writeFileSync(image, "");
+    fs.truncateSync(image, mib * MiB);
+    run("mkfs.fat", ["-F", `${type}`, "-n", "TDX BOOT", "-i", "cafe0123", ...more, image]);
+    const expected = new Map<string, string>();
+    const put = (name: string, size: number) => {
+      const bytes = Buffer.alloc(size, name);
+      const source = path.join(folder, "source");
+      fs.writeFileSync(source, bytes);
+      mtools("mcopy", image, "-o", source, `::${name}`);
+      expected.set(name, createHash("sha256").update(bytes).digest("hex"));
+    };
+    const check = type === 32 && mib < 33 ? "fragmented too small for mtools" : undefined;
+    if (check === undefined) {
+      mtools("mmd", image, "::sub", "::sub/a folder of some length", "::EMPTY");
+      for (const name of ["sub", "sub/a folder of some length", "EMPTY"]) expected.set(name, "directory");
+      for (let i = 0; i < 20; i++) put(`sub/a folder of some length/file ${i}`, 3000 + i * 700);
+      for (let i = 0; i < 20; i += 2) {
+        mtools("mdel", image, `::sub/a folder of some length/file ${i}`);
+        expected.delete(`sub/a folder of some length/file ${i}`);
+      }
+      put("fragmented", 60_000);
+      put("SHORT.TXT", 10);
+      put("lower.txt", 0);
+      put("Ünïcode näme.dtb", 600);
+    }
+    await withReader(image, async (device) => {
+      const reader = await openFat(device);
+      assert.deepEqual([reader.type, reader.label, reader.volumeId], [type, "TDX BOOT", 0xcafe0123]);
+      assert.deepEqual(await readAll(reader), expected, `FAT${type} of ${mib} MiB ${more}`);
+    });
+    fs.rmSync(image);
+  }
+});
+
+test("paths are found without regard to case, and what is not there is said", async () => {
+  const device = new MemoryDevice(MiB);
+  await writeFat(device, treeOf({ "Overlays/Some.DTBO": "x", file: "" }), OPTIONS);
+  const reader = await openFat(device);
+  assert.equal((await reader.stat(fromText("/overlays/some.dtbo"))).name, "Some.DTBO");
+  assert.equal((await reader.stat(fromText("/"))).type, "directory");
+  for (const [call, message] of [
+    [() => reader.read(fromText("nothing")), /nothing does not exist/],
+    [() => reader.stat(fromText("file/below")), /file\/below does not exist/],
+    [() => reader.read(fromText("overlays")), /overlays is a folder/],
+    [() => reader.list(fromText("file")), /file is a file/],
+  ] as const) {
+    await assert.rejects(call, { code: "source-missing", message });
+  }
+});
+
+test("content can be read in parts, from anywhere", async () => {
+  const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => (i * 7919) >> 8);
+  const device = new MemoryDevice(MiB);
+  await writeFat(device, treeOf({ file: bytes }), OPTIONS);
+  const content = await (await openFat(device)).open(fromText("file"));
+  const reader = await content.open();
+  for (const [at, length] of [
+    [0, 1],
+    [2047, 2],
+    [99_999, 1],
+    [5000, 50_000],
+    [100_000, 0],
+  ] as const) {
+    const into = new Uint8Array(length);
+    await reader.read(at, into);
+    assert.deepEqual(into, bytes.slice(at, at + length));
+  }
+});
+
+/** A volume of ours, and where its parts are according to mkfs's own fields. */
+async function sample(): Promise<{ bytes: Uint8Array; view: DataView; fat: number; root: number; data: number }> {
+  const device = new MemoryDevice(34 * MiB);
+  await writeFat(device, treeOf({ file: new Uint8Array(2000), "folder/inner": "x" }), OPTIONS);
+  const view = new DataView(device.bytes.buffer);
+  const fat = view.getUint16(14, true) * 512;
+  const data = fat + 2 * view.getUint32(36, true) * 512;
+  return { bytes: device.bytes, view, fat, root: data, data };
+}
+
+test("damage is an error that names the byte", async () => {
+  const file = fromText("file");
+  const inner = fromText("folder/inner");
+  type Sample = Awaited<ReturnType<typeof sample>>;
+  // Clusters: 2 the root, 3 the folder, 4 to 7 file, 8 inner. Root entries: file, folder.
+  const cases: readonly [string, (s: Sample) => void, (s: Sample) => number, ByteString, RegExp][] = [
+    ["no signature", (s) => s.view.setUint16(510, 0), () => 510, file, /55 AA/],
+    ["sector size", (s) => s.view.setUint16(11, 500, true), () => 11, file, /500 bytes/],
+    ["cluster size", (s) => s.view.setUint8(13, 3), () => 13, file, /3 sectors/],
+    ["reserved", (s) => s.view.setUint16(14, 0), () => 14, file, /reserved/],
+    ["no table", (s) => s.view.setUint8(16, 0), () => 16, file, /table/],
+    ["too long", (s) => s.view.setUint32(32, 2 ** 20, true), () => 32, file, /1048576 sectors/],
+    ["short table", (s) => s.view.setUint32(36, 2, true), () => 36, file, /256 entries/],
+    ["root", (s) => s.view.setUint32(44, 1, true), () => 44, file, /root is cluster 1/],
+    ["first cluster", (s) => s.view.setUint16(s.root + 26, 1, true), (s) => s.root, file, /begins at cluster 1/],
+    ["far cluster", (s) => s.view.setUint16(s.root + 20, 999, true), (s) => s.root, file, /begins at cluster/],
+    ["out of range", (s) => s.view.setUint32(s.fat + 4 * 4, 0x0abcdef0, true), (s) => s.fat + 16, file, /FAT entry/],
+    ["free", (s) => s.view.setUint32(s.fat + 5 * 4, 0, true), (s) => s.fat + 20, file, /FAT entry of cluster 5/],
+    ["bad cluster", (s) => s.view.setUint32(s.fat + 5 * 4, 0x0ffffff7, true), (s) => s.fat + 20, file, /FAT entry/],
+    ["too short", (s) => s.view.setUint32(s.fat + 5 * 4, 0x0fffffff, true), (s) => s.fat + 20, file, /ends after 1024/],
+    ["circle", (s) => s.view.setUint32(s.fat + 6 * 4, 4, true), (s) => s.fat + 24, file, /circle at cluster 4/],
+    ["folder circle", (s) => s.view.setUint32(s.fat + 3 * 4, 3, true), (s) => s.fat + 12, inner, /circle at cluster 3/],
+    ["folder up", (s) => s.view.setUint16(s.root + 32 + 26, 2, true), (s) => s.root + 32, inner, /leads back/],
+    ["slash", (s) => s.view.setUint8(s.root, 0x2f), (s) => s.root, file, /has the name/],
+  ];
+  for (const [name, damage, offset, target, message] of cases) {
+    const volume = await sample();
+    damage(volume);
+    await assert.rejects(
+      async () => (await openFat(new MemoryDevice(volume.bytes))).read(target),
+      (error: ImgbuildError) => {
+        assert.deepEqual(
+          [error.code, error.data.offset],
+          ["image-corrupt", offset(volume)],
+          `${name}: ${error.message}`,
+        );
+        assert.match(error.message, message);
+        return true;
+      },
+      name,
+    );
+  }
+});
+
+test("a device that is too short, or holds something else, is no volume", async () => {
+  for (const device of [
+    new MemoryDevice(100),
+    new MemoryDevice(MiB),
+    new MemoryDevice(new Uint8Array(MiB).fill(0x5a)),
+  ]) {
+    await assert.rejects(openFat(device), { code: "image-corrupt" });
+  }
+});
+
+test("whatever bytes are damaged, the reader ends, with what it read or an explained error", async () => {
+  const { bytes, fat, data } = await sample();
+  const interesting = fc.oneof(
+    fc.nat(511),
+    fc.nat(200).map((at) => fat + at),
+    fc.nat(4096).map((at) => data + at),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(interesting, fc.nat(255)), { minLength: 1, maxLength: 8 }), async (changes) => {
+      const old = changes.map(([at]) => bytes[at]!);
+      for (const [at, value] of changes) bytes[at] = value;
+      try {
+        await readAll(await openFat(new MemoryDevice(bytes)));
+      } catch (error) {
+        assert.ok(error instanceof ImgbuildError && error.code === "image-corrupt", `${error}`);
+      } finally {
+        for (const [i, [at]] of [...changes.entries()].reverse()) bytes[at] = old[i]!;
+      }
+    }),
+    { numRuns: 3000 },
+  );
+});

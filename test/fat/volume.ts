@@ -1,0 +1,72 @@
+/** Volumes for the tests: ours in a sparse file, and what fsck.fat and mtools say of them. */
+import * as path from "node:path";
+import type { TestContext } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { RecordingDevice } from "../../src/bytes/device.js";
+import { FileDevice, FileReader } from "../../src/bytes/file-device.js";
+import { type FatOptions, type FatSummary, writeFat } from "../../src/fat/index.js";
+import { contentOf, newDirectory, newFile } from "../../src/tree/node.js";
+import { addNode, type Tree } from "../../src/tree/tree.js";
+import { run, temporaryFolder } from "../support/tools.js";
+
+export const OPTIONS = { volumeId: 0x1234abcd, time: 1_700_000_000 };
+
+/** A tree of files by path, in folders as they come. A path that ends with "/" is an empty folder. */
+export function treeOf(files: Readonly<Record<string, string | Uint8Array>>, seconds = 1_600_000_000): Tree {
+  const tree = { root: newDirectory() };
+  const mtime = { seconds, nanoseconds: 0 };
+  for (const [name, content] of Object.entries(files)) {
+    const node = name.endsWith("/")
+      ? newDirectory({ mtime })
+      : newFile(contentOf(typeof content === "string" ? Buffer.from(content) : content), { mtime });
+    addNode(tree, fromText(name), node, { mtime });
+  }
+  return tree;
+}
+
+export interface Volume extends FatSummary {
+  readonly image: string;
+  /** What the image holds, as extents of written bytes, zeros that are needed included. */
+  readonly written: RecordingDevice;
+}
+
+/** Writes `tree` into a file of `size` bytes. */
+export async function makeVolume(
+  t: TestContext,
+  size: number,
+  tree: Tree,
+  options: Partial<FatOptions> = {},
+): Promise<Volume> {
+  const image = path.join(temporaryFolder(t), "fat.img");
+  const device = new FileDevice(image, size);
+  const written = new RecordingDevice(device);
+  try {
+    return { ...(await writeFat(written, tree, { ...OPTIONS, ...options })), image, written };
+  } finally {
+    device.close();
+  }
+}
+
+/** Throws with what fsck.fat says when it finds anything. It never writes (-n), and prints its verdict last. */
+export function fsck(image: string): string {
+  const said = run("fsck.fat", ["-n", "-v", image]);
+  for (const complaint of [/differ/i, /wrong/i, /orphan/i, /bad/i, /\bnot\b/i, /invalid/i, /should/i]) {
+    const line = said.split("\n").find((text) => complaint.test(text));
+    if (line !== undefined) throw new Error(`fsck.fat: ${line}\n${said}`);
+  }
+  return said;
+}
+
+/** Runs one of the mtools on `image`, in UTC, with names as UTF-8. */
+export function mtools(command: string, image: string, ...args: string[]): string {
+  return run(command, ["-i", image, ...args], { env: { TZ: "UTC", LC_ALL: "C.UTF-8", MTOOLSRC: "/dev/null" } });
+}
+
+export async function withReader<T>(image: string, use: (device: FileReader) => Promise<T>): Promise<T> {
+  const device = new FileReader(image);
+  try {
+    return await use(device);
+  } finally {
+    device.close();
+  }
+}
