@@ -269,7 +269,7 @@ test("names and targets that no directory can hold are refused by name", async (
   const folder = temporaryFolder(t);
   for (const bad of ["", ".", "..", "a/b", "nul\0", "n".repeat(257)]) {
     const root = folderOf([[name("fine"), folderOf([[name(bad), empty()]])]]);
-    await assert.rejects(writeImage(folder, { root }), { code: "not-representable", message: /^fine\// }, bad);
+    await assert.rejects(writeImage(folder, { root }), { code: "not-representable", message: /^fine cannot/ }, bad);
   }
   for (const target of ["", "t".repeat(4096)]) {
     const root = folderOf([[name("link"), { type: "symlink", target: name(target), ...newMetadata(0o777) }]]);
