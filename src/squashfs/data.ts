@@ -1,5 +1,4 @@
 /** The files' bytes: cut into blocks that the pool compresses, blocks of zeros left out, ends in fragments, each once. */
-import { type ByteString, display } from "../bytes/bytestring.js";
 import type { CompressorPool } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import type { Content } from "../tree/node.js";
@@ -8,10 +7,13 @@ import type { FragmentWriter } from "./fragments.js";
 import { BLOCK_STORED, NO_FRAGMENT } from "./layout.js";
 import type { Settings } from "./options.js";
 import type { Output } from "./output.js";
+import { type Inode, pathOf } from "./plan.js";
 import { ContentHash, isZero, Source } from "./source.js";
 
 /** Where a file's bytes are. Filled in while the pool works: complete once it is drained. */
 export interface StoredFile {
+  /** What it was read from. */
+  readonly content: Content;
   /** Position of the first block that is stored; its blocks follow one another. 0 without one. */
   start: number;
   /** The size of each block as the inode has it; 0 for a block of zeros, which is not stored. */
@@ -22,7 +24,12 @@ export interface StoredFile {
   fragment: number;
   /** Where in the fragment block. */
   offset: number;
+  /** Another file of the same size and hash (duplicates.ts). */
+  sameHash: StoredFile | undefined;
 }
+
+/** Most files have no blocks of their own. */
+const NO_BLOCKS = new Uint32Array(0);
 
 export class DataWriter {
   /** Files whose bytes were there already, and how many bytes they have. */
@@ -52,15 +59,15 @@ export class DataWriter {
     this.#scratch = new Uint8Array(settings.blockSize);
   }
 
-  /** Stores a file, or finds that its bytes are stored. `path` is for messages. Rejects with the content's own errors. */
-  async add(content: Content, path: ByteString): Promise<StoredFile> {
+  /** Stores the content of a file, or finds that its bytes are stored. Rejects with the content's own errors. */
+  async add(content: Content, inode: Inode): Promise<StoredFile> {
     const { size } = content;
     const { blockSize, observer } = this.#settings;
     const file =
       size === 0
         ? this.#newFile(content)
         : await Source.with(content, (source) =>
-            size <= blockSize ? this.#addShort(source) : this.#addLong(source, path),
+            size <= blockSize ? this.#addShort(source) : this.#addLong(source, inode),
           );
     observer.progress?.(0, 1);
     return file;
@@ -80,7 +87,7 @@ export class DataWriter {
     }
     const file = this.#newFile(content);
     if (file.blocks.length === 0) {
-      Object.assign(file, await this.#fragments.add(bytes));
+      await this.#fragments.add(bytes, file);
     } else if (zero && this.#settings.sparse) {
       this.#skip(file, content.size);
     } else {
@@ -94,7 +101,7 @@ export class DataWriter {
   }
 
   /** More than a block. When another file has its size, its hash is needed before it is stored: it is read twice. */
-  async #addLong(source: Source, path: ByteString): Promise<StoredFile> {
+  async #addLong(source: Source, inode: Inode): Promise<StoredFile> {
     const { content } = source;
     let expected: number | undefined;
     if (this.#duplicates?.hasCandidates(content.size)) {
@@ -105,7 +112,7 @@ export class DataWriter {
     const file = this.#newFile(content);
     const hash = await this.#storeBlocks(source, file);
     if (expected !== undefined && hash.value !== expected) {
-      throw new ImgbuildError("source-changed", `${display(path)} changed while it was read`, {
+      throw new ImgbuildError("source-changed", `${pathOf(inode)} changed while it was read`, {
         hint: "Build from a tree that nobody writes to.",
       });
     }
@@ -143,7 +150,7 @@ export class DataWriter {
       const tail = this.#scratch.subarray(0, size - stored);
       await source.read(stored, tail);
       if (hashed && !isZero(tail)) hash.add(file.blocks.length, tail);
-      Object.assign(file, await this.#fragments.add(tail));
+      await this.#fragments.add(tail, file);
       observer.progress?.(tail.length, 0);
     }
     return hash;
@@ -186,14 +193,23 @@ export class DataWriter {
   }
 
   #remember(content: Content, hash: ContentHash, file: StoredFile): void {
-    if (this.#duplicates?.mayRepeat(content.size)) this.#duplicates.add(content, hash.value, file);
+    if (this.#duplicates?.mayRepeat(content.size)) this.#duplicates.add(hash.value, file);
   }
 
   /** A file whose blocks are still to come. The end of a file goes into a fragment as the options say. */
-  #newFile({ size }: Content): StoredFile {
+  #newFile(content: Content): StoredFile {
+    const { size } = content;
     const { blockSize, fragments } = this.#settings;
     const inFragment = fragments === "always" || (fragments && size < blockSize);
     const blocks = inFragment ? Math.floor(size / blockSize) : Math.ceil(size / blockSize);
-    return { start: 0, blocks: new Uint32Array(blocks), sparse: 0, fragment: NO_FRAGMENT, offset: 0 };
+    return {
+      content,
+      start: 0,
+      blocks: blocks === 0 ? NO_BLOCKS : new Uint32Array(blocks),
+      sparse: 0,
+      fragment: NO_FRAGMENT,
+      offset: 0,
+      sameHash: undefined,
+    };
   }
 }

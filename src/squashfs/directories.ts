@@ -2,13 +2,14 @@
  * Directory listings: runs of entries below headers, which say once what the entries' inodes have in common. A listing that
  * is longer than a metadata block gets an index, so that looking up a name reads two or three blocks and not all of them.
  */
-import { type ByteString, toBytes } from "../bytes/bytestring.js";
+import type { ByteString } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import {
   DIRECTORY_SIZE_EXTRA,
   directoryEntry,
   directoryHeader,
   INODE_TYPES,
+  MAX_NAME,
   MAX_RUN,
   METADATA_SIZE,
 } from "./layout.js";
@@ -87,25 +88,28 @@ function endOfRun(entries: Entries, first: number, room: number): number {
   return end;
 }
 
+const entryBytes = new Uint8Array(directoryEntry.size + MAX_NAME);
+const entryView = new DataView(entryBytes.buffer);
+
 /** Writes a header and its entries; returns how many bytes they take. */
 function writeRun(table: MetadataWriter, entries: Entries, first: number, end: number): number {
   const base = entries[first]!.inode;
+  const { offsets } = directoryEntry;
   let length = directoryHeader.size;
   table.write(
     directoryHeader.encode({ count: end - first - 1, startBlock: blockOf(base.reference), inodeNumber: base.number }),
   );
+  // There may be millions of entries: they are put together by hand.
   for (let i = first; i < end; i++) {
     const { name, inode } = entries[i]!;
-    const entry = new Uint8Array(entrySize(name));
-    directoryEntry.write(entry, 0, {
-      offset: inode.reference % 0x10000,
-      inodeDelta: (inode.number - base.number) & 0xffff,
-      type: INODE_TYPES[inode.node.type],
-      nameLength: name.length - 1,
-    });
-    entry.set(toBytes(name), directoryEntry.size);
-    table.write(entry);
-    length += entry.length;
+    entryView.setUint16(offsets.offset, inode.reference % 0x10000, true);
+    entryView.setInt16(offsets.inodeDelta, inode.number - base.number, true);
+    entryView.setUint16(offsets.type, INODE_TYPES[inode.node.type], true);
+    entryView.setUint16(offsets.nameLength, name.length - 1, true);
+    for (let at = 0; at < name.length; at++) entryBytes[directoryEntry.size + at] = name.charCodeAt(at);
+    const size = entrySize(name);
+    table.write(entryBytes.subarray(0, size));
+    length += size;
   }
   return length;
 }

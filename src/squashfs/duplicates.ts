@@ -6,15 +6,11 @@ import type { Content } from "../tree/node.js";
 import type { StoredFile } from "./data.js";
 import { Source } from "./source.js";
 
-interface Candidate {
-  readonly content: Content;
-  readonly stored: StoredFile;
-}
-
 export class Duplicates {
   /** How many files have each size: most files need no hash at all. */
   readonly #sizes = new Map<number, number>();
-  readonly #candidates = new Map<number, Map<number, Candidate[]>>();
+  /** By size and hash: the file that was stored last, and behind it those before. */
+  readonly #stored = new Map<number, Map<number, StoredFile>>();
   readonly #buffers: readonly [Uint8Array, Uint8Array];
 
   /** `contents` are all that will be stored. They are compared in steps of `blockSize` bytes. */
@@ -30,27 +26,27 @@ export class Duplicates {
 
   /** Whether a file of this size was stored. */
   hasCandidates(size: number): boolean {
-    return this.#candidates.has(size);
+    return this.#stored.has(size);
   }
 
   /** The stored file that has the same bytes as `content`, whose hash is given. */
   async find(content: Content, hash: number): Promise<StoredFile | undefined> {
-    for (const candidate of this.#candidates.get(content.size)?.get(hash) ?? []) {
-      if (candidate.content === content || (await this.#equal(candidate.content, content))) return candidate.stored;
+    for (let file = this.#stored.get(content.size)?.get(hash); file !== undefined; file = file.sameHash) {
+      if (file.content === content || (await this.#equal(file.content, content))) return file;
     }
     return undefined;
   }
 
   /** Remembers a stored file. */
-  add(content: Content, hash: number, stored: StoredFile): void {
-    let bySize = this.#candidates.get(content.size);
-    if (bySize === undefined) {
-      bySize = new Map();
-      this.#candidates.set(content.size, bySize);
+  add(hash: number, file: StoredFile): void {
+    const { size } = file.content;
+    let byHash = this.#stored.get(size);
+    if (byHash === undefined) {
+      byHash = new Map();
+      this.#stored.set(size, byHash);
     }
-    const byHash = bySize.get(hash);
-    if (byHash === undefined) bySize.set(hash, [{ content, stored }]);
-    else byHash.push({ content, stored });
+    file.sameHash = byHash.get(hash);
+    byHash.set(hash, file);
   }
 
   #equal(one: Content, other: Content): Promise<boolean> {

@@ -1,5 +1,6 @@
 /** Fragment blocks: the ends of files, and small files, side by side in blocks that are compressed as a whole. */
 import type { CompressorPool, Slot } from "../codecs/index.js";
+import type { StoredFile } from "./data.js";
 import { BLOCK_STORED, fragmentEntry } from "./layout.js";
 import type { Output } from "./output.js";
 
@@ -24,14 +25,14 @@ export class FragmentWriter {
     return this.#submitted;
   }
 
-  /** Adds the end of a file, shorter than a block; returns the number of its fragment block, and its place there. */
-  async add(tail: Uint8Array): Promise<{ fragment: number; offset: number }> {
+  /** Adds the end of a file, shorter than a block, and notes with the file where it is. */
+  async add(tail: Uint8Array, file: StoredFile): Promise<void> {
     if (this.#filled + tail.length > this.#blockSize) this.flush();
     this.#slot ??= await this.#pool.acquire();
-    const offset = this.#filled;
-    this.#slot.input.set(tail, offset);
+    this.#slot.input.set(tail, this.#filled);
+    file.fragment = this.#submitted;
+    file.offset = this.#filled;
     this.#filled += tail.length;
-    return { fragment: this.#submitted, offset };
   }
 
   /** Submits the block that is being filled. */

@@ -1,11 +1,11 @@
 /** Inodes: the basic form where it can hold everything, the extended form where it cannot. */
-import { display, toBytes } from "../bytes/bytestring.js";
+import { toBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import type { DeviceNode, Directory, Metadata, RegularFile, SpecialNode, Symlink } from "../tree/node.js";
 import type { IdTable } from "./ids.js";
 import * as layout from "./layout.js";
 import { type MetadataWriter, reference } from "./metadata.js";
-import type { Inode } from "./plan.js";
+import { type Inode, pathOf } from "./plan.js";
 import type { XattrWriter } from "./xattrs.js";
 
 /** Inodes have seconds since 1970 in 32 bits without a sign. */
@@ -15,6 +15,33 @@ const MAX_TARGET = 4095;
 /** Block sizes of a file are encoded this many at a time. */
 const BLOCKS_AT_ONCE = 2048;
 
+/** Every field that an inode of some type has. One object serves all inodes: there may be millions. */
+const newValues = () => ({
+  type: 0,
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  mtime: 0,
+  number: 0,
+  links: 0,
+  startBlock: 0,
+  offset: 0,
+  size: 0,
+  parent: 0,
+  indexes: 0,
+  fragment: 0,
+  sparse: 0,
+  targetLength: 0,
+  device: 0,
+  xattrs: 0,
+});
+
+/** A structure in layout.ts whose fields are all among these values. */
+interface InodeForm {
+  readonly size: number;
+  write(into: Uint8Array, at: number, values: ReturnType<typeof newValues>): void;
+}
+
 export class InodeWriter {
   /** Inodes whose mtime was before 1970 or after 2106 and became the nearest that can be stored. */
   clampedTimes = 0;
@@ -23,6 +50,8 @@ export class InodeWriter {
   readonly #ids: IdTable;
   /** Undefined when extended attributes are not stored. */
   readonly #xattrs: XattrWriter | undefined;
+  readonly #values = newValues();
+  readonly #bytes = new Uint8Array(layout.extendedFileInode.size);
 
   constructor(table: MetadataWriter, ids: IdTable, xattrs: XattrWriter | undefined) {
     this.table = table;
@@ -55,35 +84,40 @@ export class InodeWriter {
     }
   }
 
-  #common({ number, links }: Inode, { mode, uid, gid, mtime }: Metadata, type: number, extended: boolean) {
+  /** Sets what all inodes have. */
+  #begin(inode: Inode, { mode, uid, gid, mtime }: Metadata, extended: boolean): void {
+    const type = layout.INODE_TYPES[inode.node.type];
     const time = Math.min(Math.max(mtime.seconds, 0), MAX_TIME);
     if (time !== mtime.seconds) this.clampedTimes++;
-    return {
-      type: extended ? type + layout.EXTENDED : type,
-      mode,
-      uid: this.#ids.indexOf(uid),
-      gid: this.#ids.indexOf(gid),
-      mtime: time,
-      number,
-      links,
-    };
+    const values = this.#values;
+    values.type = extended ? type + layout.EXTENDED : type;
+    values.mode = mode;
+    values.uid = this.#ids.indexOf(uid);
+    values.gid = this.#ids.indexOf(gid);
+    values.mtime = time;
+    values.number = inode.number;
+    values.links = inode.links;
+  }
+
+  /** Writes the fixed part of an inode from the values that were set. */
+  #end(form: InodeForm): void {
+    form.write(this.#bytes, 0, this.#values);
+    this.table.write(this.#bytes.subarray(0, form.size));
   }
 
   #writeDirectory(inode: Inode, node: Directory, xattrs: number): void {
     const { position, size, index } = inode.listing!;
     const extended = xattrs !== layout.NO_XATTRS || index.length > 0 || size > 0xffff;
-    const common = {
-      ...this.#common(inode, node, layout.INODE_TYPES.directory, extended),
-      startBlock: position.block,
-      offset: position.offset,
-      size,
-      parent: inode.parent,
-    };
-    if (!extended) {
-      this.table.write(layout.directoryInode.encode(common));
-      return;
-    }
-    this.table.write(layout.extendedDirectoryInode.encode({ ...common, indexes: index.length, xattrs }));
+    this.#begin(inode, node, extended);
+    const values = this.#values;
+    values.startBlock = position.block;
+    values.offset = position.offset;
+    values.size = size;
+    // The root's parent has a number that no inode has, as with mksquashfs.
+    values.parent = inode.parent?.number ?? inode.number + 1;
+    values.indexes = index.length;
+    values.xattrs = xattrs;
+    this.#end(extended ? layout.extendedDirectoryInode : layout.directoryInode);
     for (const { listingOffset, startBlock, name } of index) {
       this.table.write(layout.directoryIndex.encode({ listingOffset, startBlock, nameLength: name.length - 1 }));
       this.table.write(toBytes(name));
@@ -95,21 +129,17 @@ export class InodeWriter {
     const { size } = node.content;
     const extended =
       xattrs !== layout.NO_XATTRS || inode.links > 1 || size >= 2 ** 32 || start >= 2 ** 32 || sparse > 0;
-    const common = {
-      ...this.#common(inode, node, layout.INODE_TYPES.file, extended),
-      startBlock: start,
-      fragment,
-      offset,
-      size,
-    };
-    if (extended) {
-      // Linux computes st_blocks from it. A file that is a hole throughout keeps one byte, as with mksquashfs: programs
-      // take a file with a size but without blocks for one whose data is not on the disk yet.
-      const holes = Math.min(sparse, Math.max(0, size - 1));
-      this.table.write(layout.extendedFileInode.encode({ ...common, sparse: holes, xattrs }));
-    } else {
-      this.table.write(layout.fileInode.encode(common));
-    }
+    this.#begin(inode, node, extended);
+    const values = this.#values;
+    values.startBlock = start;
+    values.fragment = fragment;
+    values.offset = offset;
+    values.size = size;
+    // Linux computes st_blocks from it. A file that is a hole throughout keeps one byte, as with mksquashfs: programs
+    // take a file with a size but without blocks for one whose data is not on the disk yet.
+    values.sparse = Math.min(sparse, Math.max(0, size - 1));
+    values.xattrs = xattrs;
+    this.#end(extended ? layout.extendedFileInode : layout.fileInode);
     this.#writeBlockSizes(blocks);
   }
 
@@ -128,13 +158,14 @@ export class InodeWriter {
     if (targetLength < 1 || targetLength > MAX_TARGET) {
       throw new ImgbuildError(
         "not-representable",
-        `the target of the symbolic link ${display(inode.path)} has ${targetLength} bytes`,
+        `the target of the symbolic link ${pathOf(inode)} has ${targetLength} bytes`,
         { hint: `Linux can follow targets of 1 to ${MAX_TARGET} bytes.` },
       );
     }
     const extended = xattrs !== layout.NO_XATTRS;
-    const common = this.#common(inode, node, layout.INODE_TYPES.symlink, extended);
-    this.table.write(layout.symlinkInode.encode({ ...common, targetLength }));
+    this.#begin(inode, node, extended);
+    this.#values.targetLength = targetLength;
+    this.#end(layout.symlinkInode);
     this.table.write(toBytes(node.target));
     if (!extended) return;
     const tail = new Uint8Array(4);
@@ -144,26 +175,24 @@ export class InodeWriter {
 
   #writeDevice(inode: Inode, node: DeviceNode, xattrs: number): void {
     const extended = xattrs !== layout.NO_XATTRS;
-    const common = {
-      ...this.#common(inode, node, layout.INODE_TYPES[node.type], extended),
-      device: encodeDevice(node, inode),
-    };
-    this.table.write(
-      extended ? layout.extendedDeviceInode.encode({ ...common, xattrs }) : layout.deviceInode.encode(common),
-    );
+    this.#begin(inode, node, extended);
+    this.#values.device = encodeDevice(node, inode);
+    this.#values.xattrs = xattrs;
+    this.#end(extended ? layout.extendedDeviceInode : layout.deviceInode);
   }
 
   #writeSpecial(inode: Inode, node: SpecialNode, xattrs: number): void {
     const extended = xattrs !== layout.NO_XATTRS;
-    const common = this.#common(inode, node, layout.INODE_TYPES[node.type], extended);
-    this.table.write(extended ? layout.extendedIpcInode.encode({ ...common, xattrs }) : layout.ipcInode.encode(common));
+    this.#begin(inode, node, extended);
+    this.#values.xattrs = xattrs;
+    this.#end(extended ? layout.extendedIpcInode : layout.ipcInode);
   }
 }
 
 /** Linux's 32-bit device numbers (new_encode_dev in include/linux/kdev_t.h): 12 bits of major, 20 of minor. */
-function encodeDevice({ major, minor }: DeviceNode, { path }: Inode): number {
+function encodeDevice({ major, minor }: DeviceNode, inode: Inode): number {
   if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff) {
-    throw new ImgbuildError("not-representable", `the device ${display(path)} has the numbers ${major}:${minor}`, {
+    throw new ImgbuildError("not-representable", `the device ${pathOf(inode)} has the numbers ${major}:${minor}`, {
       hint: "Major numbers go to 4095, minor ones to 1048575.",
     });
   }

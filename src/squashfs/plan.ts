@@ -16,14 +16,13 @@ import { MAX_NAME } from "./layout.js";
 
 export interface Inode {
   readonly node: Node;
-  /** The first path that leads to it, for messages. */
-  readonly path: ByteString;
+  /** The first name that leads to it, and the directory that has this name. The root has neither. */
+  readonly name: ByteString;
+  readonly parent: Inode | undefined;
   /** From 1, without gaps. */
   number: number;
   /** Names that lead to it; of a directory: 2, and one for each directory in it. */
   links: number;
-  /** Number of the directory that a directory is in. Only directories have one. */
-  parent: number;
   /** Where it is in the inode table, once it is written. */
   reference: number;
   /** A file's data, once stored. */
@@ -49,28 +48,32 @@ export interface Plan {
 /** Throws `not-representable` for names that no directory can hold, and for directories with two names. */
 export function plan(tree: Tree): Plan {
   const inodes = new Map<Node, Inode>();
-  const inodeOf = (node: Node, path: ByteString): Inode => {
-    let inode = inodes.get(node);
-    if (inode === undefined) {
-      const links = node.type === "directory" ? 2 : 0;
-      inode = { node, path, number: 0, links, parent: 0, reference: 0, stored: undefined, listing: undefined };
-      inodes.set(node, inode);
-    } else if (node.type === "directory") {
-      throw new ImgbuildError("not-representable", `the folder ${display(path)} is also ${display(inode.path)}`, {
-        hint: "Only files can have two names: copy the folder, or make one of them a symbolic link.",
-      });
+  const inodeOf = (node: Node, name: ByteString, parent: Inode | undefined): Inode => {
+    const known = inodes.get(node);
+    if (known !== undefined && node.type !== "directory") return known;
+    const links = node.type === "directory" ? 2 : 0;
+    const inode = { node, name, parent, number: 0, links, reference: 0, stored: undefined, listing: undefined };
+    if (known !== undefined) {
+      throw new ImgbuildError(
+        "not-representable",
+        `the folder ${pathOf(inode)} is also ${pathOf(known) || "the root"}`,
+        {
+          hint: "Only files can have two names: copy the folder, or make one of them a symbolic link.",
+        },
+      );
     }
+    inodes.set(node, inode);
     return inode;
   };
 
-  const root = inodeOf(tree.root, "" as ByteString);
+  const root = inodeOf(tree.root, "" as ByteString, undefined);
   const directories: PlannedDirectory[] = [];
   const stack = [root];
   for (let inode = stack.pop(); inode !== undefined; inode = stack.pop()) {
-    const prefix = inode === root ? "" : `${inode.path}/`;
+    const parent = inode;
     const entries = sortedEntries(inode.node as Directory).map(([name, node]) => {
-      checkName(name, prefix);
-      return { name, inode: inodeOf(node, `${prefix}${name}` as ByteString) };
+      checkName(name, parent);
+      return { name, inode: inodeOf(node, name, parent) };
     });
     for (const entry of entries) {
       if (entry.inode.node.type === "directory") inode.links++;
@@ -87,18 +90,20 @@ export function plan(tree: Tree): Plan {
     for (const { inode } of entries) if (inode.number === 0) inode.number = ++count;
   }
   root.number = ++count;
-  for (const { inode, entries } of directories) {
-    for (const entry of entries) if (entry.inode.node.type === "directory") entry.inode.parent = inode.number;
-  }
-  // The root has no parent: the number is one that no inode has, as mksquashfs does it.
-  root.parent = count + 1;
   return { directories, root, inodes: count };
 }
 
-function checkName(name: ByteString, prefix: string): void {
+/** The first path that leads to an inode, for messages. */
+export function pathOf(inode: Inode): string {
+  const names: ByteString[] = [];
+  for (let at = inode; at.parent !== undefined; at = at.parent) names.push(at.name);
+  return display(names.reverse().join("/") as ByteString);
+}
+
+function checkName(name: ByteString, parent: Inode): void {
   if (name.length > 0 && name.length <= MAX_NAME && name !== "." && name !== ".." && !/[/\0]/.test(name)) return;
-  const path = display(`${prefix}${name}` as ByteString);
-  throw new ImgbuildError("not-representable", `${path} cannot be in a directory: its name has ${name.length} bytes`, {
+  const where = pathOf(parent) || "the root folder";
+  throw new ImgbuildError("not-representable", `${where} cannot have a file named "${display(name)}"`, {
     hint: `Names have 1 to ${MAX_NAME} bytes, are not "." or "..", and contain neither "/" nor NUL.`,
   });
 }

@@ -153,7 +153,7 @@ async function storeFiles(output: Output, planned: Plan, settings: Settings) {
     let files = 0;
     let fileBytes = 0;
     for (const { inode, content } of fileInodes(planned)) {
-      inode.stored = await data.add(content, inode.path);
+      inode.stored = await data.add(content, inode);
       files++;
       fileBytes += content.size;
     }

@@ -58,11 +58,6 @@ export async function assertExtracts(folder: string, image: string, tree: Tree):
   }
 }
 
-/** What `unsquashfs -s` says about an image. */
-export function superblockText(image: string): string {
-  return run("unsquashfs", ["-s", image]);
-}
-
 export const name = (text: string): ByteString => fromText(text);
 
 /** A tree of regular files. Paths may have folders in them. */

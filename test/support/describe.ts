@@ -161,10 +161,11 @@ function deviceNumbers(rdev: bigint): string {
   return `${major},${minor & 0xffffffffn}`;
 }
 
+const buffer = Buffer.alloc(2 ** 20);
+
 function hashFile(path: Buffer): string {
   const hash = createHash("sha256");
   const fd = fs.openSync(path, "r");
-  const buffer = Buffer.alloc(2 ** 20);
   for (let count = fs.readSync(fd, buffer); count > 0; count = fs.readSync(fd, buffer))
     hash.update(buffer.subarray(0, count));
   fs.closeSync(fd);
