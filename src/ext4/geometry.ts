@@ -57,6 +57,8 @@ export const GROUPS_PER_FLEX = 2 ** LOG_GROUPS_PER_FLEX;
 const SMALLEST_LAST_GROUP = 50;
 /** How many times larger the file system may become through the reserved descriptor blocks. As mke2fs has it. */
 const GROWTH = 1024;
+/** The part of a group that superblock and descriptors may take; the rest is for bitmaps and inode tables. */
+const MOST_FOR_DESCRIPTORS = 3 / 4;
 const MAX_32 = 2 ** 32 - 1;
 
 /** Whether `group` begins with a copy of superblock and descriptors: 0, 1, and powers of 3, 5 and 7 (sparse_super). */
@@ -145,7 +147,7 @@ function descriptorCounts({ blockSize, blocks, firstDataBlock, blocksPerGroup, g
   const largest = Math.min(blocks * GROWTH, MAX_32);
   const grown = Math.ceil((Math.ceil((largest - firstDataBlock) / blocksPerGroup) * descriptorSize) / blockSize);
   const reservedDescriptorBlocks = wide ? 0 : Math.min(Math.max(grown - descriptorBlocks, 1), blockSize / 4);
-  if (1 + descriptorBlocks + reservedDescriptorBlocks > blocksPerGroup / 2) {
+  if (1 + descriptorBlocks + reservedDescriptorBlocks > blocksPerGroup * MOST_FOR_DESCRIPTORS) {
     throw new ImgbuildError(
       "not-representable",
       `an ext4 file system of ${blocks * blockSize} bytes is too large for blocks of ${blockSize} bytes`,

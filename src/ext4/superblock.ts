@@ -78,7 +78,7 @@ export function encodeSuperblock(geometry: Geometry, values: SuperblockValues, g
     revision: layout.DYNAMIC_REVISION,
     firstInode: layout.INODE.firstFree,
     inodeSize: layout.INODE_SIZE,
-    blockGroup: group,
+    blockGroup: group % 2 ** 16, // no more than a note, and cut off beyond its field elsewhere too
     ...features(geometry, journal !== undefined),
     uuid: uuidBytes(values.uuid),
     label: values.label,

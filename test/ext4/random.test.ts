@@ -8,12 +8,13 @@ import { walk } from "../../src/tree/tree.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
 import { randomTrees } from "../support/random-tree.js";
 import { lacks, lacksRoot, mounted, temporaryFolder } from "../support/tools.js";
-import { assertClean, makeImage, MiB } from "./support.js";
+import { assertClean, MiB, makeImage } from "./support.js";
 
 /** Gives every node nanoseconds that follow from its place, which random trees do not have. */
 function addNanoseconds(root: Directory): void {
   let count = 1;
-  for (const { node } of walk({ root })) node.mtime = { seconds: node.mtime.seconds, nanoseconds: (count++ * 123_456_789) % 1e9 };
+  for (const { node } of walk({ root }))
+    node.mtime = { seconds: node.mtime.seconds, nanoseconds: (count++ * 123_456_789) % 1e9 };
 }
 
 test("random trees come back from the kernel as they went in", async (t) => {
