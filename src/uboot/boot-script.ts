@@ -19,7 +19,7 @@ export interface BootScript {
   };
   /** A file with a raw initramfs, not wrapped for U-Boot. */
   readonly initramfs?: string;
-  /** The number of the root's partition; ${root_part} overrides it, which is how A/B updates switch. */
+  /** The number of the root's partition; ${root_part}, in hexadecimal as U-Boot counts, overrides it: A/B updates do. */
   readonly rootPartition: number;
   /** Of the kernel: "ro", "rootwait", "rootfstype=squashfs". root= and console= come from the script. */
   readonly arguments: readonly string[];
@@ -56,7 +56,7 @@ function loadKernel({ kernel }: BootScript): string[] {
     return [`${load("${kernel_addr_r}", file)} || ${missing(file)}`];
   return [
     "# booti unpacks the kernel itself where it has room to; elsewhere the ramdisk's place, which is still free, serves.",
-    'if test -n "${kernel_comp_addr_r}"; then',
+    'if test -n "${kernel_comp_addr_r}" -a -n "${kernel_comp_size}"; then',
     `  ${load("${kernel_addr_r}", file)} || ${missing(file)}`,
     `elif ${load("${ramdisk_addr_r}", file)}; then`,
     `  unzip \${ramdisk_addr_r} \${kernel_addr_r} || ${missing(`(unpacked)${file}`)}`,
@@ -110,7 +110,7 @@ export function bootScript(script: BootScript): string {
     byDefault("devtype", "mmc"),
     byDefault("devnum", "0"),
     byDefault("distro_bootpart", "1"),
-    byDefault("root_part", `${script.rootPartition}`),
+    byDefault("root_part", script.rootPartition.toString(16)),
     byDefault("baudrate", "115200"),
     `setenv boot_console "${quotable(script.console, "the console")}"`,
     'test -n "${console}" && setenv boot_console "${console},${baudrate}"',

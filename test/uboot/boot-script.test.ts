@@ -100,7 +100,7 @@ test("where U-Boot has no place for a device tree, the firmware's is taken", (t)
 
 test("booti unpacks a kernel where it has room to; elsewhere the script does, before the ramdisk is loaded", (t) => {
   const files = ["Image.gz", "imx6dl-colibri-eval-v3.dtb", "initramfs.img"];
-  const board = boot(t, IMX8, { ...COLIBRI, kernel_comp_addr_r: "C" }, ...files);
+  const board = boot(t, IMX8, { ...COLIBRI, kernel_comp_addr_r: "C", kernel_comp_size: "8000000" }, ...files);
   assert.equal(board[0], "load mmc 0:1 K Image.gz");
   assert.ok(!board.some((line) => line.startsWith("unzip")));
   assert.ok(board.includes("booti K R:1f4 F"));
@@ -111,6 +111,10 @@ test("booti unpacks a kernel where it has room to; elsewhere the script does, be
   ]);
   const unpacked = { ...IMX8, kernel: { file: "Image", command: "booti", compressed: false } as const };
   assert.equal(boot(t, unpacked, VIRT, "Image")[0], "load virtio 0:1 K Image");
+});
+
+test("U-Boot counts partitions in hexadecimal", () => {
+  assert.match(bootScript({ ...IMX6, rootPartition: 12 }), /setenv root_part c\n/);
 });
 
 test("all that is missing is said, and nothing is booted", (t) => {
