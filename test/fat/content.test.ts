@@ -161,14 +161,24 @@ test("times are kept in UTC to two seconds, within 1980 to 2107", async (t) => {
   assert.deepEqual(await stamp(951_782_399), ["2000-02-28  23:59", 951_782_398]);
 });
 
-test("the same tree gives the same bytes, in whatever order its folders were read", async () => {
+test("the same tree gives the same bytes, in whatever order its folders were read and wherever", async () => {
   const files = { b: "1", a: "2", "d/z": "3", "d/y": "4", "long name.txt": "5", "long name 2.txt": "6" };
   const image = async (tree: Tree) => {
     const device = new MemoryDevice(MiB);
     await writeFat(device, tree, OPTIONS);
     return createHash("sha256").update(device.bytes).digest("hex");
   };
-  assert.equal(await image(treeOf(files)), await image(treeOf(Object.fromEntries(Object.entries(files).reverse()))));
+  const expected = await image(treeOf(files));
+  assert.equal(await image(treeOf(Object.fromEntries(Object.entries(files).reverse()))), expected);
+  const zone = process.env.TZ;
+  try {
+    process.env.TZ = "Asia/Kolkata";
+    assert.equal(new Date(0).getHours(), 5);
+    assert.equal(await image(treeOf(files)), expected);
+  } finally {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  }
 });
 
 test("on a device full of old data the volume is as good as on a blank one", async (t) => {
@@ -230,6 +240,25 @@ test("the space in use is what FSInfo says", async (t) => {
   );
   assert.equal(volume.clusters - volume.freeClusters, 1 + 5 + 1 + 1);
   assert.match(mtools("minfo", volume.image, "::"), new RegExp(`free clusters=${volume.freeClusters}\\b`));
+});
+
+test("the largest files that FAT can hold", async (t) => {
+  if (lacks(t, "fsck.fat", "mdir")) return;
+  const reader = { read: () => assert.fail("there is nothing to read"), close: async () => {} };
+  // fsck.fat 4.2 counts a chain's bytes in 32 bits: of a chain that is 4 GiB long, with its last cluster, it finds 0.
+  for (const size of [2 ** 32 - 4096, 2 ** 32 - 1]) {
+    const root = newDirectory();
+    root.entries.set(fromText("largest"), newFile({ size, data: [], open: async () => reader }));
+    const volume = await makeVolume(t, measureFat({ root }, {}), { root });
+    if (size % 4096 === 0) fsck(volume.image);
+    assert.match(mtools("mdir", volume.image, "::"), new RegExp(`largest +${size} `));
+    await withReader(volume.image, async (device) => {
+      const content = await (await openFat(device)).open(fromText("largest"));
+      const last = new Uint8Array(10).fill(1);
+      await (await content.open()).read(content.size - last.length, last);
+      assert.deepEqual(last, new Uint8Array(10));
+    });
+  }
 });
 
 test("an empty volume lists nothing", async () => {

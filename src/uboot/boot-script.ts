@@ -1,0 +1,147 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these placeholders are hush's
+/**
+ * The script that boots Linux from the partition it lies on. Plain U-Boot hush: no functions, no `exit`, no command that
+ * the boards' U-Boots lack (load, part uuid, bootz or booti, unzip for a packed kernel where booti cannot).
+ */
+import { ImgbuildError } from "../errors.js";
+
+export interface BootScript {
+  readonly kernel:
+    | { readonly file: string; readonly command: "bootz" }
+    /** `compressed`: the file is an Image packed with gzip. */
+    | { readonly file: string; readonly command: "booti"; readonly compressed: boolean };
+  /** Absent: the firmware brings one, at ${fdt_addr} or ${fdtcontroladdr}, as QEMU's virt machine does. */
+  readonly deviceTree?: {
+    /** Taken when ${fdtfile} is unset, or names a file that is not there. */
+    readonly defaultFile?: string;
+    /** Folder on the boot partition; default: its root. */
+    readonly directory?: string;
+  };
+  /** A file with a raw initramfs, not wrapped for U-Boot. */
+  readonly initramfs?: string;
+  /** The number of the root's partition; ${root_part}, in hexadecimal as U-Boot counts, overrides it: A/B updates do. */
+  readonly rootPartition: number;
+  /** Of the kernel: "ro", "rootwait", "rootfstype=squashfs". root= and console= come from the script. */
+  readonly arguments: readonly string[];
+  /** "ttymxc0": taken when ${console} is unset. */
+  readonly console: string;
+}
+
+/** Text that goes into double quotes. Throws a `not-representable` error for what hush would take for something else. */
+function quotable(text: string, what: string): string {
+  if (/^[\x20-\x7e]*$/.test(text) && !/["\\$`';]/.test(text)) return text;
+  throw new ImgbuildError("not-representable", `${what} ${JSON.stringify(text)} cannot be put into a U-Boot script`, {
+    hint: "Use ASCII without quotes, backslashes, $ and semicolons; what needs them can come from ${bootargs_extra}.",
+    data: { text },
+  });
+}
+
+/** A file's path on the boot partition, which is a word of its own. */
+function fileWord(path: string): string {
+  if (!/\s/.test(path) && path !== "") return quotable(path, "the file");
+  throw new ImgbuildError("not-representable", `the file "${path}" cannot be named in a U-Boot script`, {
+    hint: "Rename it: U-Boot's load takes no blanks.",
+    data: { text: path },
+  });
+}
+
+const BOOT_PARTITION = "${devtype} ${devnum}:${distro_bootpart}";
+const load = (address: string, file: string) => `load ${BOOT_PARTITION} ${address} ${file}`;
+const missing = (what: string) => `setenv boot_missing "\${boot_missing} ${what}"`;
+const byDefault = (name: string, value: string) => `test -n "\${${name}}" || setenv ${name} ${value}`;
+
+function loadKernel({ kernel }: BootScript): string[] {
+  const file = fileWord(kernel.file);
+  if (kernel.command === "bootz" || !kernel.compressed)
+    return [`${load("${kernel_addr_r}", file)} || ${missing(file)}`];
+  return [
+    "# booti unpacks the kernel itself where it has room to; elsewhere the ramdisk's place, which is still free, serves.",
+    'if test -n "${kernel_comp_addr_r}" -a -n "${kernel_comp_size}"; then',
+    `  ${load("${kernel_addr_r}", file)} || ${missing(file)}`,
+    `elif ${load("${ramdisk_addr_r}", file)}; then`,
+    `  unzip \${ramdisk_addr_r} \${kernel_addr_r} || ${missing(`(unpacked)${file}`)}`,
+    "else",
+    `  ${missing(file)}`,
+    "fi",
+  ];
+}
+
+function loadDeviceTree({ deviceTree }: BootScript): string[] {
+  const builtIn = ['setenv boot_fdt "${fdt_addr}"', byDefault("boot_fdt", '"${fdtcontroladdr}"')];
+  if (deviceTree === undefined) return builtIn;
+  const directory = deviceTree.directory === undefined ? "" : `${fileWord(deviceTree.directory)}/`;
+  const named = `${directory}\${fdtfile}`;
+  const lines = ['if test -n "${fdt_addr_r}"; then', '  setenv boot_fdt "${fdt_addr_r}"'];
+  if (deviceTree.defaultFile === undefined) {
+    lines.push(`  ${load("${fdt_addr_r}", named)} || ${missing(named)}`);
+  } else {
+    const usual = fileWord(deviceTree.defaultFile);
+    lines.push(
+      `  ${byDefault("fdtfile", usual)}`,
+      `  if ${load("${fdt_addr_r}", named)}; then`,
+      "    true",
+      "  else",
+      `    echo "${named} is not there, trying ${directory}${usual}"`,
+      `    ${load("${fdt_addr_r}", directory + usual)} || ${missing(directory + usual)}`,
+      "  fi",
+    );
+  }
+  // Boards without a place for one were given theirs by the firmware: virt.
+  return [...lines, "else", ...builtIn.map((line) => `  ${line}`), "fi"];
+}
+
+/**
+ * The text of a boot.scr, for `encodeScript`. What it needs and does not find it collects, and says; then it ends, and
+ * U-Boot goes on to its next boot target. From the environment it takes root_part, fdtfile, console and baudrate, and adds
+ * ${tdxargs} (as Toradex's own script does) and ${bootargs_extra} to the kernel's arguments.
+ */
+export function bootScript(script: BootScript): string {
+  const kernelArguments = script.arguments.map((text) => quotable(text, "the kernel argument"));
+  const bootargs = [
+    "root=PARTUUID=${boot_rootuuid}",
+    ...kernelArguments,
+    "console=${boot_console}",
+    "${tdxargs}",
+    "${bootargs_extra}",
+  ];
+  const { command, file } = script.kernel;
+  const lines = [
+    "# Made by imgbuild. Boots Linux from the disk that this script was loaded from.",
+    byDefault("devtype", "mmc"),
+    byDefault("devnum", "0"),
+    byDefault("distro_bootpart", "1"),
+    byDefault("root_part", script.rootPartition.toString(16)),
+    byDefault("baudrate", "115200"),
+    `setenv boot_console "${quotable(script.console, "the console")}"`,
+    'test -n "${console}" && setenv boot_console "${console},${baudrate}"',
+    "setenv boot_missing",
+    "setenv boot_ramdisk -",
+    "",
+    `part uuid \${devtype} \${devnum}:\${root_part} boot_rootuuid || ${missing("partition-${root_part}")}`,
+    ...loadKernel(script),
+    ...loadDeviceTree(script),
+  ];
+  if (script.initramfs !== undefined) {
+    const initramfs = fileWord(script.initramfs);
+    lines.push(
+      `if ${load("${ramdisk_addr_r}", initramfs)}; then`,
+      '  setenv boot_ramdisk "${ramdisk_addr_r}:${filesize}"',
+      "else",
+      `  ${missing(initramfs)}`,
+      "fi",
+    );
+  }
+  lines.push(
+    "",
+    'if test -z "${boot_missing}"; then',
+    `  setenv bootargs "${bootargs.join(" ")}"`,
+    '  echo "Booting with ${bootargs}"',
+    `  ${command} \${kernel_addr_r} \${boot_ramdisk} \${boot_fdt}`,
+    `  echo "${command} could not start ${file}"`,
+    "else",
+    `  echo "Cannot boot from ${BOOT_PARTITION}. Missing:\${boot_missing}"`,
+    "fi",
+    "",
+  );
+  return lines.join("\n");
+}

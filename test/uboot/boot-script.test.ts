@@ -1,0 +1,137 @@
+/**
+ * The boot script, run by a POSIX shell in which U-Boot's commands are functions: hush is a subset of it. The tests that
+ * boot run it in U-Boot itself.
+ */
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { type BootScript, bootScript } from "../../src/uboot/index.js";
+import { lacks, run } from "../support/tools.js";
+
+const COMMANDS = `
+setenv() { name=$1; shift; eval "$name=\\$*"; }
+load() {
+  echo "load $*"
+  case " $FILES " in *" $4 "*) filesize=1f4; return 0 ;; esac
+  return 1
+}
+part() { [ "$3" != "\${3%:[1-3]}" ] && eval "$4=1234abcd-0\${3#*:}"; }
+unzip() { echo "unzip $*"; }
+bootz() { echo "bootz $*"; }
+booti() { echo "booti $*"; }
+`;
+
+const BOARD = { devtype: "mmc", devnum: "0", distro_bootpart: "1", kernel_addr_r: "K", ramdisk_addr_r: "R" };
+const COLIBRI = {
+  ...BOARD,
+  fdt_addr_r: "F",
+  fdtfile: "imx6dl-colibri-eval-v3.dtb",
+  console: "ttymxc0",
+  baudrate: "115200",
+};
+const VIRT = { ...BOARD, devtype: "virtio", fdt_addr: "40000000" };
+
+const IMX6: BootScript = {
+  kernel: { file: "zImage", command: "bootz" },
+  deviceTree: { defaultFile: "imx6dl-colibri-iris.dtb" },
+  initramfs: "initramfs.img",
+  rootPartition: 2,
+  arguments: ["ro", "rootwait", "rootfstype=squashfs"],
+  console: "ttymxc0",
+};
+const IMX8: BootScript = {
+  ...IMX6,
+  kernel: { file: "Image.gz", command: "booti", compressed: true },
+  console: "ttyLP3",
+};
+
+/** What the commands were called with, and what was printed, when the boot partition holds `files`. */
+function boot(t: TestContext, script: BootScript, environment: Record<string, string>, ...files: string[]): string[] {
+  if (lacks(t, "sh")) return [];
+  const values = Object.entries({ ...environment, FILES: files.join(" ") }).map(
+    ([name, value]) => `${name}='${value}'`,
+  );
+  const text = [...values, COMMANDS, bootScript(script)].join("\n");
+  return run("sh", ["-s"], { input: Buffer.from(text) })
+    .trimEnd()
+    .split("\n");
+}
+
+const BOOTARGS = "root=PARTUUID=1234abcd-02 ro rootwait rootfstype=squashfs console=ttymxc0,115200";
+
+test("an i.MX6 board loads kernel, device tree and initramfs, and boots", (t) => {
+  assert.deepEqual(boot(t, IMX6, COLIBRI, "zImage", "imx6dl-colibri-eval-v3.dtb", "initramfs.img"), [
+    "load mmc 0:1 K zImage",
+    "load mmc 0:1 F imx6dl-colibri-eval-v3.dtb",
+    "load mmc 0:1 R initramfs.img",
+    `Booting with ${BOOTARGS}  `,
+    "bootz K R:1f4 F",
+    "bootz could not start zImage",
+  ]);
+});
+
+test("without an initramfs there is none; environment and profile fill in for each other", (t) => {
+  const { initramfs: _, ...plain } = IMX6;
+  const bare = { kernel_addr_r: "K", fdt_addr_r: "F" };
+  assert.deepEqual(boot(t, plain, bare, "zImage", "imx6dl-colibri-iris.dtb").slice(1, -1), [
+    "load mmc 0:1 F imx6dl-colibri-iris.dtb",
+    `Booting with ${BOOTARGS.replace(",115200", "")}  `,
+    "bootz K - F",
+  ]);
+  const more = { ...COLIBRI, root_part: "3", baudrate: "9600", tdxargs: "quiet", bootargs_extra: "a b" };
+  assert.ok(
+    boot(t, plain, more, "zImage", "imx6dl-colibri-eval-v3.dtb").includes(
+      "Booting with root=PARTUUID=1234abcd-03 ro rootwait rootfstype=squashfs console=ttymxc0,9600 quiet a b",
+    ),
+  );
+});
+
+test("a device tree that is not there gives way to the profile's", (t) => {
+  const script = { ...IMX6, deviceTree: { defaultFile: "imx6dl-colibri-iris.dtb", directory: "dtbs" } };
+  const said = boot(t, script, COLIBRI, "zImage", "dtbs/imx6dl-colibri-iris.dtb", "initramfs.img");
+  assert.ok(said.includes("dtbs/imx6dl-colibri-eval-v3.dtb is not there, trying dtbs/imx6dl-colibri-iris.dtb"));
+  assert.ok(said.includes("bootz K R:1f4 F"));
+});
+
+test("where U-Boot has no place for a device tree, the firmware's is taken", (t) => {
+  assert.ok(boot(t, IMX6, VIRT, "zImage", "initramfs.img").includes("bootz K R:1f4 40000000"));
+  const { deviceTree: _, ...none } = IMX6;
+  assert.ok(boot(t, none, { ...COLIBRI, fdtcontroladdr: "C" }, "zImage", "initramfs.img").includes("bootz K R:1f4 C"));
+});
+
+test("booti unpacks a kernel where it has room to; elsewhere the script does, before the ramdisk is loaded", (t) => {
+  const files = ["Image.gz", "imx6dl-colibri-eval-v3.dtb", "initramfs.img"];
+  const board = boot(t, IMX8, { ...COLIBRI, kernel_comp_addr_r: "C", kernel_comp_size: "8000000" }, ...files);
+  assert.equal(board[0], "load mmc 0:1 K Image.gz");
+  assert.ok(!board.some((line) => line.startsWith("unzip")));
+  assert.ok(board.includes("booti K R:1f4 F"));
+  assert.deepEqual(boot(t, IMX8, VIRT, ...files).slice(0, 3), [
+    "load virtio 0:1 R Image.gz",
+    "unzip R K",
+    "load virtio 0:1 R initramfs.img",
+  ]);
+  const unpacked = { ...IMX8, kernel: { file: "Image", command: "booti", compressed: false } as const };
+  assert.equal(boot(t, unpacked, VIRT, "Image")[0], "load virtio 0:1 K Image");
+});
+
+test("U-Boot counts partitions in hexadecimal", () => {
+  assert.match(bootScript({ ...IMX6, rootPartition: 12 }), /setenv root_part c\n/);
+});
+
+test("all that is missing is said, and nothing is booted", (t) => {
+  for (const script of [IMX6, IMX8]) {
+    const said = boot(t, script, { ...COLIBRI, root_part: "7" });
+    assert.equal(
+      said.at(-1),
+      `Cannot boot from mmc 0:1. Missing: partition-7 ${script.kernel.file} imx6dl-colibri-iris.dtb initramfs.img`,
+    );
+    assert.ok(!said.some((line) => /^boot[zi] |^Booting/.test(line)));
+  }
+});
+
+test("what hush would take for something else is refused", () => {
+  for (const argument of ['a="b c"', "$x", "a\\b", "`x`", "a;b", "zwölf", "two\nlines"]) {
+    assert.throws(() => bootScript({ ...IMX6, arguments: [argument] }), { code: "not-representable" });
+  }
+  assert.throws(() => bootScript({ ...IMX6, initramfs: "my initramfs" }), { code: "not-representable" });
+  assert.throws(() => bootScript({ ...IMX6, console: 'tty"' }), { code: "not-representable" });
+});
