@@ -285,6 +285,17 @@ test("what is left out is told once", async (t) => {
   assert.match(notices[0]!, /access control lists/);
 });
 
+test("what follows the end of an archive is not read, and a notice says so", async (t) => {
+  const folder = temporaryFolder(t);
+  const notices: string[] = [];
+  const observer = { notice: (text: string) => notices.push(text) };
+  const parts = [...member("a", ""), END, Buffer.alloc(8192), ...member("b", ""), END];
+  const tree = await readTar(streamOf(parts), { spool: folder, observer });
+  tree.close();
+  assert.deepEqual([...tree.root.entries.keys()], ["a"]);
+  assert.deepEqual(notices, ["standard input: the archive ends at byte 512; what follows at byte 9728 is not read"]);
+});
+
 test("an archive that is rewritten while its contents are read", async (t) => {
   const folder = temporaryFolder(t);
   const archive = path.join(folder, "t.tar");
