@@ -67,7 +67,10 @@ export async function* readMembers(source: TarSource): AsyncGenerator<Member, vo
   let extensions = noExtensions();
   for (let at = 0; ; ) {
     const block = await readBlock(source, at);
-    if (isZero(block)) return;
+    if (isZero(block)) {
+      await noticeRest(source, at);
+      return;
+    }
     const fields = checkedHeader(block, at);
     const type = String.fromCharCode(fields.type);
     const size = numberField(fields.size, "size", at);
@@ -118,6 +121,13 @@ async function readBlock(source: TarSource, at: number): Promise<Uint8Array> {
     at + block.length,
     block.length === 0 ? "it ends without the two blocks of zeros that mark the end" : "it ends inside a header",
   );
+}
+
+/** Archives that were joined with cat end, for every tar, where the first of them does. */
+async function noticeRest(source: TarSource, end: number): Promise<void> {
+  const rest = await source.read(end, 2 ** 16);
+  const at = rest.findIndex((byte) => byte !== 0);
+  if (at >= 0) source.notice?.(`the archive ends at byte ${end}; what follows at byte ${end + at} is not read`);
 }
 
 async function readExactly(source: TarSource, at: number, length: number): Promise<Uint8Array> {
