@@ -67,7 +67,7 @@ export async function buildInitramfs(
     const bytes = await readModule({ name, path, node, compression });
     members.push({ path: `modules/${name}.ko`, type: "file", mode: 0o644, bytes });
   }
-  const order = plan.modules.map(({ name }) => `${name}\n`).join("");
+  const order = plan.modules.map(({ name, optional }) => `${name}${optional ? " optional" : ""}\n`).join("");
   members.push({ path: "modules/order", type: "file", mode: 0o644, bytes: Buffer.from(order) });
   return compress(writeCpio(members, options.mtime ?? 0));
 }

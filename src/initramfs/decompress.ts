@@ -41,7 +41,7 @@ export async function expand(format: Compression, bytes: Uint8Array): Promise<Ui
 
 /**
  * What `bytes` expands to until the codec finds something wrong, for compressed data that is followed by other data: no
- * header says where the payload of a kernel image ends.
+ * header says where the payload of a kernel image ends. Its last part may be missing.
  */
 export async function expandUntilDamage(format: Compression, bytes: Uint8Array): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];

@@ -7,14 +7,14 @@
 
 PATH=/bin
 
-# Level 4 (warning) reaches the console even where the kernel is told to be quiet about the rest.
+# Level 3 (error) reaches the console even of a kernel that was told to be quiet.
 say() {
-	echo "<4>imgbuild: $*" >/dev/kmsg
+	echo "<3>imgbuild: $*" >/dev/kmsg
 }
 
 give_up() {
 	say "$*"
-	say "block devices: $(block_devices)"
+	say "block devices:$(block_devices)"
 	if [ "$shell" ]; then
 		/bin/busybox --install -s /bin
 		echo "imgbuild: $*; leave this shell to go on trying"
@@ -32,7 +32,7 @@ block_devices() {
 	for entry in /sys/class/block/*; do
 		[ -e "$entry" ] && found="$found ${entry##*/}"
 	done
-	echo "${found:-none}"
+	echo "${found:- none}"
 }
 
 # hex DEVICE OFFSET LENGTH: bytes of a device as hexadecimal digits.
@@ -123,7 +123,7 @@ wait_for_root() {
 		20) say "waiting for the root, $root" ;;
 		300)
 			if [ "$wait" ]; then
-				say "still waiting for the root, $root; block devices: $(block_devices)"
+				say "still waiting for the root, $root; block devices:$(block_devices)"
 			else
 				give_up "there is no $root"
 			fi
@@ -173,8 +173,9 @@ for word in $arguments; do
 done
 set +f
 
-while read -r module; do
-	insmod "/modules/$module.ko" 2>/dev/null || say "the module $module does not load"
+# Of the optional ones some are for other processors.
+while read -r module optional; do
+	insmod "/modules/$module.ko" 2>/dev/null || [ "$optional" ] || say "the module $module does not load"
 done </modules/order
 
 [ "$delay" ] && sleep "$delay"

@@ -6,14 +6,7 @@ import type { Tree } from "../tree/tree.js";
 import type { ElfTarget } from "./elf.js";
 import { type KernelConfig, parseKernelConfig } from "./kernel.js";
 import { canonical } from "./modinfo.js";
-import {
-  type DescribedModule,
-  describeModule,
-  type ModuleFolder,
-  moduleFolders,
-  readAliases,
-  readModuleFolder,
-} from "./modules.js";
+import { describeModule, type ModuleFolder, moduleFolders, readAliases, readModuleFolder } from "./modules.js";
 
 export type FileSystemName = "squashfs" | "overlay" | "ext4";
 export type SquashfsCompressor = "gzip" | "xz" | "zstd" | "lz4" | "lzo";
@@ -36,6 +29,8 @@ export interface PlannedModule {
   readonly name: string;
   /** Its file in the root file system. */
   readonly path: ByteString;
+  /** Wanted, not needed: one that speeds something up on processors which have what it uses. It may fail to load. */
+  readonly optional: boolean;
 }
 
 /** What `planInitramfs` found. Plain data, for `--dry-run` to print. */
@@ -203,8 +198,8 @@ function checkInitramfsOptions(config: KernelConfig): void {
 class LoadOrder {
   readonly #folder: ModuleFolder;
   readonly #directory: Directory;
-  readonly #seen = new Set<string>();
-  readonly #modules: PlannedModule[] = [];
+  readonly #modules = new Map<string, PlannedModule>();
+  readonly #pending = new Set<string>();
   #target: ElfTarget | undefined;
   #aliases: Map<string, string[]> | undefined;
 
@@ -214,13 +209,14 @@ class LoadOrder {
   }
 
   /** Adds the module of that canonical name, after what it wants (`softdep: pre:`) and depends on. */
-  async add(name: string): Promise<void> {
-    if (this.#seen.has(name)) return;
-    this.#seen.add(name);
+  async add(name: string, optional = false): Promise<void> {
+    const known = this.#modules.get(name);
+    if (this.#pending.has(name) || (known && (optional || !known.optional))) return;
+    this.#pending.add(name);
     const file = this.#folder.files.get(name)!;
-    const module: DescribedModule = await describeModule(file);
+    const module = await describeModule(file);
     for (const wanted of module.wants) {
-      for (const provider of await this.#providers(wanted)) await this.add(provider);
+      for (const provider of await this.#providers(wanted)) await this.add(provider, true);
     }
     for (const needed of module.depends) {
       if (this.#folder.isBuiltin(needed)) continue;
@@ -231,14 +227,16 @@ class LoadOrder {
           { hint: `Copy all modules of the kernel to lib/modules/${this.#folder.release}.` },
         );
       }
-      await this.add(needed);
+      await this.add(needed, optional);
     }
-    this.#modules.push({ name, path: file.path });
+    // A module that was optional until now keeps its place, which is after all that it depends on.
+    this.#modules.set(name, { name, path: file.path, optional });
     this.#target = module.target;
+    this.#pending.delete(name);
   }
 
   result(): { modules: readonly PlannedModule[]; target: ElfTarget } {
-    return { modules: this.#modules, target: this.#target! };
+    return { modules: [...this.#modules.values()], target: this.#target! };
   }
 
   /** The modules that answer to a soft dependency; none where the kernel has it, or where it is not there at all. */

@@ -81,18 +81,20 @@ find_userdata() {
 }
 
 # check DEVICE: e2fsck where the root has one. Its exit status is a sum: 1 errors mended, 2 better to reboot (not so for a
-# file system that is not mounted), 4 errors left, 8 could not work. What -p will not decide alone is decided once by -y.
+# file system that is not mounted), 4 errors left, 8 it could not work; from 16 on it has not looked at all. What -p will not
+# decide alone is decided once by -y. Whether UserData is of use is for mount to say.
 check() {
 	command -v e2fsck >/dev/null || return
 	log=$run/e2fsck.log
 	[ -d "$run" ] || log=/dev/null
 	e2fsck -p "$1" >"$log" 2>&1
 	status=$?
-	[ $status -lt 4 ] && return
-	say "e2fsck -p $1 ended with $status; trying e2fsck -y"
-	e2fsck -y "$1" >>"$log" 2>&1
-	status=$?
-	[ $status -lt 4 ] || say "e2fsck -y $1 ended with $status; see $log"
+	if [ $status -ge 4 ] && [ $status -lt 16 ]; then
+		say "e2fsck -p $1 ended with $status; trying e2fsck -y"
+		e2fsck -y "$1" >>"$log" 2>&1
+		status=$?
+	fi
+	[ $status -lt 4 ] || say "e2fsck of $1 ended with $status; see $log"
 }
 
 # mount_userdata: mounts UserData, and sets base to the folder that holds the overlays' state. Where that fails, base is a
