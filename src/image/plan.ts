@@ -1,0 +1,143 @@
+/**
+ * What an image is to be: plain data, all sizes in bytes. A profile resolves into a plan; placing, assembling and the
+ * emulator read it; the manifest repeats it.
+ */
+
+export type Architecture = "arm" | "arm64";
+
+export interface Plan {
+  /** The profile's name: "colibri-imx6". */
+  readonly profile: string;
+  readonly description: string;
+  readonly architecture: Architecture;
+  /** All UUIDs, ids and hash seeds follow from this text and from the root file system. */
+  readonly seed: string;
+  readonly storage: StoragePlan;
+  /** In the order of their places on the medium. */
+  readonly partitions: readonly PartitionPlan[];
+  readonly bootloader?: BootloaderPlan | undefined;
+  readonly boot: BootPlan;
+  readonly overlay: OverlayPlan;
+  readonly emulator?: EmulatorPlan | undefined;
+}
+
+export interface StoragePlan {
+  /** Length of the user area that the image is made for; undefined: as long as the partitions need. */
+  readonly size?: number | undefined;
+  readonly table: "mbr" | "gpt";
+  /** Every partition begins at a multiple of this. */
+  readonly alignment: number;
+}
+
+/** How long a partition is: a number of bytes, what its content needs, or what the others leave. */
+export type PartitionSize = number | "fit" | "rest";
+
+interface PartitionCommon {
+  /** "bootfs", "rootfs", "userdata", or a name of the user's own. */
+  readonly name: string;
+  /** As the kernel counts, from 1. */
+  readonly number: number;
+  readonly size: PartitionSize;
+  /** With "fit": room beyond the content, in bytes or as a share of the content. */
+  readonly headroom: { readonly bytes: number } | { readonly share: number };
+  /** With "fit": never smaller than this. */
+  readonly minimum: number;
+  /** Where it begins; undefined: after the one before it. */
+  readonly offset?: number | undefined;
+  /** A name that src/partition knows, a number for MBR, a GUID for GPT. */
+  readonly type: string;
+  /** The flag by which U-Boot finds the boot partition: active in an MBR, legacy BIOS bootable in a GPT. */
+  readonly active: boolean;
+  /** What goes into it, for partitions other than bootfs, rootfs and userdata: a folder, a tar or a file. */
+  readonly source?: string | undefined;
+}
+
+export interface FatPartition extends PartitionCommon {
+  readonly filesystem: "fat";
+  readonly label?: string | undefined;
+  readonly fatType?: 12 | 16 | 32 | undefined;
+}
+
+export interface SquashfsPartition extends PartitionCommon {
+  readonly filesystem: "squashfs";
+  readonly compressor: "gzip";
+  readonly level?: number | undefined;
+  readonly blockSize: number;
+  readonly exports: boolean;
+}
+
+export interface Ext4Partition extends PartitionCommon {
+  readonly filesystem: "ext4";
+  readonly label?: string | undefined;
+  readonly blockSize: 1024 | 2048 | 4096;
+  readonly inodeRatio: number;
+  readonly reservedPercent: number;
+  readonly journalSize?: number | undefined;
+}
+
+export interface RawPartition extends PartitionCommon {
+  readonly filesystem: "raw";
+}
+
+export type PartitionPlan = FatPartition | SquashfsPartition | Ext4Partition | RawPartition;
+
+export interface BootloaderPlan {
+  /** The eMMC's boot partition 0, or the user area in front of the first partition. */
+  readonly area: "boot0" | "user";
+  /** Whether an image without it makes sense: on boards that come with a bootloader, it does. */
+  readonly optional: boolean;
+  readonly files: readonly { readonly file: string /** In bytes from the area's start. */; readonly offset: number }[];
+}
+
+export const KERNEL_FORMATS = ["zImage", "Image", "Image.gz"] as const;
+export type KernelFormat = (typeof KERNEL_FORMATS)[number];
+
+export interface BootPlan {
+  /** The kernel's name and format on BootFS. */
+  readonly kernel: KernelFormat;
+  /** Which file of the boot files is the kernel; undefined: the only one that looks like it. */
+  readonly kernelFile?: string | undefined;
+  /** Names of the board's device trees, with * and ?. Empty: the firmware brings one. */
+  readonly deviceTrees: readonly string[];
+  /** The one that is used where U-Boot's environment names none. */
+  readonly defaultDeviceTree?: string | undefined;
+  /** Kernel console, "ttymxc0,115200". */
+  readonly console: string;
+  /** More kernel arguments. */
+  readonly arguments: readonly string[];
+  /** "auto": built where the kernel needs one. Otherwise a file's name. */
+  readonly initramfs: string;
+  /** Kernel modules that the board's storage needs, where they are not built in. */
+  readonly drivers: readonly string[];
+  /** A static busybox for the initramfs; undefined: the root's own. */
+  readonly busybox?: string | undefined;
+  /** More files for BootFS. */
+  readonly files: readonly string[];
+}
+
+export interface OverlayPlan {
+  /** Absolute paths that get an upper layer on UserData. */
+  readonly paths: readonly string[];
+}
+
+/** The machine that stands in for the board in `imgbuild boot`. */
+export interface EmulatorPlan {
+  readonly machine: "sabrelite" | "virt";
+  readonly memory: number;
+  readonly storage: "sd-card" | "virtio-blk";
+  /** "kernel": QEMU loads kernel, device tree and initramfs itself. "uboot": through U-Boot and boot.scr. */
+  readonly boot: "kernel" | "uboot";
+  /** Which of the machine's serial ports is the console. */
+  readonly serial: number;
+  /** The device tree to boot with, from BootFS; undefined: the machine makes its own. */
+  readonly deviceTree?: string | undefined;
+  /** Nodes of the device tree that are switched on, because the machine has its storage there. */
+  readonly enable: readonly string[];
+  /** The console as the kernel names it in this machine, where it differs from the board's. */
+  readonly console?: string | undefined;
+}
+
+/** The partition of that name, or undefined. */
+export function partitionNamed(plan: Plan, name: string): PartitionPlan | undefined {
+  return plan.partitions.find((partition) => partition.name === name);
+}

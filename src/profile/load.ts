@@ -1,0 +1,113 @@
+/** From a profile's name to a plan: files, what they extend, --set, validation, resolution. */
+import * as path from "node:path";
+import type { z } from "zod";
+import { ImgbuildError } from "../errors.js";
+import type { PartitionPlan, Plan } from "../image/plan.js";
+import { type Layer, layerOfSettings, merge, profileFile, readLayers } from "./document.js";
+import { jsonSchema, type Profile, profileSchema } from "./schema.js";
+
+export interface LoadOptions {
+  /** PATH=VALUE, the later ones win. */
+  readonly set?: readonly string[];
+  /** The folder that a relative profile path starts from. */
+  readonly folder: string;
+}
+
+/** Loads the profile `name` (shipped, or a file). Throws `profile-unknown`, or `profile-invalid` with file, line and key. */
+export function loadPlan(name: string, options: LoadOptions): Plan {
+  const file = profileFile(name, options.folder);
+  const layers = [layerOfSettings(options.set ?? []), ...readLayers(file)];
+  const values = layers.map((layer) => layer.values).reduceRight((general, special) => merge(general, special));
+  const parsed = profileSchema.safeParse(values, { reportInput: true });
+  if (!parsed.success) throw explained(parsed.error, layers);
+  return resolve(path.basename(file).replace(/\.(ya?ml|json)$/, ""), parsed.data, path.dirname(file));
+}
+
+function resolve(name: string, profile: Profile, folder: string): Plan {
+  const { extends: _, partitions, seed, ...rest } = profile;
+  return {
+    ...rest,
+    profile: name,
+    seed: seed ?? name,
+    partitions: Object.entries(partitions).map(
+      ([key, partition], index): PartitionPlan => ({
+        ...partition,
+        name: key,
+        number: partition.number ?? index + 1,
+        type: partition.type ?? (partition.filesystem === "fat" ? "fat" : "linux"),
+        source: partition.source === undefined ? undefined : path.resolve(folder, partition.source),
+      }),
+    ),
+  };
+}
+
+/** The first of zod's issues, with the place where the value was written. */
+function explained(error: z.ZodError, layers: readonly Layer[]): ImgbuildError {
+  const issue = error.issues[0]!;
+  const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
+  const keys = unknown === undefined ? issue.path : [...issue.path, unknown];
+  const key = keys.map(String).join(".");
+  const place = whereIs(keys, layers);
+  if (unknown !== undefined) {
+    const known = keysOfSchema(issue.path);
+    const near = known.filter((name) => distance(name, unknown) <= 2);
+    return new ImgbuildError("profile-invalid", `${place}: there is no key ${key}`, {
+      hint: near.length > 0 ? `Did you mean ${near.join(" or ")}?` : "`imgbuild schema` prints every key.",
+      data: { key },
+    });
+  }
+  const missing = "input" in issue && issue.input === undefined;
+  return new ImgbuildError("profile-invalid", `${place}: ${key}${missing ? " is missing" : `: ${issue.message}`}`, {
+    hint: missing
+      ? `Set ${key} in the profile or with --set ${key}=VALUE.`
+      : "`imgbuild schema` says what each key takes.",
+    data: { key },
+  });
+}
+
+/** "board.yaml:12" of the layer that decides the value, or of the nearest enclosing key that some layer has. */
+function whereIs(keys: readonly PropertyKey[], layers: readonly Layer[]): string {
+  for (let length = keys.length; length > 0; length--) {
+    for (const layer of layers) {
+      const line = layer.lineOf(keys.slice(0, length));
+      if (line !== undefined) return line === 0 ? layer.origin : `${layer.origin}:${line}`;
+    }
+  }
+  return layers.find(({ origin }) => origin !== "--set")!.origin;
+}
+
+interface SchemaNode {
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly additionalProperties?: SchemaNode | boolean;
+  readonly anyOf?: readonly SchemaNode[];
+  readonly oneOf?: readonly SchemaNode[];
+}
+
+/** The keys that the schema has at the place `at`. */
+function keysOfSchema(at: readonly PropertyKey[]): string[] {
+  const variants = (node: SchemaNode): SchemaNode[] => [
+    node,
+    ...[...(node.anyOf ?? []), ...(node.oneOf ?? [])].flatMap(variants),
+  ];
+  let nodes = variants(jsonSchema());
+  for (const key of at) {
+    nodes = nodes.flatMap(({ properties, additionalProperties }) => {
+      const next = properties?.[String(key)] ?? additionalProperties;
+      return typeof next === "object" ? variants(next) : [];
+    });
+  }
+  return [...new Set(nodes.flatMap(({ properties }) => Object.keys(properties ?? {})))];
+}
+
+/** Edit distance (Levenshtein, 1966). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

@@ -1,0 +1,181 @@
+/**
+ * What a profile may say. The descriptions are the documentation: `imgbuild schema` prints them as JSON Schema. A profile
+ * says sizes as people write them; the transforms below turn them into bytes.
+ */
+import { z } from "zod";
+import { parseSize } from "../bytes/size.js";
+import { KERNEL_FORMATS } from "../image/plan.js";
+
+function size(description: string) {
+  return z
+    .union([z.int().nonnegative(), z.string()])
+    .transform((value, context) => {
+      try {
+        return parseSize(value);
+      } catch {
+        context.addIssue({ code: "custom", message: `"${value}" is not a size: write 4096, 64KiB, 64MiB or 1.5GiB` });
+        return z.NEVER;
+      }
+    })
+    .describe(description);
+}
+
+const partitionSize = z
+  .union([z.int().positive(), z.string()])
+  .transform((value, context) => {
+    if (value === "fit" || value === "rest") return value;
+    try {
+      return parseSize(value);
+    } catch {
+      context.addIssue({ code: "custom", message: `"${value}" is not a size: write 64MiB, "fit" or "rest"` });
+      return z.NEVER;
+    }
+  })
+  .describe('Its length: 64MiB; "fit", what the content needs and the headroom; or "rest", what the others leave.');
+
+const headroom = z
+  .union([z.int().nonnegative(), z.string()])
+  .transform((value, context) => {
+    const percent = /^(\d+(?:\.\d+)?) ?%$/.exec(String(value));
+    if (percent) return { share: Number(percent[1]) / 100 };
+    try {
+      return { bytes: parseSize(value) };
+    } catch {
+      context.addIssue({ code: "custom", message: `"${value}" is neither a size nor a share: write 16MiB or 25%` });
+      return z.NEVER;
+    }
+  })
+  .describe('With "fit": room beyond the content, as a size or as a share of it (25%).');
+
+const common = {
+  number: z.int().min(1).max(128).optional().describe("Its number, as the kernel counts. Default: by its place."),
+  size: partitionSize,
+  headroom: headroom.default({ bytes: 0 }),
+  minimum: size('With "fit": never smaller than this.').default(0),
+  offset: size("Where it begins. Default: behind the partition before it.").optional(),
+  type: z
+    .union([z.string(), z.int().transform((value) => `0x${value.toString(16)}`)])
+    .optional()
+    .describe("Partition type: a name (fat32-lba, linux, ...), a number for an MBR, a GUID for a GPT."),
+  active: z.boolean().default(false).describe("Marks the partition that U-Boot boots from."),
+  source: z
+    .string()
+    .optional()
+    .describe("Content of a partition other than bootfs, rootfs and userdata: a folder or tar; for raw, a file."),
+};
+
+const partition = z.discriminatedUnion("filesystem", [
+  z.strictObject({
+    ...common,
+    filesystem: z.literal("fat"),
+    label: z.string().max(11).optional().describe("Volume label, at most 11 characters."),
+    fatType: z
+      .union([z.literal(12), z.literal(16), z.literal(32)])
+      .optional()
+      .describe("Default: by the size."),
+  }),
+  z.strictObject({
+    ...common,
+    filesystem: z.literal("squashfs"),
+    compressor: z.enum(["gzip"]).default("gzip"),
+    level: z.int().min(1).max(9).optional().describe("The compressor's level. Default: its best trade."),
+    blockSize: size("Data block size, a power of two from 4KiB to 1MiB.").default(131072),
+    exports: z.boolean().default(false).describe("An NFS export table. An overlay's lower layer should not have one."),
+  }),
+  z.strictObject({
+    ...common,
+    filesystem: z.literal("ext4"),
+    label: z.string().max(16).optional().describe("Volume label, at most 16 bytes."),
+    blockSize: size("1KiB, 2KiB or 4KiB.")
+      .pipe(z.literal([1024, 2048, 4096]))
+      .default(4096),
+    inodeRatio: size("One inode for so many bytes.").default(16384),
+    reservedPercent: z.number().min(0).max(50).default(1).describe("Share of the blocks kept for root."),
+    journalSize: size("Default: by the size of the partition.").optional(),
+  }),
+  z.strictObject({ ...common, filesystem: z.literal("raw") }),
+]);
+
+const bootloaderFile = z
+  .strictObject({
+    file: z.string().describe("The file's name in the bootloader folder."),
+    sector: z.int().nonnegative().optional().describe("Where it goes, in sectors of 512 bytes from the area's start."),
+    offset: size("Where it goes, in bytes from the area's start.").optional(),
+  })
+  .refine(({ sector, offset }) => (sector === undefined) !== (offset === undefined), {
+    message: "needs either sector or offset",
+  })
+  .transform(({ file, sector, offset }) => ({ file, offset: offset ?? sector! * 512 }));
+
+export const profileSchema = z
+  .strictObject({
+    extends: z
+      .string()
+      .optional()
+      .describe("A shipped profile, or a file, whose values are taken where this one is silent."),
+    description: z.string().default(""),
+    architecture: z.enum(["arm", "arm64"]).describe("The processor the kernel is for."),
+    seed: z.string().optional().describe("All UUIDs and ids follow from this text and the content. Default: the name."),
+    storage: z.strictObject({
+      size: size("Length of the board's user area; partitions that take the rest reach to its end.").optional(),
+      table: z.enum(["mbr", "gpt"]),
+      alignment: size("Every partition begins at a multiple of this.").default(4 * 2 ** 20),
+    }),
+    partitions: z
+      .record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/), partition)
+      .describe("By name, in the order of their places."),
+    bootloader: z
+      .strictObject({
+        area: z.enum(["boot0", "user"]).describe("The eMMC's boot partition 0, or the user area."),
+        optional: z.boolean().default(false).describe("The board has one already: an image without it makes sense."),
+        files: z.array(bootloaderFile).min(1),
+      })
+      .optional(),
+    boot: z.strictObject({
+      kernel: z.enum(KERNEL_FORMATS).describe("The kernel's name and format on BootFS."),
+      kernelFile: z
+        .string()
+        .optional()
+        .describe("The boot file that is the kernel. Default: the one that looks like it."),
+      deviceTrees: z.array(z.string()).default([]).describe("The board's device trees; * and ? stand for characters."),
+      defaultDeviceTree: z.string().optional().describe("The one to use where U-Boot's environment names none."),
+      console: z.string().describe("Kernel console: ttymxc0,115200."),
+      arguments: z.array(z.string()).default([]).describe("More kernel arguments."),
+      initramfs: z.string().default("auto").describe("auto: built where the kernel needs one; none; or a file."),
+      drivers: z
+        .array(z.string())
+        .default([])
+        .describe("Kernel modules that the board's storage needs, if not built in."),
+      busybox: z.string().optional().describe("A static busybox for the initramfs. Default: the root's own."),
+      files: z.array(z.string()).default([]).describe("More boot files that go onto BootFS."),
+    }),
+    overlay: z
+      .strictObject({
+        paths: z
+          .array(z.string().startsWith("/"))
+          .default(["/home/root"])
+          .describe("Paths with an upper layer on UserData."),
+      })
+      .default({ paths: ["/home/root"] }),
+    emulator: z
+      .strictObject({
+        machine: z.enum(["sabrelite", "virt"]),
+        memory: size("The machine's memory.").default(512 * 2 ** 20),
+        storage: z.enum(["sd-card", "virtio-blk"]),
+        boot: z.enum(["kernel", "uboot"]).describe("Whether QEMU loads the kernel, or U-Boot does."),
+        serial: z.int().nonnegative().default(0).describe("The serial port that is the console."),
+        deviceTree: z.string().optional().describe("The device tree on BootFS to boot with."),
+        enable: z.array(z.string()).default([]).describe("Device tree nodes to switch on for the machine's storage."),
+        console: z.string().optional().describe("The console's name in this machine, where it is another."),
+      })
+      .optional()
+      .describe("The machine that `imgbuild boot` emulates."),
+  })
+  .describe("An imgbuild profile: a board, and what its image is made of.");
+
+export type Profile = z.output<typeof profileSchema>;
+
+/** The JSON Schema of what a profile file may hold. */
+export function jsonSchema(): object {
+  return { ...z.toJSONSchema(profileSchema, { io: "input" }), title: "imgbuild profile" };
+}

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { type TestContext, test } from "node:test";
+import { ImgbuildError } from "../../src/errors.js";
+import { partitionNamed } from "../../src/image/plan.js";
+import { shippedProfiles } from "../../src/profile/document.js";
+import { loadPlan } from "../../src/profile/load.js";
+import { jsonSchema } from "../../src/profile/schema.js";
+import { temporaryFolder } from "../support/tools.js";
+
+const folder = "/";
+
+function profileFile(t: TestContext, text: string, name = "board.yaml"): string {
+  const file = path.join(temporaryFolder(t), name);
+  fs.writeFileSync(file, text);
+  return file;
+}
+
+/** Asserts that `load` fails with `code`, and that message and hint match. */
+function fails(load: () => unknown, code: string, message: RegExp, hint: RegExp = /./): void {
+  assert.throws(load, (error: unknown) => {
+    assert.ok(error instanceof ImgbuildError);
+    assert.equal(error.code, code);
+    assert.match(error.message, message);
+    assert.match(error.hint ?? "", hint);
+    return true;
+  });
+}
+
+test("every shipped profile is valid and numbers its partitions from 1", () => {
+  assert.deepEqual(shippedProfiles(), ["colibri-imx6", "colibri-imx8x", "qemu-arm", "qemu-arm64", "sabrelite"]);
+  for (const name of shippedProfiles()) {
+    const plan = loadPlan(name, { folder });
+    assert.equal(plan.profile, name);
+    assert.deepEqual(
+      plan.partitions.map(({ number }) => number),
+      plan.partitions.map((_, index) => index + 1),
+    );
+  }
+});
+
+// Sector numbers: U-Boot, include/configs/colibri_imx6.h (update_spl, update_uboot).
+test("colibri-imx6 has its bootloader at sectors 2 and 138 of boot0", () => {
+  const plan = loadPlan("colibri-imx6", { folder });
+  assert.deepEqual(plan.bootloader, {
+    area: "boot0",
+    optional: true,
+    files: [
+      { file: "SPL", offset: 1024 },
+      { file: "u-boot.img", offset: 70656 },
+    ],
+  });
+});
+
+test("--set changes one key and leaves the others", () => {
+  const plan = loadPlan("colibri-imx6", { folder, set: ["partitions.rootfs.size=100MiB", "boot.arguments=[quiet]"] });
+  assert.equal(partitionNamed(plan, "rootfs")?.size, 100 * 2 ** 20);
+  assert.equal(partitionNamed(plan, "bootfs")?.size, 64 * 2 ** 20);
+  assert.deepEqual(plan.boot.arguments, ["quiet"]);
+});
+
+test("a profile extends another: what it says wins, null takes a value away", (t) => {
+  const file = profileFile(t, "extends: colibri-imx6\nstorage: { size: 8GiB }\nbootloader: null\n");
+  const plan = loadPlan(file, { folder });
+  assert.equal(plan.profile, "board");
+  assert.equal(plan.storage.size, 8 * 2 ** 30);
+  assert.equal(plan.storage.table, "mbr");
+  assert.equal(plan.bootloader, undefined);
+});
+
+test("a JSON file is a profile too", (t) => {
+  const file = profileFile(t, '{"extends": "qemu-arm", "seed": "mine"}', "board.json");
+  assert.equal(loadPlan(file, { folder }).seed, "mine");
+});
+
+test("errors name file, line and key", (t) => {
+  const load = (text: string) => () => loadPlan(profileFile(t, text), { folder });
+  fails(
+    load("extends: qemu-arm\npartitions:\n  rootfs:\n    sise: 1MiB\n"),
+    "profile-invalid",
+    /board\.yaml:4: there is no key partitions\.rootfs\.sise/,
+    /Did you mean size/,
+  );
+  fails(
+    load("extends: qemu-arm\n\nstorage:\n  size: many\n"),
+    "profile-invalid",
+    /board\.yaml:4: storage\.size: "many" is not a size/,
+  );
+  fails(
+    load("architecture: arm\nstorage: { table: mbr }\nboot: { console: x, kernel: Image }\n"),
+    "profile-invalid",
+    /board\.yaml: partitions is missing/,
+  );
+  fails(
+    load("extends: qemu-arm\npartitions:\n  rootfs: { filesystem: btrfs }\n"),
+    "profile-invalid",
+    /board\.yaml:3: partitions\.rootfs\.filesystem/,
+  );
+  fails(load("a: [1\n"), "profile-invalid", /board\.yaml:\d+: /);
+});
+
+test("an error in an extended profile names that one; one in --set names --set", (t) => {
+  const base = profileFile(t, "extends: qemu-arm\nstorage:\n  table: fdisk\n", "base.yaml");
+  const file = profileFile(t, `extends: ${base}\ndescription: mine\n`);
+  fails(() => loadPlan(file, { folder }), "profile-invalid", /base\.yaml:3: storage\.table/);
+  fails(
+    () => loadPlan("qemu-arm", { folder, set: ["storage.table=fdisk"] }),
+    "profile-invalid",
+    /^--set: storage\.table/,
+  );
+  fails(() => loadPlan("qemu-arm", { folder, set: ["storage"] }), "usage", /is not PATH=VALUE/);
+});
+
+test("a profile that extends itself, and one that is not there", (t) => {
+  const file = profileFile(t, "extends: ./board.yaml\n");
+  fails(() => loadPlan(file, { folder }), "profile-invalid", /extends itself/);
+  fails(() => loadPlan("colibri", { folder }), "profile-unknown", /no profile "colibri"/, /colibri-imx6/);
+});
+
+test("the JSON Schema describes every key of the first level", () => {
+  const { properties } = jsonSchema() as { properties: object };
+  assert.deepEqual(Object.keys(properties), [
+    "extends",
+    "description",
+    "architecture",
+    "seed",
+    "storage",
+    "partitions",
+    "bootloader",
+    "boot",
+    "overlay",
+    "emulator",
+  ]);
+});
