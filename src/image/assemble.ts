@@ -1,0 +1,296 @@
+/** Writes an image: each file system into its own window, in place; the partition table last. */
+import { type Device, type RecordingDevice, slice } from "../bytes/device.js";
+import { alignUp, formatSize } from "../bytes/size.js";
+import { seededId, seededUuid } from "../bytes/uuid.js";
+import { ImgbuildError } from "../errors.js";
+import { measureExt4, writeExt4 } from "../ext4/index.js";
+import { measureFat, writeFat } from "../fat/index.js";
+import { readPartitionTable, writeGpt, writeMbr } from "../partition/index.js";
+import { writeSquashfs } from "../squashfs/index.js";
+import type { Content } from "../tree/node.js";
+import type { Observer } from "../tree/observer.js";
+import type { Tree } from "../tree/tree.js";
+import { explainCapacity } from "./capacity.js";
+import { fittedSize, type Layout, type Placement, place } from "./place.js";
+import type { PartitionPlan, Plan } from "./plan.js";
+import type { Prepared } from "./prepare.js";
+
+export interface AssembleOptions {
+  /** Timestamps that the formats make, in seconds since 1970. */
+  readonly time: number;
+  /** Number of compression workers. */
+  readonly jobs: number;
+  readonly observer?: Observer;
+  /** Called when work on a partition begins. */
+  readonly stage?: (name: string) => void;
+}
+
+/** A partition as it was written. */
+export interface WrittenPartition extends Placement {
+  /** How many bytes of the partition its file system uses; the whole of it for those that span it. */
+  readonly used: number;
+  readonly uuid: string | undefined;
+  /** As the kernel's root=PARTUUID= wants it. */
+  readonly partuuid: string;
+}
+
+export interface AssembledImage {
+  readonly layout: Layout;
+  readonly partitions: readonly WrittenPartition[];
+  /** Disk signature or disk GUID. */
+  readonly tableId: string;
+}
+
+/** A device whose length can be set once the partitions' places are known. */
+export interface GrowingDevice extends Device {
+  resize(size: number): void;
+}
+
+const isTree = (content: Tree | Content | undefined): content is Tree => content !== undefined && "root" in content;
+
+/** Sizes of the "fit" partitions that can be known without writing them. A SquashFS has to be compressed first. */
+async function measure(plan: Plan, prepared: Prepared, options: AssembleOptions): Promise<Map<string, number>> {
+  const fitted = new Map<string, number>();
+  for (const partition of plan.partitions) {
+    if (partition.size !== "fit") continue;
+    const content = prepared.contents.get(partition.name);
+    if (partition.filesystem === "fat" && isTree(content)) {
+      fitted.set(partition.name, await measureFat(content, fatOptions(partition, prepared, options)));
+    } else if (partition.filesystem === "ext4" && (content === undefined || isTree(content))) {
+      fitted.set(partition.name, await measureExt4(content, ext4Options(partition, prepared, options)));
+    } else if (partition.filesystem === "raw" && content !== undefined && !isTree(content)) {
+      fitted.set(partition.name, content.size);
+    }
+  }
+  return fitted;
+}
+
+/** Places everything without writing it. Sizes of "fit" SquashFS partitions are missing and named in `unknown`. */
+export async function layOut(
+  plan: Plan,
+  prepared: Prepared,
+  options: AssembleOptions,
+): Promise<{ layout: Layout; unknown: readonly string[] }> {
+  const fitted = await measure(plan, prepared, options);
+  const unknown = plan.partitions
+    .filter(({ name, size }) => size === "fit" && !fitted.has(name))
+    .map(({ name }) => name);
+  return { layout: place(plan, fitted, bootloaderSizes(prepared)), unknown };
+}
+
+/** Writes the image onto `device`, which must be all zeros, and sets its length. */
+export async function assemble(
+  device: GrowingDevice,
+  recorder: RecordingDevice,
+  plan: Plan,
+  prepared: Prepared,
+  options: AssembleOptions,
+): Promise<AssembledImage> {
+  const sizes = bootloaderSizes(prepared);
+  const fitted = await measure(plan, prepared, options);
+  const written: { placement: Placement; used: number; uuid: string | undefined }[] = [];
+  for (const [index, partition] of plan.partitions.entries()) {
+    options.stage?.(partition.name);
+    // Starts depend on earlier sizes only, and those are known by now.
+    const placement = place(plan, fitted, sizes).placements[index]!;
+    const content = prepared.contents.get(partition.name);
+    const open = partition.size === "fit" && !fitted.has(partition.name);
+    const room = open ? (plan.storage.size ?? 2 ** 40) - placement.start : placement.size;
+    device.resize(Math.max(device.size, placement.start + room));
+    const window = slice(recorder, placement.start, room);
+    const { used, uuid } = await writePartition(window, partition, content, prepared, options);
+    if (open) fitted.set(partition.name, used);
+    written.push({
+      placement: { ...placement, size: open ? fittedSize(partition, used, plan.storage.alignment) : placement.size },
+      used,
+      uuid,
+    });
+  }
+  const layout = place(plan, fitted, sizes);
+  device.resize(layout.size);
+  await writeUserAreaBootloader(recorder, plan, prepared);
+  options.stage?.("partition table");
+  const tableId = await writeTable(recorder, plan, layout, prepared.identity);
+  const table = await readPartitionTable(recorder);
+  return {
+    layout,
+    tableId,
+    partitions: written.map(({ used, uuid }, index) => {
+      const placement = layout.placements[index]!;
+      const entry = table.partitions.find(({ number }) => number === placement.partition.number)!;
+      return { ...placement, used, uuid, partuuid: entry.partuuid };
+    }),
+  };
+}
+
+function bootloaderSizes(prepared: Prepared): Map<string, number> {
+  return new Map([...prepared.bootloader].map(([file, content]) => [file, content.size]));
+}
+
+type PartitionOf<F extends PartitionPlan["filesystem"]> = Extract<PartitionPlan, { filesystem: F }>;
+
+function fatOptions(partition: PartitionOf<"fat">, { identity }: Prepared, { time, observer }: AssembleOptions) {
+  return {
+    label: partition.label,
+    type: partition.fatType,
+    volumeId: seededId(identity, partition.name, "volume id"),
+    time,
+    observer,
+  };
+}
+
+function ext4Options(partition: PartitionOf<"ext4">, { identity }: Prepared, { time, observer }: AssembleOptions) {
+  return {
+    label: partition.label,
+    uuid: seededUuid(identity, partition.name, "file system"),
+    hashSeed: seededUuid(identity, partition.name, "directory hash"),
+    time,
+    blockSize: partition.blockSize,
+    inodeRatio: partition.inodeRatio,
+    reservedPercent: partition.reservedPercent,
+    journalSize: partition.journalSize,
+    observer,
+  };
+}
+
+async function writePartition(
+  window: Device,
+  partition: PartitionPlan,
+  content: Tree | Content | undefined,
+  prepared: Prepared,
+  options: AssembleOptions,
+): Promise<{ used: number; uuid: string | undefined }> {
+  try {
+    if (partition.filesystem === "raw") {
+      if (content === undefined || isTree(content)) return { used: 0, uuid: undefined };
+      await copyContent(window, 0, content);
+      return { used: content.size, uuid: undefined };
+    }
+    const tree = treeFor(partition, content);
+    switch (partition.filesystem) {
+      case "fat": {
+        const fat = fatOptions(partition, prepared, options);
+        await writeFat(window, tree, fat);
+        const id = fat.volumeId.toString(16).toUpperCase().padStart(8, "0");
+        return { used: window.size, uuid: `${id.slice(0, 4)}-${id.slice(4)}` };
+      }
+      case "ext4": {
+        const ext4 = ext4Options(partition, prepared, options);
+        await writeExt4(window, tree, ext4);
+        return { used: window.size, uuid: ext4.uuid };
+      }
+      case "squashfs": {
+        const { compressor, level, blockSize, exports } = partition;
+        const { time, jobs, observer } = options;
+        const { size } = await writeSquashfs(window, tree, {
+          compressor,
+          level,
+          blockSize,
+          exports,
+          time,
+          jobs,
+          observer,
+        });
+        return { used: size, uuid: undefined };
+      }
+    }
+  } catch (error) {
+    const { name, filesystem } = partition;
+    throw explainCapacity(
+      error,
+      { name, filesystem, setting: `partitions.${name}.size=` },
+      isTree(content) ? content : undefined,
+    );
+  }
+}
+
+function treeFor(partition: PartitionPlan, content: Tree | Content | undefined): Tree {
+  if (isTree(content)) return content;
+  throw new ImgbuildError(
+    "profile-invalid",
+    `partition ${partition.name} has nothing to put into its ${partition.filesystem}`,
+    {
+      hint: `Set partitions.${partition.name}.source to a folder or a tar.`,
+    },
+  );
+}
+
+const COPY_CHUNK = 2 ** 20;
+
+/** Copies a file onto the device, in pieces. */
+export async function copyContent(device: Device, at: number, content: Content): Promise<void> {
+  if (content.size > device.size - at) {
+    throw new ImgbuildError(
+      "does-not-fit",
+      `${formatSize(content.size)} do not fit into ${formatSize(device.size - at)}`,
+      {
+        data: { needed: content.size, available: device.size - at },
+      },
+    );
+  }
+  const reader = await content.open();
+  try {
+    for (let done = 0; done < content.size; done += COPY_CHUNK) {
+      const piece = new Uint8Array(Math.min(COPY_CHUNK, content.size - done));
+      await reader.read(done, piece);
+      await device.write(at + done, piece);
+    }
+  } finally {
+    await reader.close();
+  }
+}
+
+async function writeUserAreaBootloader(device: Device, plan: Plan, prepared: Prepared): Promise<void> {
+  if (plan.bootloader?.area !== "user") return;
+  for (const { file, offset } of plan.bootloader.files) {
+    const content = prepared.bootloader.get(file);
+    if (content !== undefined) await copyContent(device, offset, content);
+  }
+}
+
+/** The content of the eMMC's boot partition 0, or undefined when the board keeps its own. Length: up to the last file's end. */
+export function boot0Size(plan: Plan, prepared: Prepared): number | undefined {
+  if (plan.bootloader?.area !== "boot0" || prepared.bootloader.size === 0) return undefined;
+  const files = plan.bootloader.files
+    .map(({ file, offset }) => ({ file, start: offset, end: offset + prepared.bootloader.get(file)!.size }))
+    .sort((a, b) => a.start - b.start);
+  for (let i = 1; i < files.length; i++) {
+    const [a, b] = [files[i - 1]!, files[i]!];
+    if (a.end > b.start) {
+      throw new ImgbuildError(
+        "layout-conflict",
+        `bootloader file ${a.file} ends at ${a.end}, beyond the start of ${b.file} at ${b.start}`,
+        {
+          hint: `Is ${a.file} the right file? Otherwise change the offsets in bootloader.files.`,
+        },
+      );
+    }
+  }
+  return alignUp(files.at(-1)!.end, 512);
+}
+
+/** Writes the bootloader files onto `device` as they lie in boot0. */
+export async function writeBoot0(device: Device, plan: Plan, prepared: Prepared): Promise<void> {
+  for (const { file, offset } of plan.bootloader!.files)
+    await copyContent(device, offset, prepared.bootloader.get(file)!);
+}
+
+async function writeTable(device: Device, plan: Plan, layout: Layout, identity: string): Promise<string> {
+  const entries = layout.placements.map(({ partition, start, size }) => ({
+    number: partition.number,
+    start,
+    size,
+    type: partition.type,
+    active: partition.active,
+    name: partition.name,
+    guid: seededUuid(identity, partition.name, "partition"),
+  }));
+  if (plan.storage.table === "mbr") {
+    const signature = seededId(identity, "disk signature");
+    await writeMbr(device, { signature, partitions: entries });
+    return signature.toString(16).padStart(8, "0");
+  }
+  const diskGuid = seededUuid(identity, "disk");
+  await writeGpt(device, { diskGuid, partitions: entries });
+  return diskGuid;
+}

@@ -1,0 +1,217 @@
+/** What goes into each partition: the root with its init script, BootFS, UserData, the bootloader. */
+import { gunzipSync, gzipSync } from "node:zlib";
+import { display, fromText } from "../bytes/bytestring.js";
+import { ImgbuildError } from "../errors.js";
+import { buildInitramfs, planInitramfs, readKernel, releaseOfFileName } from "../initramfs/index.js";
+import { installOverlay, userdataUpper } from "../overlay/index.js";
+import { treeDigest } from "../tree/digest.js";
+import { type Content, contentOf, newDirectory, newFile, readContent } from "../tree/node.js";
+import { follow } from "../tree/real-path.js";
+import { addNode, lookup, type Tree } from "../tree/tree.js";
+import { bootScript, encodeScript } from "../uboot/index.js";
+import { type FileSource, findDeviceTrees, findFile, findKernel, requireFile } from "./boot-files.js";
+import { type Plan, partitionNamed } from "./plan.js";
+
+export interface BuildInputs {
+  /** The root file system. It is changed: the init script and mount points are added. */
+  readonly root: Tree;
+  /** Where kernel, device trees and boot files are looked for, in this order. */
+  readonly bootFiles: readonly FileSource[];
+  readonly bootloaderFiles: readonly FileSource[];
+  /** Initial content of the overlays, by the paths that it has on the device: home/root/... */
+  readonly userdata?: Tree | undefined;
+  /** Content of the user's own partitions, by name. */
+  readonly sources: ReadonlyMap<string, Tree | Content>;
+  /** Every timestamp that is made here, in seconds since 1970. */
+  readonly time: number;
+  readonly notice: (text: string) => void;
+}
+
+export interface Prepared {
+  /** Content by partition name; partitions without one stay empty. */
+  readonly contents: ReadonlyMap<string, Tree | Content>;
+  /** Bootloader files by name. Empty when the board's own is to be used. */
+  readonly bootloader: ReadonlyMap<string, Content>;
+  /** What the kernel is started with, apart from root= and console=. */
+  readonly kernelArguments: readonly string[];
+  /** The initramfs's name on BootFS, where there is one. */
+  readonly initramfs: string | undefined;
+  /** All UUIDs and ids follow from this text. */
+  readonly identity: string;
+}
+
+const INITRAMFS = "initramfs.cpio.gz";
+
+/** Collects and makes everything that goes into the image. Writes nothing. */
+export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared> {
+  const { root, time, notice } = inputs;
+  const contents = new Map(inputs.sources);
+  const identity = `${plan.seed} ${treeDigest(root)}`;
+  const userdata = partitionNamed(plan, "userdata");
+  const rootfs = partitionNamed(plan, "rootfs");
+  if (rootfs === undefined) {
+    throw new ImgbuildError("profile-invalid", "the profile has no partition rootfs", {
+      hint: "Add partitions.rootfs.",
+    });
+  }
+
+  const bootTree: Tree = { root: newDirectory({ mtime: { seconds: time, nanoseconds: 0 } }) };
+  const kernelArguments = ["rootfstype=squashfs", "ro", "rootwait"];
+  if (userdata !== undefined) {
+    const { init, added } = installOverlay(root, {
+      paths: plan.overlay.paths.map(fromText),
+      userdataPartition: userdata.number,
+      time: { seconds: time, nanoseconds: 0 },
+    });
+    kernelArguments.push(`init=${init}`);
+    notice(`added to the root: ${added.map(display).join(", ")}`);
+    contents.set("userdata", userdataTree(plan, inputs));
+  }
+  kernelArguments.push(...plan.boot.arguments);
+
+  let initramfs: string | undefined;
+  if (partitionNamed(plan, "bootfs") !== undefined) {
+    initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments);
+    contents.set("bootfs", bootTree);
+  }
+  contents.set("rootfs", root);
+  return { contents, bootloader: findBootloader(plan, inputs), kernelArguments, initramfs, identity };
+}
+
+/** Puts kernel, device trees, initramfs and boot script into `bootTree`. Returns the initramfs's name. */
+async function fillBootfs(
+  plan: Plan,
+  inputs: BuildInputs,
+  bootTree: Tree,
+  kernelArguments: readonly string[],
+): Promise<string | undefined> {
+  const { boot } = plan;
+  const { time } = inputs;
+  const metadata = { mtime: { seconds: time, nanoseconds: 0 } };
+  const add = (name: string, content: Content) =>
+    addNode(bootTree, fromText(name), newFile(content, metadata), metadata);
+
+  const kernel = await findKernel(inputs.bootFiles, boot.kernel, boot.kernelFile);
+  add(boot.kernel, contentOf(inFormat(kernel.bytes, kernel.compressed, boot.kernel === "Image.gz")));
+  const deviceTrees = findDeviceTrees(inputs.bootFiles, boot.deviceTrees);
+  for (const { name, content } of deviceTrees) add(name, content);
+  for (const name of boot.files) add(name, requireFile(inputs.bootFiles, name, "which boot.files asks for"));
+
+  const initramfs = await initramfsContent(plan, inputs, kernel.name, kernel.bytes);
+  if (initramfs !== undefined) add(INITRAMFS, initramfs);
+  const script = bootScript({
+    kernel:
+      boot.kernel === "zImage"
+        ? { file: boot.kernel, command: "bootz" }
+        : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
+    deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
+    initramfs: initramfs === undefined ? undefined : INITRAMFS,
+    rootPartition: partitionNamed(plan, "rootfs")!.number,
+    arguments: kernelArguments,
+    console: boot.console,
+  });
+  add(
+    "boot.scr",
+    contentOf(encodeScript(script, { name: "imgbuild boot script", time, architecture: plan.architecture })),
+  );
+  return initramfs === undefined ? undefined : INITRAMFS;
+}
+
+/** A kernel as gzip, or as it is; at one level, so that the bytes do not depend on how it was found. */
+function inFormat(bytes: Uint8Array, compressed: boolean, wanted: boolean): Uint8Array {
+  if (compressed === wanted) return bytes;
+  return wanted ? gzipSync(bytes, { level: 9 }) : gunzipSync(bytes);
+}
+
+/** The initramfs that the profile names, the one that the kernel needs, or none. */
+async function initramfsContent(
+  plan: Plan,
+  inputs: BuildInputs,
+  kernelName: string,
+  kernel: Uint8Array,
+): Promise<Content | undefined> {
+  const { boot } = plan;
+  if (boot.initramfs === "none") return undefined;
+  if (boot.initramfs !== "auto")
+    return requireFile(inputs.bootFiles, boot.initramfs, "the initramfs that boot.initramfs names");
+  const named = releaseOfFileName(kernelName);
+  const facts = named === undefined ? await readKernel(kernel) : { release: named };
+  const configFile = facts.release === undefined ? undefined : findFile(inputs.bootFiles, `config-${facts.release}`);
+  const config = configFile && new TextDecoder().decode(await readContent(configFile));
+  const rootfs = partitionNamed(plan, "rootfs");
+  const planned = await planInitramfs(inputs.root, {
+    config,
+    ...facts,
+    drivers: boot.drivers,
+    filesystems: plan.partitions.some(({ name }) => name === "userdata")
+      ? ["squashfs", "overlay", "ext4"]
+      : ["squashfs"],
+    compressor: rootfs?.filesystem === "squashfs" ? rootfs.compressor : undefined,
+  });
+  for (const text of planned.notices) inputs.notice(text);
+  if (!planned.needed) return undefined;
+  const busybox =
+    boot.busybox === undefined
+      ? undefined
+      : requireFile(inputs.bootFiles, boot.busybox, "the busybox that boot.busybox names");
+  return contentOf(await buildInitramfs(inputs.root, planned, { busybox, mtime: inputs.time }));
+}
+
+/**
+ * UserData: the content for each overlaid path, moved to where the init script expects the upper layer. Its root hides the
+ * folder's own, and so gets that one's owner and mode.
+ */
+function userdataTree(plan: Plan, { root, userdata, time }: BuildInputs): Tree {
+  const metadata = { mtime: { seconds: time, nanoseconds: 0 } };
+  const tree: Tree = { root: newDirectory(metadata) };
+  if (userdata === undefined) return tree;
+  let used = 0;
+  for (const path of plan.overlay.paths.map(fromText)) {
+    const content = lookup(userdata, path);
+    if (content === undefined) continue;
+    if (content.type !== "directory") {
+      throw new ImgbuildError(
+        "source-invalid",
+        `--userdata has ${display(path)} as a ${content.type}, not as a folder`,
+        {
+          hint: "It becomes the upper layer of an overlay, which is a folder.",
+        },
+      );
+    }
+    const { mode, uid, gid } = follow(root, path) ?? content;
+    addNode(tree, userdataUpper(path), { ...content, mode, uid, gid }, metadata);
+    used++;
+  }
+  if (used === 0) {
+    throw new ImgbuildError("source-invalid", "--userdata holds nothing for any overlay", {
+      hint: `It is laid out as on the device: put files into ${plan.overlay.paths.map((path) => path.slice(1)).join(" or ")}.`,
+    });
+  }
+  return tree;
+}
+
+function findBootloader(plan: Plan, { bootloaderFiles, notice }: BuildInputs): Map<string, Content> {
+  const found = new Map<string, Content>();
+  if (plan.bootloader === undefined) return found;
+  const missing: string[] = [];
+  for (const { file } of plan.bootloader.files) {
+    const content = findFile(bootloaderFiles, file);
+    if (content === undefined) missing.push(file);
+    else found.set(file, content);
+  }
+  if (missing.length === 0) return found;
+  const places = bootloaderFiles.map(({ where }) => where).join(", then in ");
+  // Half a bootloader does not boot, and is harder to notice than none.
+  if (!plan.bootloader.optional || found.size > 0) {
+    throw new ImgbuildError(
+      "bootloader-missing",
+      `the bootloader is incomplete: ${missing.join(" and ")} not found in ${places}`,
+      {
+        hint: "Name the folder that holds all of its files with --bootloader DIR.",
+        data: { missing, found: [...found.keys()] },
+      },
+    );
+  }
+  notice(`no bootloader (${missing.join(", ")}) in ${places}: left out, the board keeps its own`);
+  return found;
+}

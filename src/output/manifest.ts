@@ -1,0 +1,83 @@
+/** manifest.json: what was built, for people, for scripts and for `imgbuild boot`. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import type { AssembledImage } from "../image/assemble.js";
+import type { Plan } from "../image/plan.js";
+import type { Prepared } from "../image/prepare.js";
+import { version } from "./version.js";
+
+export interface Artifact {
+  readonly file: string;
+  /** In bytes. */
+  readonly size: number;
+  readonly sha256: string;
+}
+
+export interface ManifestPartition {
+  readonly name: string;
+  readonly number: number;
+  /** In bytes from the image's start. */
+  readonly offset: number;
+  readonly size: number;
+  readonly filesystem: string;
+  /** How many bytes from its start the file system takes. */
+  readonly used: number;
+  readonly partuuid: string;
+  readonly uuid?: string | undefined;
+  readonly label?: string | undefined;
+}
+
+export interface Manifest {
+  /** Of this file; a reader that does not know the number must not guess. */
+  readonly manifest: 1;
+  readonly imgbuild: string;
+  readonly artifacts: readonly Artifact[];
+  readonly table: { readonly type: string; readonly id: string };
+  readonly partitions: readonly ManifestPartition[];
+  readonly boot: {
+    readonly kernel: string;
+    readonly initramfs?: string | undefined;
+    readonly arguments: readonly string[];
+  };
+  /** The resolved profile. */
+  readonly profile: Plan;
+}
+
+/** The manifest of a build. The same build gives the same text. */
+export function makeManifest(
+  plan: Plan,
+  prepared: Prepared,
+  assembled: AssembledImage,
+  artifacts: readonly Artifact[],
+): Manifest {
+  return {
+    manifest: 1,
+    imgbuild: version(),
+    artifacts,
+    table: { type: plan.storage.table, id: assembled.tableId },
+    partitions: assembled.partitions.map(({ partition, start, size, used, uuid, partuuid }) => ({
+      name: partition.name,
+      number: partition.number,
+      offset: start,
+      size,
+      filesystem: partition.filesystem,
+      used,
+      partuuid,
+      uuid,
+      label: "label" in partition ? partition.label : undefined,
+    })),
+    boot: { kernel: plan.boot.kernel, initramfs: prepared.initramfs, arguments: prepared.kernelArguments },
+    // A source is a path of the machine that built the image, and says nothing to whoever has the image.
+    profile: { ...plan, partitions: plan.partitions.map((partition) => ({ ...partition, source: undefined })) },
+  };
+}
+
+/** The manifest in a folder; undefined where there is none that this version reads. */
+export function readManifest(folder: string): Manifest | undefined {
+  try {
+    const manifest = JSON.parse(fs.readFileSync(path.join(folder, "manifest.json"), "utf8")) as Manifest;
+    return manifest.manifest === 1 ? manifest : undefined;
+  } catch {
+    return undefined;
+  }
+}
