@@ -1,0 +1,191 @@
+/** `imgbuild [build] --profile NAME ROOTFS`: the whole image. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import type { ArgumentsCamelCase, CommandModule, InferredOptionTypes, Options } from "yargs";
+import { formatSize } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import { layOut } from "../image/assemble.js";
+import { type FileSource, filesInTree } from "../image/boot-files.js";
+import type { Plan } from "../image/plan.js";
+import { type BuildInputs, prepare } from "../image/prepare.js";
+import { writeArtifacts } from "../output/artifacts.js";
+import type { Manifest } from "../output/manifest.js";
+import { Workspace } from "../output/workspace.js";
+import { loadPlan } from "../profile/load.js";
+import { filesInFolder, hostFile, newestTime } from "../tree/index.js";
+import type { Content } from "../tree/node.js";
+import type { Tree } from "../tree/tree.js";
+import { interruptible } from "./interrupt.js";
+import { layoutText } from "./layout-table.js";
+import { type CommonOptions, checkNumber, reporterFor, sourceDateEpoch, sourceOptions } from "./options.js";
+import type { Reporter } from "./progress.js";
+import { readSource, totals } from "./source.js";
+
+const options = {
+  profile: {
+    alias: "p",
+    type: "string",
+    describe: "a shipped profile, or a YAML or JSON file",
+    demandOption: true,
+    requiresArg: true,
+  },
+  output: {
+    alias: "o",
+    type: "string",
+    describe: "folder for the artifacts",
+    defaultDescription: "out/PROFILE",
+    requiresArg: true,
+  },
+  "boot-files": {
+    type: "string",
+    describe: "folder of kernel, device trees and boot firmware",
+    defaultDescription: "ROOTFS/boot, then beside ROOTFS",
+    requiresArg: true,
+  },
+  bootloader: {
+    type: "string",
+    describe: "folder of SPL, u-boot.img, imx-boot ...",
+    defaultDescription: "as --boot-files",
+    requiresArg: true,
+  },
+  userdata: {
+    type: "string",
+    describe: "initial content of the overlays: home/root/... in it goes over /home/root",
+    requiresArg: true,
+  },
+  set: {
+    type: "string",
+    array: true,
+    nargs: 1,
+    describe: "change a key of the profile: partitions.rootfs.size=256MiB",
+    default: [] as string[],
+  },
+  format: { type: "string", describe: "outputs, separated by commas", default: "img", requiresArg: true },
+  ...sourceOptions,
+  "dry-run": { type: "boolean", describe: "print the layout, write nothing", default: false },
+} as const satisfies Record<string, Options>;
+
+type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { rootfs: string };
+
+export const buildCommand: CommandModule<CommonOptions, Arguments> = {
+  command: ["build <rootfs>", "$0 <rootfs>"],
+  describe: "build an image for a board",
+  builder: (yargs) =>
+    yargs
+      .positional("rootfs", {
+        type: "string",
+        demandOption: true,
+        describe: "a folder, a tar, or - for a tar on standard input",
+      })
+      .options(options) as never,
+  handler: run,
+};
+
+async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
+  checkNumber("jobs", args.jobs, 1, 256);
+  checkFormats(args.format);
+  const plan = loadPlan(args.profile, { set: args.set, folder: process.cwd() });
+  const reporter = reporterFor(args);
+  const folder = args.output ?? path.join("out", plan.profile);
+  const workspace = new Workspace(folder);
+  try {
+    await interruptible(
+      () => workspace.discard(),
+      async () => {
+        const { inputs, root } = await collect(plan, args, workspace.scratch, reporter);
+        const prepared = await prepare(plan, inputs);
+        const assembling = {
+          time: inputs.time,
+          jobs: args.jobs,
+          observer: reporter.observer,
+          stage: (name: string) => reporter.stage(name, name === "rootfs" ? totals(root) : undefined),
+        };
+        if (args.dryRun) {
+          const laidOut = await layOut(plan, prepared, assembling);
+          reporter.end();
+          process.stdout.write(args.json ? `${JSON.stringify(layoutJson(laidOut))}\n` : layoutText(plan, laidOut));
+          return;
+        }
+        const manifest = await writeArtifacts(workspace, plan, prepared, assembling);
+        reporter.end();
+        if (args.json) process.stdout.write(`${JSON.stringify(manifest)}\n`);
+        else summary(manifest, folder, reporter);
+      },
+    );
+  } finally {
+    workspace.discard();
+  }
+}
+
+function checkFormats(list: string): void {
+  const unknown = list.split(",").filter((format) => format !== "img");
+  if (unknown.length === 0) return;
+  throw new ImgbuildError("usage", `--format ${unknown.join(",")} is not known`, { hint: "The formats are: img." });
+}
+
+/** Reads everything that the command line names. */
+async function collect(
+  plan: Plan,
+  args: ArgumentsCamelCase<Arguments>,
+  scratch: string,
+  reporter: Reporter,
+): Promise<{ inputs: BuildInputs; root: Tree }> {
+  const source = { ...args, scratch, reporter };
+  const root = await readSource(args.rootfs, source);
+  const bootFiles =
+    args.bootFiles === undefined
+      ? defaultBootFiles(args.rootfs, root)
+      : [folderSource(args.bootFiles, true, "--boot-files")];
+  const bootloaderFiles =
+    args.bootloader === undefined ? bootFiles : [folderSource(args.bootloader, true, "--bootloader")];
+  const userdata =
+    args.userdata === undefined ? undefined : await readSource(args.userdata, { ...source, devices: undefined });
+  const sources = new Map<string, Tree | Content>();
+  for (const partition of plan.partitions) {
+    if (partition.source === undefined) continue;
+    sources.set(
+      partition.name,
+      partition.filesystem === "raw"
+        ? hostFile(partition.source)
+        : await readSource(partition.source, { ...source, devices: undefined }),
+    );
+  }
+  const time = sourceDateEpoch() ?? newestTime(root);
+  const notice = (text: string) => reporter.notice(text);
+  return { root, inputs: { root, bootFiles, bootloaderFiles, userdata, sources, time, notice } };
+}
+
+function folderSource(folder: string, recursive: boolean, option: string): FileSource {
+  if (!fs.existsSync(folder) || !fs.statSync(folder).isDirectory()) {
+    throw new ImgbuildError("source-missing", `${option} ${folder} is not a folder`, {
+      hint: "Name an existing folder.",
+    });
+  }
+  return { where: folder, files: filesInFolder(folder, { recursive }) };
+}
+
+/** The root's own /boot, then the folder that the root file system lies in, as Yocto and Buildroot leave their outputs. */
+function defaultBootFiles(rootfs: string, root: Tree): FileSource[] {
+  const inRoot = filesInTree(root, "boot", rootfs === "-" ? "/boot of the tar" : path.join(rootfs, "boot"));
+  return rootfs === "-" ? [inRoot] : [inRoot, folderSource(path.dirname(path.resolve(rootfs)), false, "ROOTFS")];
+}
+
+function layoutJson({ layout, unknown }: Awaited<ReturnType<typeof layOut>>): object {
+  return {
+    size: layout.size,
+    partitions: layout.placements.map(({ partition, start, size }) => ({
+      name: partition.name,
+      number: partition.number,
+      filesystem: partition.filesystem,
+      offset: start,
+      size: unknown.includes(partition.name) ? null : size,
+    })),
+  };
+}
+
+function summary(manifest: Manifest, folder: string, reporter: Reporter): void {
+  for (const { name, filesystem, used, size } of manifest.partitions) {
+    reporter.say(`${name}: ${filesystem}, ${formatSize(used)} of ${formatSize(size)}`);
+  }
+  for (const { file, size } of manifest.artifacts) reporter.say(`${path.join(folder, file)} (${formatSize(size)})`);
+}

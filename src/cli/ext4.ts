@@ -1,0 +1,95 @@
+/** `imgbuild ext4 [SOURCE] IMAGE --size SIZE`: an ext4, as mke2fs -d makes one. */
+import type { CommandModule, InferredOptionTypes, Options } from "yargs";
+import { parseSize } from "../bytes/size.js";
+import { seededUuid, uuidBytes } from "../bytes/uuid.js";
+import { ImgbuildError } from "../errors.js";
+import { writeExt4 } from "../ext4/index.js";
+import { treeDigest } from "../tree/digest.js";
+import { newestTime } from "../tree/index.js";
+import { sourceAndImage, writeImageFile } from "./image-file.js";
+import { type CommonOptions, sizeOption, sourceDateEpoch, sourceOptions } from "./options.js";
+
+const options = {
+  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true },
+  label: { type: "string", describe: "volume label, at most 16 bytes", requiresArg: true },
+  uuid: { type: "string", describe: "UUID", defaultDescription: "from the content", requiresArg: true },
+  "block-size": { type: "string", describe: "1K, 2K or 4K", default: "4K", requiresArg: true },
+  "inode-ratio": { type: "string", describe: "one inode for so many bytes", default: "16K", requiresArg: true },
+  reserved: {
+    type: "number",
+    describe: "share of the blocks kept for root, in percent",
+    default: 1,
+    requiresArg: true,
+  },
+  "journal-size": {
+    type: "string",
+    describe: "length of the journal",
+    defaultDescription: "by the size",
+    requiresArg: true,
+  },
+  mtime: { type: "number", describe: "time of every node, in seconds since 1970", requiresArg: true },
+  ...sourceOptions,
+} as const satisfies Record<string, Options>;
+
+type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
+
+export const ext4Command: CommandModule<CommonOptions, Arguments> = {
+  command: "ext4 <paths..>",
+  describe: "write an ext4, as mke2fs -d does: ext4 [SOURCE] IMAGE --size SIZE",
+  builder: (yargs) =>
+    yargs
+      .positional("paths", {
+        type: "string",
+        array: true,
+        demandOption: true,
+        describe: "[SOURCE] IMAGE; without SOURCE it is empty",
+      })
+      .options(options) as never,
+  async handler(args) {
+    const { source, image } = sourceAndImage("ext4", args.paths);
+    if (args.uuid !== undefined) checkUuid(args.uuid);
+    await writeImageFile(
+      {
+        source,
+        image,
+        owner: args.owner,
+        devices: args.devices,
+        filesystem: "ext4",
+        size: sizeOption(args.size),
+        async write(device, tree, { observer }) {
+          const identity = treeDigest(tree);
+          await writeExt4(device, tree, {
+            label: args.label,
+            uuid: args.uuid ?? seededUuid(identity, "file system"),
+            hashSeed: seededUuid(args.uuid ?? identity, "directory hash"),
+            time: sourceDateEpoch() ?? args.mtime ?? newestTime(tree),
+            blockSize: blockSizeOption(args.blockSize),
+            inodeRatio: sizeOption(args.inodeRatio),
+            reservedPercent: args.reserved,
+            journalSize: sizeOption(args.journalSize),
+            observer,
+          });
+          return device.size;
+        },
+      },
+      args,
+    );
+  },
+};
+
+function blockSizeOption(text: string): 1024 | 2048 | 4096 {
+  const size = parseSize(text);
+  if (size === 1024 || size === 2048 || size === 4096) return size;
+  throw new ImgbuildError("usage", `--block-size ${text} is not a block size of ext4`, { hint: "Give 1K, 2K or 4K." });
+}
+
+function checkUuid(uuid: string): void {
+  try {
+    uuidBytes(uuid);
+  } catch (error) {
+    throw new ImgbuildError("usage", `--uuid ${uuid} is not a UUID`, {
+      hint: "It has the form 123e4567-e89b-12d3-a456-426614174000.",
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,69 @@
+/** `imgbuild fat [SOURCE] IMAGE --size SIZE`: a FAT, as mkfs.fat and mcopy make one. */
+import type { CommandModule, InferredOptionTypes, Options } from "yargs";
+import { seededId } from "../bytes/uuid.js";
+import { ImgbuildError } from "../errors.js";
+import { writeFat } from "../fat/index.js";
+import { treeDigest } from "../tree/digest.js";
+import { newestTime } from "../tree/index.js";
+import { sourceAndImage, writeImageFile } from "./image-file.js";
+import { type CommonOptions, sizeOption, sourceDateEpoch } from "./options.js";
+
+const options = {
+  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true },
+  label: { type: "string", describe: "volume label, at most 11 characters", requiresArg: true },
+  type: { choices: [12, 16, 32] as const, describe: "kind of FAT", defaultDescription: "by the size" },
+  "volume-id": {
+    type: "string",
+    describe: "volume id, XXXX-XXXX",
+    defaultDescription: "from the content",
+    requiresArg: true,
+  },
+  mtime: { type: "number", describe: "time of every node, in seconds since 1970", requiresArg: true },
+} as const satisfies Record<string, Options>;
+
+type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
+
+export const fatCommand: CommandModule<CommonOptions, Arguments> = {
+  command: "fat <paths..>",
+  describe: "write a FAT, as mkfs.fat and mcopy do: fat [SOURCE] IMAGE --size SIZE",
+  builder: (yargs) =>
+    yargs
+      .positional("paths", {
+        type: "string",
+        array: true,
+        demandOption: true,
+        describe: "[SOURCE] IMAGE; without SOURCE it is empty",
+      })
+      .options(options) as never,
+  async handler(args) {
+    const { source, image } = sourceAndImage("fat", args.paths);
+    const volumeId = args.volumeId === undefined ? undefined : parseVolumeId(args.volumeId);
+    await writeImageFile(
+      {
+        source,
+        image,
+        filesystem: "fat",
+        size: sizeOption(args.size),
+        async write(device, tree, { observer }) {
+          await writeFat(device, tree, {
+            label: args.label,
+            type: args.type,
+            volumeId: volumeId ?? seededId(treeDigest(tree), "volume id"),
+            time: sourceDateEpoch() ?? args.mtime ?? newestTime(tree),
+            observer,
+          });
+          return device.size;
+        },
+      },
+      args,
+    );
+  },
+};
+
+function parseVolumeId(text: string): number {
+  const hex = text.replace("-", "");
+  if (/^[0-9a-f]{8}$/i.test(hex)) return Number.parseInt(hex, 16);
+  throw new ImgbuildError("usage", `--volume-id ${text} is not a volume id`, {
+    hint: "It has eight hexadecimal digits: 1234-ABCD.",
+  });
+}

@@ -1,0 +1,81 @@
+/** A single file system as a file: written beside its place, renamed when it is complete. */
+import * as path from "node:path";
+import { RecordingDevice } from "../bytes/device.js";
+import { formatSize } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import { explainCapacity } from "../image/capacity.js";
+import { sha256 } from "../output/sha256.js";
+import { Workspace } from "../output/workspace.js";
+import { newDirectory } from "../tree/node.js";
+import type { Tree } from "../tree/tree.js";
+import { interruptible } from "./interrupt.js";
+import { type CommonOptions, reporterFor } from "./options.js";
+import type { Reporter } from "./progress.js";
+import { readSource, totals } from "./source.js";
+
+export interface ImageFileJob {
+  /** The file to make. */
+  readonly image: string;
+  /** A folder, a tar or "-"; undefined: an empty tree. */
+  readonly source: string | undefined;
+  readonly filesystem: string;
+  /** The file's length in bytes; undefined: what the writer uses. */
+  readonly size: number | undefined;
+  readonly owner?: string | undefined;
+  readonly devices?: string | undefined;
+  /** Writes the file system, returns how many bytes it takes. */
+  readonly write: (device: RecordingDevice, tree: Tree, reporter: Reporter) => Promise<number>;
+}
+
+/** A file that grows without limit is written into a sparse one of this length, and cut. */
+const UNLIMITED = 2 ** 42;
+
+/** Makes the file. Prints what was made; with --json as a document on standard output. */
+export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Promise<void> {
+  const reporter = reporterFor(args);
+  const name = path.basename(job.image);
+  const workspace = new Workspace(path.dirname(job.image));
+  try {
+    await interruptible(
+      () => workspace.discard(),
+      async () => {
+        const tree =
+          job.source === undefined
+            ? { root: newDirectory() }
+            : await readSource(job.source, { ...job, scratch: workspace.scratch, reporter });
+        reporter.stage(name, totals(tree));
+        const file = workspace.create(name, job.size ?? UNLIMITED);
+        const recorder = new RecordingDevice(file);
+        const used = await job.write(recorder, tree, reporter).catch((error) => {
+          throw explainCapacity(error, { name, filesystem: job.filesystem, setting: "--size " }, tree);
+        });
+        if (job.size === undefined) file.resize(used);
+        reporter.end();
+        const { size } = file;
+        const digest = args.json ? await sha256({ path: file.path, size, data: [...recorder.data] }) : undefined;
+        workspace.commit();
+        if (args.json)
+          process.stdout.write(
+            `${JSON.stringify({ file: job.image, filesystem: job.filesystem, size, used, sha256: digest })}\n`,
+          );
+        else reporter.say(`${job.image}: ${job.filesystem}, ${formatSize(size)}`);
+      },
+    );
+  } finally {
+    workspace.discard();
+  }
+}
+
+/** SOURCE and IMAGE from a list of one or two arguments. */
+export function sourceAndImage(
+  command: string,
+  paths: readonly string[],
+): { source: string | undefined; image: string } {
+  const [first, second, ...rest] = paths;
+  if (first === undefined || rest.length > 0) {
+    throw new ImgbuildError("usage", `imgbuild ${command} takes a source and an image`, {
+      hint: `imgbuild ${command} [SOURCE] IMAGE; without SOURCE the file system is empty.`,
+    });
+  }
+  return second === undefined ? { source: undefined, image: first } : { source: first, image: second };
+}

@@ -1,0 +1,69 @@
+/** Options that commands share, each described once. */
+import { availableParallelism } from "node:os";
+import type { Argv, InferredOptionTypes, Options } from "yargs";
+import { parseSize } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import { PROGRESS_MODES, Reporter } from "./progress.js";
+
+const common = {
+  jobs: {
+    alias: "j",
+    type: "number",
+    describe: "number of workers",
+    default: availableParallelism(),
+    defaultDescription: "one a core",
+  },
+  quiet: { alias: "q", type: "boolean", describe: "say nothing but errors", default: false },
+  verbose: { alias: "v", type: "boolean", describe: "show stack traces of errors", default: false },
+  json: { type: "boolean", describe: "one JSON document on standard output", default: false },
+  progress: { choices: PROGRESS_MODES, describe: "how progress is shown on standard error", default: "auto" as const },
+} as const satisfies Record<string, Options>;
+
+export type CommonOptions = InferredOptionTypes<typeof common>;
+
+/** Adds the options that every command has. */
+export function withCommonOptions<T>(yargs: Argv<T>): Argv<T & CommonOptions> {
+  return yargs.options(common) as unknown as Argv<T & CommonOptions>;
+}
+
+export function reporterFor({ progress, quiet }: Pick<CommonOptions, "progress" | "quiet">): Reporter {
+  return new Reporter(progress, quiet);
+}
+
+/** Options of every command that reads a root file system. */
+export const sourceOptions = {
+  owner: { type: "string", describe: "owner of every node, UID:GID", requiresArg: true },
+  devices: {
+    type: "string",
+    describe: "device and ownership table, as makedevs reads it",
+    requiresArg: true,
+    normalize: true,
+  },
+} as const satisfies Record<string, Options>;
+
+/** For `coerce`: a size such as 64MiB, in bytes. */
+export function sizeOption(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseSize(text);
+}
+
+/** A whole number from `from` to `to`, or a usage error that names the option. */
+export function checkNumber(option: string, value: number | undefined, from: number, to: number): void {
+  if (value === undefined || (Number.isInteger(value) && value >= from && value <= to)) return;
+  throw new ImgbuildError("usage", `--${option} ${value} is out of range`, {
+    hint: `Give a whole number from ${from} to ${to}.`,
+  });
+}
+
+/**
+ * SOURCE_DATE_EPOCH (reproducible-builds.org/specs/source-date-epoch), in seconds; undefined where it is not set.
+ */
+export function sourceDateEpoch(): number | undefined {
+  const text = process.env.SOURCE_DATE_EPOCH;
+  if (text === undefined || text === "") return undefined;
+  if (!/^\d{1,11}$/.test(text)) {
+    throw new ImgbuildError("usage", `SOURCE_DATE_EPOCH is "${text}", not a number of seconds`, {
+      hint: "Set it to whole seconds since 1970, as `date +%s` or `git log -1 --format=%ct` print them, or unset it.",
+    });
+  }
+  return Number(text);
+}

@@ -1,0 +1,88 @@
+/** ROOTFS and SOURCE arguments: a folder, a tar, or "-" for a tar on standard input. */
+import * as fs from "node:fs";
+import { ImgbuildError } from "../errors.js";
+import {
+  applyDeviceTable,
+  applyOwner,
+  clampTimes,
+  keepsOwners,
+  parseOwner,
+  readDeviceTable,
+  readDirectory,
+  readTar,
+} from "../tree/index.js";
+import type { Tree } from "../tree/tree.js";
+import { walk } from "../tree/tree.js";
+import { sourceDateEpoch } from "./options.js";
+import type { Reporter } from "./progress.js";
+
+export interface SourceOptions {
+  readonly owner?: string | undefined;
+  readonly devices?: string | undefined;
+  /** A folder for temporary files, for tars that cannot be read at random. */
+  readonly scratch: string;
+  readonly reporter: Reporter;
+}
+
+/** Reads a source, and applies what the command line says about owners, devices and times. */
+export async function readSource(source: string, options: SourceOptions): Promise<Tree> {
+  const owner = options.owner === undefined ? undefined : parseOwner(options.owner);
+  const { observer } = options.reporter;
+  options.reporter.stage(`reading ${source === "-" ? "standard input" : source}`);
+  const isFolder = source !== "-" && isDirectory(source);
+  const tree = isFolder ? await readDirectory(source, { observer }) : await readArchive(source, options);
+  // A tar says who owns its members; a folder shows whoever unpacked it, which means something only to root.
+  const rule = owner ?? (isFolder && !keepsOwners() ? { uid: 0, gid: 0 } : undefined);
+  if (rule !== undefined) applyOwner(tree, rule);
+  if (options.devices !== undefined) {
+    applyDeviceTable(tree, readDeviceTable(readText(options.devices), options.devices));
+  }
+  const epoch = sourceDateEpoch();
+  if (epoch !== undefined) clampTimes(tree, epoch);
+  return tree;
+}
+
+async function readArchive(source: string, { scratch, reporter: { observer } }: SourceOptions): Promise<Tree> {
+  try {
+    return await readTar(source === "-" ? process.stdin : source, { spool: scratch, observer });
+  } catch (error) {
+    if (!(error instanceof ImgbuildError) || error.code !== "source-invalid") throw error;
+    const { code, hint, data } = error;
+    const name = source === "-" ? "standard input" : source;
+    throw new ImgbuildError(code, `${name}: ${error.message}`, { hint: hint ?? "Is it a tar?", data, cause: error });
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return fs.statSync(path).isDirectory();
+  } catch (error) {
+    throw new ImgbuildError("source-missing", `${path} does not exist`, {
+      hint: "Give a folder, a tar (.tar, .tar.gz, .tar.xz, .tar.zst), or - for a tar on standard input.",
+      cause: error,
+    });
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return fs.readFileSync(file, "utf8");
+  } catch (error) {
+    throw new ImgbuildError("source-missing", `cannot read ${file}: ${(error as NodeJS.ErrnoException).code}`, {
+      hint: "Check the path given with --devices.",
+      cause: error,
+    });
+  }
+}
+
+/** How many files and bytes there are to write, for progress. */
+export function totals(tree: Tree): { files: number; bytes: number } {
+  const seen = new Set<object>();
+  let bytes = 0;
+  for (const { node } of walk(tree)) {
+    if (node.type !== "file" || seen.has(node)) continue;
+    seen.add(node);
+    bytes += node.content.size;
+  }
+  return { files: seen.size, bytes };
+}

@@ -1,0 +1,71 @@
+/** `imgbuild squashfs SOURCE IMAGE`: a SquashFS, as mksquashfs makes one. */
+import type { CommandModule, InferredOptionTypes, Options } from "yargs";
+import { writeSquashfs } from "../squashfs/index.js";
+import { newestTime } from "../tree/index.js";
+import { writeImageFile } from "./image-file.js";
+import { type CommonOptions, checkNumber, sizeOption, sourceDateEpoch, sourceOptions } from "./options.js";
+
+const options = {
+  compressor: { alias: "c", choices: ["gzip"] as const, describe: "compressor", default: "gzip" as const },
+  level: { alias: "l", type: "number", describe: "the compressor's level", defaultDescription: "9", requiresArg: true },
+  "block-size": {
+    alias: "b",
+    type: "string",
+    describe: "data block size, 4K to 1M",
+    default: "128K",
+    requiresArg: true,
+  },
+  exports: { type: "boolean", describe: "an NFS export table", default: false },
+  xattrs: { type: "boolean", describe: "extended attributes", default: true },
+  fragments: { type: "boolean", describe: "pack the ends of files together", default: true },
+  dedupe: { type: "boolean", describe: "store equal files once", default: true },
+  sparse: { type: "boolean", describe: "store blocks of zeros as holes", default: true },
+  pad: { type: "string", describe: "pad the image to a multiple", default: "4K", requiresArg: true },
+  mtime: { type: "number", describe: "time of every node, in seconds since 1970", requiresArg: true },
+  ...sourceOptions,
+} as const satisfies Record<string, Options>;
+
+type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { source: string; image: string };
+
+export const squashfsCommand: CommandModule<CommonOptions, Arguments> = {
+  command: "squashfs <source> <image>",
+  describe: "write a SquashFS, as mksquashfs does",
+  builder: (yargs) =>
+    yargs
+      .positional("source", { type: "string", demandOption: true, describe: "a folder, a tar, or -" })
+      .positional("image", { type: "string", demandOption: true, describe: "the file to make" })
+      .options(options) as never,
+  async handler(args) {
+    checkNumber("jobs", args.jobs, 1, 256);
+    checkNumber("level", args.level, 1, 9);
+    const { compressor, level, exports, xattrs, fragments, dedupe, sparse, jobs, mtime } = args;
+    const blockSize = sizeOption(args.blockSize)!;
+    const pad = sizeOption(args.pad)!;
+    await writeImageFile(
+      {
+        ...args,
+        filesystem: "squashfs",
+        size: undefined,
+        async write(device, tree, { observer }) {
+          const time = sourceDateEpoch() ?? mtime ?? newestTime(tree);
+          const { size } = await writeSquashfs(device, tree, {
+            compressor,
+            level,
+            blockSize,
+            pad,
+            exports,
+            xattrs,
+            fragments,
+            dedupe,
+            sparse,
+            time,
+            jobs,
+            observer,
+          });
+          return size;
+        },
+      },
+      args,
+    );
+  },
+};

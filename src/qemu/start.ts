@@ -1,0 +1,83 @@
+/** From a finished image and its manifest to what the emulator needs: the machine, and files out of BootFS. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { fromText } from "../bytes/bytestring.js";
+import { type ReadableDevice, slice } from "../bytes/device.js";
+import { ImgbuildError } from "../errors.js";
+import { openFat } from "../fat/index.js";
+import type { Architecture, EmulatorPlan, Plan } from "../image/plan.js";
+import type { Manifest } from "../output/manifest.js";
+import type { QemuMachine, QemuStart } from "./command.js";
+import { enableNode } from "./devicetree.js";
+
+const PROGRAMS: Readonly<Record<Architecture, Pick<QemuMachine, "program" | "package">>> = {
+  arm: { program: "qemu-system-arm", package: "qemu-system-arm" },
+  arm64: { program: "qemu-system-aarch64", package: "qemu-system-arm" },
+};
+
+/** Where Debian's u-boot-qemu has U-Boot for the virt machine. */
+const UBOOT: Readonly<Record<Architecture, string>> = {
+  arm: "/usr/lib/u-boot/qemu_arm/u-boot.bin",
+  arm64: "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
+};
+
+/** The machine that stands in for the board. Throws `usage` when the profile names none. */
+export function emulatedMachine(plan: Plan): QemuMachine {
+  const emulator = requireEmulator(plan);
+  return {
+    ...PROGRAMS[plan.architecture],
+    machine: emulator.machine,
+    // virt would emulate a 32-bit processor if nothing was said.
+    ...(emulator.machine === "virt" && plan.architecture === "arm64" ? { cpu: "cortex-a53" } : {}),
+    memory: Math.round(emulator.memory / 2 ** 20),
+    disk: emulator.storage,
+    serial: emulator.serial,
+  };
+}
+
+function requireEmulator({ profile, emulator }: Plan): EmulatorPlan {
+  if (emulator !== undefined) return emulator;
+  throw new ImgbuildError("usage", `no emulator stands in for the board of ${profile}`, {
+    hint: "QEMU has no machine for it. Build the same root with qemu-arm or qemu-arm64, or set the profile's emulator key.",
+  });
+}
+
+/** U-Boot as the machine's firmware. `file` is the one to use instead of Debian's. */
+export function ubootStart(plan: Plan, file: string | undefined): QemuStart {
+  const bios = file ?? UBOOT[plan.architecture];
+  if (fs.existsSync(bios)) return { bios };
+  throw new ImgbuildError(file === undefined ? "tool-missing" : "source-missing", `there is no U-Boot at ${bios}`, {
+    hint: "Debian has it in the package u-boot-qemu. Or name one with --bios FILE, or start the kernel without it: --direct.",
+  });
+}
+
+/** Whether the profile's machine goes through U-Boot. */
+export function startsUboot(plan: Plan): boolean {
+  return requireEmulator(plan).boot === "uboot";
+}
+
+/** The kernel, device tree and initramfs of `image`'s BootFS, put into `folder` for the emulator to load. */
+export async function kernelStart(image: ReadableDevice, manifest: Manifest, folder: string): Promise<QemuStart> {
+  const { profile: plan, boot } = manifest;
+  const emulator = requireEmulator(plan);
+  const [bootfs, rootfs] = ["bootfs", "rootfs"].map((name) => manifest.partitions.find((found) => found.name === name));
+  if (bootfs === undefined || rootfs === undefined) {
+    throw new ImgbuildError("usage", "the image has no BootFS and RootFS to start a kernel from", {
+      hint: "Build it with a profile that has partitions bootfs and rootfs.",
+    });
+  }
+  const files = await openFat(slice(image, bootfs.offset, bootfs.size));
+  const extract = async (name: string, change: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes) => {
+    const target = path.join(folder, name);
+    fs.writeFileSync(target, change(await files.read(fromText(name))));
+    return target;
+  };
+  const enable = (tree: Uint8Array) => emulator.enable.reduce(enableNode, tree);
+  const console = emulator.console ?? plan.boot.console;
+  return {
+    kernel: await extract(boot.kernel),
+    ...(emulator.deviceTree === undefined ? {} : { deviceTree: await extract(emulator.deviceTree, enable) }),
+    ...(boot.initramfs === undefined ? {} : { initramfs: await extract(boot.initramfs) }),
+    append: [`console=${console}`, `root=PARTUUID=${rootfs.partuuid}`, ...boot.arguments].join(" "),
+  };
+}

@@ -1,0 +1,178 @@
+/** What goes wrong is said in one line with a hint, ends with the right code, and leaves the last good image alone. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { type TestContext, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
+import { lacksRoot, run, temporaryFolder } from "../support/tools.js";
+
+/** Asserts a failure of `args`: one line of error, one of hint, no stack, and nothing new in the output folder. */
+function fails(folder: string, args: readonly string[], status: number, error: RegExp, hint: RegExp): void {
+  const before = listing(folder);
+  const result = imgbuild(args, { cwd: folder });
+  assert.equal(result.status, status, result.stderr);
+  const lines = result.stderr.trimEnd().split("\n").slice(-2);
+  assert.doesNotMatch(result.stderr, /\n\s+at /);
+  assert.match(lines[0]!, /^error: /);
+  assert.match(lines[0]!, error);
+  assert.match(lines[1]!, /^hint: /);
+  assert.match(lines[1]!, hint);
+  assert.equal(result.stdout, "");
+  assert.deepEqual(listing(folder), before);
+}
+
+/** Every file below the output folder with its size and time. */
+function listing(folder: string): string[] {
+  const out = path.join(folder, "out");
+  if (!fs.existsSync(out)) return [];
+  return fs
+    .readdirSync(out, { recursive: true, encoding: "utf8" })
+    .map((name) => [name, fs.statSync(path.join(out, name))] as const)
+    .filter(([, stat]) => stat.isFile())
+    .map(([name, stat]) => `${name} ${stat.size} ${stat.mtimeMs}`)
+    .sort();
+}
+
+function setUp(t: TestContext): { folder: string; root: string } {
+  const folder = temporaryFolder(t);
+  return { folder, root: makeRoot(folder) };
+}
+
+test("sources that are not there, or are something else", (t) => {
+  const { folder, root } = setUp(t);
+  fails(folder, [...SMALL, "nowhere"], 1, /nowhere does not exist/, /folder, a tar/);
+  fails(folder, [...SMALL, path.join(root, "etc/hostname")], 1, /etc\/hostname: /, /./);
+  fails(folder, [...SMALL, root, "--boot-files", "nowhere"], 1, /--boot-files nowhere is not a folder/, /./);
+  fails(folder, [...SMALL, root, "--devices", "nowhere"], 1, /nowhere/, /--devices/);
+});
+
+test("usage", (t) => {
+  const { folder, root } = setUp(t);
+  fails(folder, [root], 2, /profile/, /--help/);
+  fails(folder, ["--profile", "colibri", root], 2, /no profile "colibri"/, /colibri-imx6/);
+  const misspelt = [...SMALL, root, "--set", "partitions.rootfs.sise=1MiB"];
+  fails(folder, misspelt, 2, /--set: there is no key partitions\.rootfs\.sise/, /size/);
+  fails(folder, [...SMALL, root, "--formt", "img"], 2, /formt/, /--help/);
+  fails(folder, [...SMALL, root, "--format", "floppy"], 2, /floppy/, /img/);
+  fails(folder, [...SMALL, root, "--owner", "me"], 2, /"me" is not an owner/, /UID:GID/);
+  fails(folder, ["squashfs", root, "x.img", "--block-size", "5K"], 2, /5/, /./);
+  assert.equal(fs.existsSync(path.join(folder, "x.img")), false);
+});
+
+test("no kernel, no device tree, half a bootloader", (t) => {
+  const { folder, root } = setUp(t);
+  const tree = path.join(root, "boot/imx6dl-colibri-eval-v3.dtb");
+  fs.renameSync(path.join(root, "boot/zImage"), path.join(root, "boot/other"));
+  fails(folder, [...SMALL, root], 1, /no kernel was found: looked in .*boot/, /--boot-files/);
+  const wrong = [...SMALL, root, "--set", "boot.kernelFile=imx6dl-colibri-eval-v3.dtb"];
+  fails(folder, wrong, 1, /not a kernel of the format zImage/, /./);
+  fs.renameSync(path.join(root, "boot/other"), path.join(root, "boot/zImage"));
+  fs.rmSync(tree);
+  fails(folder, [...SMALL, root], 1, /no device tree imx6dl-colibri-\*\.dtb/, /--boot-files/);
+  fs.writeFileSync(tree, "");
+  fs.mkdirSync(path.join(folder, "loader"));
+  fs.writeFileSync(path.join(folder, "loader/SPL"), "");
+  fails(folder, [...SMALL, root, "--bootloader", "loader"], 1, /u-boot\.img not found/, /--bootloader/);
+});
+
+test("a root that is too large says by how much, what is large, and which key to set; the last image stays", (t) => {
+  const { folder, root } = setUp(t);
+  assert.equal(imgbuild([...SMALL, root], { cwd: folder }).status, 0);
+  const tooSmall = [...SMALL, root, "--set", "partitions.rootfs.size=1MiB"];
+  const hint = /partitions\.rootfs\.size=4MiB .*usr\/share/;
+  fails(folder, tooSmall, 1, /rootfs needs \d+ bytes as squashfs, \d+ more than its 1048576/, hint);
+  const { stdout } = imgbuild([...tooSmall, "--json"], { cwd: folder });
+  const { error } = JSON.parse(stdout);
+  assert.equal(error.code, "does-not-fit");
+  assert.equal(error.data.needed - error.data.available, error.data.over);
+  // What it says is enough is enough, and a sector less is not.
+  const exact = (bytes: number) =>
+    imgbuild([...SMALL, root, "--set", `partitions.rootfs.size=${bytes}`], { cwd: folder }).status;
+  assert.equal(exact(error.data.needed), 0);
+  assert.equal(exact(error.data.needed - 512), 1);
+});
+
+test("partitions that overlap are both named", (t) => {
+  const { folder, root } = setUp(t);
+  fails(folder, [...SMALL, root, "--set", "partitions.rootfs.offset=32MiB"], 1, /bootfs .* overlaps .* rootfs/, /./);
+});
+
+test("a full disk", (t) => {
+  if (lacksRoot(t)) return;
+  const { folder, root } = setUp(t);
+  const out = path.join(folder, "out");
+  fs.mkdirSync(out);
+  run("mount", ["-t", "tmpfs", "-o", "size=2M", "tmpfs", out]);
+  try {
+    fails(folder, [...SMALL, root], 1, /the disk is full/, /--output/);
+    assert.deepEqual(fs.readdirSync(path.join(out, "colibri-imx6")), []);
+  } finally {
+    run("umount", [out]);
+  }
+});
+
+test("an output folder that cannot be made", (t) => {
+  const { folder, root } = setUp(t);
+  fails(folder, [...SMALL, root, "--output", path.join(root, "etc/hostname/out")], 1, /cannot write/, /./);
+});
+
+test("a file that shrinks while it is read", async (t) => {
+  const { folder, root } = setUp(t);
+  const growing = path.join(root, "usr/share/big.bin");
+  // Large enough that it is certainly still being read when it shrinks.
+  fs.truncateSync(growing, 2 ** 31);
+  const child = spawn(process.execPath, [MAIN, ...SMALL, root, "--progress", "json"], { cwd: folder });
+  let said = "";
+  child.stderr.on("data", (data) => {
+    said += data;
+    if (said.includes('"stage":"rootfs"')) fs.truncateSync(growing, 1000);
+  });
+  const [status] = await once(child, "close");
+  assert.equal(status, 1, said);
+  assert.match(said, /error: .*big\.bin changed while it was read/);
+  assert.deepEqual(listing(folder), []);
+});
+
+for (const [signal, expected] of [
+  ["SIGKILL", null],
+  ["SIGINT", 130],
+  ["SIGTERM", 130],
+] as const) {
+  test(`${signal} in the middle of a build: the last image stays, and the next build clears up`, async (t) => {
+    const { folder, root } = setUp(t);
+    assert.equal(imgbuild([...SMALL, root], { cwd: folder }).status, 0);
+    const before = listing(folder);
+    fs.truncateSync(path.join(root, "usr/share/big.bin"), 2 ** 31);
+    const child = spawn(process.execPath, [MAIN, ...SMALL, root, "--progress", "json"], { cwd: folder });
+    child.stderr.on("data", async (data) => {
+      if (!String(data).includes('"stage":"rootfs"')) return;
+      await setTimeout(100);
+      child.kill(signal);
+    });
+    const [status, killed] = await once(child, "close");
+    assert.equal(status, expected);
+    if (expected === null) assert.equal(killed, signal);
+    const out = path.join(folder, "out/colibri-imx6");
+    const leftOver = fs.readdirSync(out).filter((name) => name.startsWith("."));
+    assert.equal(leftOver.length, expected === null ? 1 : 0);
+    assert.deepEqual(
+      listing(folder).filter((line) => !line.includes("/.partial-")),
+      before,
+    );
+    fs.truncateSync(path.join(root, "usr/share/big.bin"), 1000);
+    assert.equal(imgbuild([...SMALL, root], { cwd: folder }).status, 0);
+    assert.deepEqual(
+      fs.readdirSync(out).filter((name) => name.startsWith(".")),
+      [],
+    );
+  });
+}
+
+test("--verbose shows where an error came from, and nothing else does", (t) => {
+  const { folder } = setUp(t);
+  assert.doesNotMatch(imgbuild([...SMALL, "nowhere"], { cwd: folder }).stderr, / at .*\.js:/);
+  assert.match(imgbuild([...SMALL, "nowhere", "--verbose"], { cwd: folder }).stderr, / at .*\.js:/);
+});
