@@ -13,7 +13,7 @@ const SUBMITTED = 0;
 const TAKEN = 1;
 const COUNTERS = 2;
 
-/** The result of a job whose block does not shrink, or that nobody has finished. */
+/** The result for a block that does not shrink: its input is what will be stored. */
 const STORED = 0;
 
 /** What is sent to a worker to let it see the same slots. */

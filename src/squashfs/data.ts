@@ -1,5 +1,5 @@
 /** The files' bytes: cut into blocks that the pool compresses, blocks of zeros left out, ends in fragments, each once. */
-import type { CompressorPool } from "../codecs/index.js";
+import type { CompressorPool, Slot } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import type { Content } from "../tree/node.js";
 import type { Duplicates } from "./duplicates.js";
@@ -170,7 +170,7 @@ export class DataWriter {
     return hash.value;
   }
 
-  #submit(file: StoredFile, index: number, slot: Parameters<CompressorPool["submit"]>[0], length: number): void {
+  #submit(file: StoredFile, index: number, slot: Slot, length: number): void {
     this.#pool.submit(slot, length, async (bytes, compressed) => {
       const position = await this.#output.append(bytes);
       if (file.start === 0) file.start = position;
