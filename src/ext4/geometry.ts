@@ -25,7 +25,7 @@ export interface Geometry {
   readonly groups: number;
   readonly inodesPerGroup: number;
   readonly inodeTableBlocks: number;
-  /** Whether block numbers take more than 32 bits. */
+  /** Whether descriptors have room for block numbers of 64 bits (the 64bit feature). */
   readonly wide: boolean;
   /** In bytes. */
   readonly descriptorSize: number;
@@ -48,6 +48,8 @@ export interface GeometryOptions {
   readonly inodeRatio: number;
   /** At least so many inodes, the reserved ones included. */
   readonly inodes: number;
+  /** Whether block numbers get 64 bits where they need not. */
+  readonly wide: boolean;
 }
 
 /** Bitmaps and inode tables of so many groups lie together, which leaves long free runs. As mke2fs has it. */
@@ -118,7 +120,7 @@ export function computeGeometry(options: GeometryOptions): Geometry | undefined 
     if (blocks <= firstDataBlock) return undefined;
     const groups = Math.ceil((blocks - firstDataBlock) / blocksPerGroup);
     const counts = { blockSize, blocks, firstDataBlock, blocksPerGroup, groups };
-    const descriptors = descriptorCounts(counts);
+    const descriptors = descriptorCounts(counts, options.wide);
     const inodesPerGroup = countInodes(options, blocks, groups);
     if (inodesPerGroup === undefined) return undefined;
     const inodeTableBlocks = (inodesPerGroup * INODE_SIZE) / blockSize;
@@ -135,18 +137,15 @@ export function computeGeometry(options: GeometryOptions): Geometry | undefined 
 
 type Counts = Pick<Geometry, "blockSize" | "blocks" | "firstDataBlock" | "blocksPerGroup" | "groups">;
 
-/**
- * The 64bit feature comes in only where block numbers need it: U-Boot before 2016 misreads descriptors of 64 bytes, and
- * the small ones hold twice as many groups in the same blocks. What is lost is the upper half of the bitmaps' checksums.
- */
-function descriptorCounts({ blockSize, blocks, firstDataBlock, blocksPerGroup, groups }: Counts) {
-  const wide = blocks > MAX_32;
+function descriptorCounts({ blockSize, blocks, firstDataBlock, blocksPerGroup, groups }: Counts, alwaysWide: boolean) {
+  const beyond32 = blocks > MAX_32;
+  const wide = alwaysWide || beyond32;
   const descriptorSize = wide ? groupDescriptor.size : DESCRIPTOR_SIZE;
   const descriptorBlocks = Math.ceil((groups * descriptorSize) / blockSize);
   // The resize inode keeps the reserved blocks. It is block-mapped: 32-bit numbers, and one block of pointers at most.
   const largest = Math.min(blocks * GROWTH, MAX_32);
   const grown = Math.ceil((Math.ceil((largest - firstDataBlock) / blocksPerGroup) * descriptorSize) / blockSize);
-  const reservedDescriptorBlocks = wide ? 0 : Math.min(Math.max(grown - descriptorBlocks, 1), blockSize / 4);
+  const reservedDescriptorBlocks = beyond32 ? 0 : Math.min(Math.max(grown - descriptorBlocks, 1), blockSize / 4);
   if (1 + descriptorBlocks + reservedDescriptorBlocks > blocksPerGroup * MOST_FOR_DESCRIPTORS) {
     throw new ImgbuildError(
       "not-representable",

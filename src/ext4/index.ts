@@ -25,6 +25,7 @@ import { ImgbuildError } from "../errors.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
 import type { BlockSize } from "./geometry.js";
+import { TIME_RANGE } from "./inode.js";
 import { type PlanOptions, planFileSystem, smallestSize } from "./plan.js";
 import { type SurveyOptions, surveyTree } from "./survey.js";
 import { Ext4Writer } from "./writer.js";
@@ -45,6 +46,11 @@ export interface Ext4Options {
   readonly reservedPercent?: number;
   /** In bytes; 0 for no journal. Default: by the file system's size, up to 64 MiB. */
   readonly journalSize?: number;
+  /**
+   * The 64bit feature: descriptors of 64 bytes. Default: only beyond 2^32 blocks, which need it. U-Boot before 2016 misreads
+   * it, and the small descriptors serve twice as many groups; it buys the upper half of the bitmaps' checksums.
+   */
+  readonly wide?: boolean;
   readonly observer?: Observer;
 }
 
@@ -60,8 +66,6 @@ export interface Ext4Summary {
   readonly journalSize: number;
 }
 
-const LARGEST_TIME = 2 ** 34 - 2 ** 31 - 1;
-
 interface Settings {
   readonly survey: SurveyOptions;
   readonly plan: PlanOptions;
@@ -69,23 +73,32 @@ interface Settings {
   readonly label: Uint8Array;
 }
 
+function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}
+
 /** The options with their defaults. Throws `usage` errors. */
 function settle(options: Ext4Options): Settings {
-  const { blockSize = 4096, inodeRatio = 16_384, reservedPercent = 1, journalSize, time } = options;
+  const { blockSize = 4096, inodeRatio = 16_384, reservedPercent = 1, journalSize, wide = false, time } = options;
   const demand = (holds: boolean, what: string, wanted: string) => {
     if (!holds) throw new ImgbuildError("usage", `ext4: ${what} is not possible`, { hint: `Give ${wanted}.` });
   };
   const label = new TextEncoder().encode(options.label ?? "");
+  for (const id of [options.uuid, options.hashSeed]) demand(isUuid(id), `the UUID "${id}"`, "a UUID in its usual form");
   demand([1024, 2048, 4096].includes(blockSize), `a block size of ${blockSize}`, "1024, 2048 or 4096");
   demand(inodeRatio >= 1024 && inodeRatio <= 2 ** 26, `one inode for ${inodeRatio} bytes`, "1024 to 67108864 bytes");
   demand(reservedPercent >= 0 && reservedPercent <= 50, `reserving ${reservedPercent} percent`, "0 to 50");
   demand(label.length <= 16, `the label "${options.label}"`, "at most 16 bytes");
-  demand(Number.isInteger(time) && time >= 0 && time <= LARGEST_TIME, `the time ${time}`, "seconds from 1970 to 2446");
+  demand(
+    Number.isInteger(time) && time >= 0 && time <= TIME_RANGE.last,
+    `the time ${time}`,
+    "seconds from 1970 to 2446",
+  );
   const seed = new DataView(uuidBytes(options.hashSeed).buffer);
   const hashSeed = Int32Array.from({ length: 4 }, (_, i) => seed.getInt32(4 * i, true));
   return {
     survey: { blockSize, hashSeed, time },
-    plan: { blockSize, inodeRatio, journalSize },
+    plan: { blockSize, inodeRatio, journalSize, wide },
     reservedPercent,
     label,
   };
@@ -93,8 +106,8 @@ function settle(options: Ext4Options): Settings {
 
 /**
  * Makes an ext4 file system on all of `device`, with `tree` in it, or empty. Its features: has_journal ext_attr resize_inode
- * dir_index, filetype extent flex_bg, sparse_super large_file huge_file dir_nlink extra_isize metadata_csum; 64bit instead
- * of resize_inode beyond 2^32 blocks. Every kernel since 4.9 reads and writes it. It can grow to 1024 times its size while
+ * dir_index, filetype extent flex_bg, sparse_super large_file huge_file dir_nlink extra_isize metadata_csum; beyond
+ * 2^32 blocks 64bit instead of resize_inode. Every kernel since 4.9 reads and writes it. It can grow to 1024 times its size while
  * it is mounted. Unused inode tables are not written: they need not be zeros.
  *
  * Throws before anything is written: `does-not-fit` with `{ needed, available }` in bytes, `not-representable` for a name,

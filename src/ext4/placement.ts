@@ -30,13 +30,19 @@ export function placeNodes(survey: Survey, geometry: Geometry, inodes: InodeAllo
   return { numbers, flexGroup };
 }
 
-/** A flex group for each folder of the root: the one with the most room left, and of equal ones the first. */
+/** A flex group for each folder of the root: of those with room for it, the one with the fewest folders, and the first of these. */
 function spreadFolders({ folders, blocks }: Survey, geometry: Geometry): number[] {
   const room = geometry.free.map((runs) => runs.reduce((sum, { start, end }) => sum + end - start, 0));
   // Nearly full, there is nothing to spread into: one after the other keeps files whole.
   if (blocks > room.reduce((sum, free) => sum + free, 0) / 2) return folders.map(() => 0);
+  const count = room.map(() => 0);
   return folders.map((needed) => {
-    const goal = room.indexOf(Math.max(...room));
+    let goal = 0;
+    for (let flex = 1; flex < room.length; flex++) {
+      const better = room[goal]! < needed ? room[flex]! > room[goal]! : count[flex]! < count[goal]!;
+      if (better && (room[flex]! >= needed || room[goal]! < needed)) goal = flex;
+    }
+    count[goal]!++;
     room[goal]! -= needed;
     return goal;
   });

@@ -10,6 +10,7 @@ import type { Survey } from "./survey.js";
 export interface PlanOptions {
   readonly blockSize: BlockSize;
   readonly inodeRatio: number;
+  readonly wide: boolean;
   /** In bytes; undefined for the size that suits the file system. */
   readonly journalSize: number | undefined;
 }

@@ -21,13 +21,13 @@ export interface SuperblockValues {
 const low32 = (value: number) => value % 2 ** 32;
 const high32 = (value: number) => Math.floor(value / 2 ** 32);
 
-function features({ wide }: Geometry, journal: boolean) {
+function features({ wide, reservedDescriptorBlocks }: Geometry, journal: boolean) {
   const { COMPATIBLE: compatible, INCOMPATIBLE: incompatible } = layout;
   return {
     compatible:
       compatible.extAttr |
       compatible.dirIndex |
-      (wide ? 0 : compatible.resizeInode) |
+      (reservedDescriptorBlocks > 0 ? compatible.resizeInode : 0) |
       (journal ? compatible.hasJournal : 0),
     incompatible:
       incompatible.filetype | incompatible.extents | incompatible.flexBg | (wide ? incompatible.is64bit : 0),

@@ -18,7 +18,7 @@ import { type XattrPlacement, XattrStore } from "./xattrs.js";
 export interface Visit {
   readonly node: Node;
   readonly parent: Directory;
-  /** Which of the folders in the root it is in or under, by position in `Survey.folders`; -1 for those in the root itself. */
+  /** Which of the folders in the root it is or is under, by position in `Survey.folders`; -1 for all else. */
   readonly folder: number;
 }
 
@@ -27,7 +27,7 @@ export interface Survey {
   readonly lostAndFound: Directory;
   /** Each inode once: a directory, what is in it, then each directory in it the same way; all in byte order. */
   readonly visits: readonly Visit[];
-  /** The blocks that each folder of the root takes with all that is under it. */
+  /** The blocks that each folder of the root but lost+found takes, with all that is under it. */
   readonly folders: readonly number[];
   /** Inodes, the reserved ones included. */
   readonly inodes: number;
@@ -105,8 +105,8 @@ class Surveyor {
         const childPath = (path === "" ? name : `${path}/${name}`) as ByteString;
         checkName(name, childPath);
         if (child.type === "directory") {
-          if (node === root) this.#folders.push(0);
-          const childFolder = node === root ? this.#folders.length - 1 : folder;
+          const spread = node === root && child !== lostAndFound;
+          const childFolder = spread ? this.#folders.push(0) - 1 : folder;
           folders.push({ node: child, parent: node, folder: childFolder, path: childPath });
         } else {
           const links = (this.#links.get(child) ?? 0) + 1;
