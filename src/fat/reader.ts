@@ -187,26 +187,29 @@ class VolumeReader {
       throw corrupt(at, `a ${kind} begins at cluster ${first}, and there are 2 to ${geometry.clusters + 1}`);
     }
     const size = clusterBytes(geometry);
-    const pieces: { at: number; length: number }[] = [];
+    const pieces: Piece[] = [];
     const seen = new ExtentSet();
-    let bytes = 0;
+    const most = Math.ceil(length / size);
+    let clusters = 0;
+    let from = at; // where the number of the next cluster is
     for (let cluster = first; ; ) {
-      const position = clusterStart(geometry, cluster);
-      const last = pieces.at(-1);
-      if (last !== undefined && last.at + last.length === position) last.length += size;
-      else pieces.push({ at: position, length: size });
-      seen.add(cluster, cluster + 1);
-      bytes += size;
-      if (kind === "file" && bytes >= length) return pieces;
-      const next = await this.#table.next(cluster);
-      const where = this.#table.position(cluster);
+      // Of a directory one more than it may have, to see whether it ends.
+      const { count, next } = await this.#table.run(cluster, most - clusters + (kind === "directory" ? 1 : 0));
+      const twice = seen.intersect(cluster, cluster + count)[0];
+      if (twice !== undefined) {
+        const back = twice.start === cluster ? from : this.#table.position(twice.start - 1);
+        throw corrupt(back, `a chain runs in a circle at cluster ${twice.start}`);
+      }
+      pieces.push({ at: clusterStart(geometry, cluster), length: count * size });
+      seen.add(cluster, cluster + count);
+      clusters += count;
+      if (kind === "file" && clusters === most) return pieces;
+      from = this.#table.position(cluster + count - 1);
+      if (clusters > most) throw corrupt(from, `a directory is longer than ${length} bytes`);
       if (next === undefined) {
         if (kind === "directory") return pieces;
-        throw corrupt(where, `a chain ends after ${bytes} bytes of a file that has ${length}`);
+        throw corrupt(from, `a chain ends after ${clusters * size} bytes of a file that has ${length}`);
       }
-      if (seen.intersect(next, next + 1).length > 0)
-        throw corrupt(where, `a chain runs in a circle at cluster ${next}`);
-      if (kind === "directory" && bytes >= length) throw corrupt(where, `a directory is longer than ${length} bytes`);
       cluster = next;
     }
   }

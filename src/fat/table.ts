@@ -36,7 +36,8 @@ export function encodeTable(type: FatType, chains: readonly number[]): Uint8Arra
   return table;
 }
 
-const PAGE = 64 * 1024;
+/** A multiple of 3 and of 4, so that no entry of any type lies across the border of two pages. */
+const PAGE = 96 * 1024;
 
 /** The first table of a volume, read as it is needed. */
 export class TableReader {
@@ -54,36 +55,41 @@ export class TableReader {
     return fatStart(this.#geometry) + Math.floor((cluster * this.#geometry.type) / 8);
   }
 
-  async #byte(at: number): Promise<number> {
-    const start = fatStart(this.#geometry);
-    const index = Math.floor((at - start) / PAGE);
-    let page = this.#pages.get(index);
-    if (page === undefined) {
-      const end = start + this.#geometry.fatSectors * this.#geometry.sectorSize;
-      const from = start + index * PAGE;
-      page = await this.#device.read(from, Math.min(PAGE, end - from));
-      this.#pages.set(index, page);
-    }
-    return page[(at - start) % PAGE]!;
+  async #load(index: number): Promise<Uint8Array> {
+    const length = this.#geometry.fatSectors * this.#geometry.sectorSize;
+    const from = index * PAGE;
+    const page = await this.#device.read(fatStart(this.#geometry) + from, Math.min(PAGE, length - from));
+    this.#pages.set(index, page);
+    return page;
   }
 
   /**
-   * The cluster after `cluster`, or undefined at the chain's end. Throws an `image-corrupt` error with the entry's
-   * position when it holds neither.
+   * Clusters that follow each other from `first` on, at most `most` of them, and the cluster that the last of them goes on
+   * to: undefined at the chain's end, and when `most` was reached. Throws an `image-corrupt` error with the position of
+   * an entry that holds neither a cluster nor an end.
    */
-  async next(cluster: number): Promise<number | undefined> {
+  async run(first: number, most: number): Promise<{ count: number; next: number | undefined }> {
+    for (let cluster = first, count = 1; ; cluster++, count++) {
+      if (count === most) return { count, next: undefined };
+      const index = Math.floor(Math.floor((cluster * this.#geometry.type) / 8) / PAGE);
+      const next = this.#next(cluster, this.#pages.get(index) ?? (await this.#load(index)));
+      if (next !== cluster + 1) return { count, next };
+    }
+  }
+
+  /** The entry of `cluster`, which is in `page`. */
+  #next(cluster: number, page: Uint8Array): number | undefined {
     const { type, clusters } = this.#geometry;
-    const at = this.position(cluster);
-    const low = (await this.#byte(at)) | ((await this.#byte(at + 1)) << 8);
-    let value = low;
-    if (type === 12) value = cluster % 2 === 0 ? low & 0xfff : low >> 4;
-    if (type === 32) value |= ((await this.#byte(at + 2)) << 16) | (((await this.#byte(at + 3)) & 0x0f) << 24);
+    const at = Math.floor((cluster * type) / 8) % PAGE;
+    let value = page[at]! | (page[at + 1]! << 8);
+    if (type === 12) value = cluster % 2 === 0 ? value & 0xfff : value >> 4;
+    if (type === 32) value |= (page[at + 2]! << 16) | ((page[at + 3]! & 0x0f) << 24);
     if (value >= FIRST_CLUSTER && value < FIRST_CLUSTER + clusters) return value;
     if (value >= (0x0fff_fff8 & (2 ** type - 1))) return undefined;
     throw new ImgbuildError(
       "image-corrupt",
-      `the FAT entry of cluster ${cluster}, at byte ${at}, is ${value}: neither one of the clusters 2 to ${clusters + 1} nor an end of chain`,
-      { data: { offset: at, cluster, value } },
+      `the FAT entry of cluster ${cluster}, at byte ${this.position(cluster)}, is ${value}: neither one of the clusters 2 to ${clusters + 1} nor an end of chain`,
+      { data: { offset: this.position(cluster), cluster, value } },
     );
   }
 }

@@ -144,7 +144,7 @@ test("random trees come out of mcopy and of our reader as they went in", async (
       await sameInReader(volume.image, tree);
       fs.rmSync(volume.image);
     }),
-    { numRuns: 60 },
+    { numRuns: 30 },
   );
 });
 

@@ -154,6 +154,14 @@ test("what is no file or folder is refused with its path and what it is", async 
   await refuse(newFile(huge), /node: it has 4294967296 bytes \(4 GiB\), and 4294967295 is the most/);
 });
 
+test("a folder with more names than FAT can list is refused", async () => {
+  const names = Array.from({ length: 32_768 }, (_, i) => [`d/${i} long`, ""]);
+  await assert.rejects(writeFat(new MemoryDevice(MiB), treeOf(Object.fromEntries(names)), OPTIONS), {
+    code: "not-representable",
+    message: /the folder d: its 32768 names take 65538 entries, and 65536 is the most/,
+  });
+});
+
 test("the label is in the boot sector and in the root, in capitals", async (t) => {
   if (lacks(t, "mlabel", "fsck.fat")) return;
   const notices: string[] = [];
