@@ -23,9 +23,9 @@ export function detectCompression(head: Uint8Array): CompressionFormat | undefin
 }
 
 /**
- * The decompressed bytes of `source`. The arrays that come out may be reused once the next is asked for. Throws a
- * `source-invalid` error when the data is damaged or ends early, `source-unsupported` when it uses a part of its format
- * that the decoder lacks. Errors of `source` itself pass through.
+ * The decompressed bytes of `source`. Throws a `source-invalid` error when the data is damaged or ends early,
+ * `source-unsupported` when it uses a part of its format that the decoder lacks: xz with filters other than LZMA2 or checks
+ * other than CRC32 and CRC64, zstd with windows above 128 MiB. Errors of `source` itself pass through.
  */
 export function decompress(
   format: CompressionFormat,

@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
+import fc from "fast-check";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { ImgbuildError } from "../../src/errors.js";
-import { lookup, type RegularFile, readContent, readTar } from "../../src/tree/index.js";
+import { lookup, type RegularFile, readContent, readTar, walk } from "../../src/tree/index.js";
 import { temporaryFolder } from "../support/tools.js";
 
 interface Fields {
@@ -205,6 +206,8 @@ test("damage is told with the byte it is at", async (t) => {
     header({ name: "v", type: "M" }),
     END,
   );
+  const negative = header({ name: "v", type: "V", size: "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00" });
+  await refused(folder, "source-invalid", /has a size of -256/, negative, END);
   await refused(folder, "source-unsupported", /is a bzip2 file, not a tar/, Buffer.from("BZh91AY&SY"));
   const cut = Buffer.from("1f8b0800000000000003", "hex");
   await refused(folder, "source-invalid", /standard input: the gzip data is damaged: unexpected end of file/, cut);
@@ -294,6 +297,56 @@ test("what follows the end of an archive is not read, and a notice says so", asy
   tree.close();
   assert.deepEqual([...tree.root.entries.keys()], ["a"]);
   assert.deepEqual(notices, ["standard input: the archive ends at byte 512; what follows at byte 9728 is not read"]);
+});
+
+test("random damage is refused or read, and nothing else", async (t) => {
+  const folder = temporaryFolder(t);
+  const good = Buffer.concat([
+    ...pax({ path: "a/file", uid: "70000", "SCHILY.xattr.user.x": "value", "LIBARCHIVE.xattr.user.y": "AAAA" }),
+    ...member("short", "content"),
+    ...pax({ "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "5000", "GNU.sparse.name": "s" }),
+    ...member("sparse", `${"1\n4096\n4\n".padEnd(512, "\0")}data`),
+    header({ name: "link", type: "1", link: "a/file" }),
+    header({ name: "dev", type: "3" }),
+    ...member("old", "x".repeat(3000)),
+    END,
+  ]);
+  let refusals = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { minLength: 1, maxLength: 3 }),
+      fc.boolean(),
+      async (changes, repaired) => {
+        const bytes = Buffer.from(good);
+        for (const [at, value] of changes) {
+          bytes[at] = value;
+          const block = bytes.subarray(at - (at % 512), at - (at % 512) + 512);
+          if (!repaired || block.toString("latin1", 257, 262) !== "ustar") continue;
+          block.fill(" ", 148, 156);
+          block.write(
+            `${block
+              .reduce((sum, byte) => sum + byte, 0)
+              .toString(8)
+              .padStart(6, "0")}\0 `,
+            148,
+          );
+        }
+        try {
+          const tree = await readTar(streamOf([bytes]), { spool: folder });
+          for (const { node } of walk(tree)) if (node.type === "file") await readContent(node.content);
+          tree.close();
+        } catch (error) {
+          assert.ok(
+            error instanceof ImgbuildError && /^source-(?:invalid|unsupported)$/.test(error.code),
+            String(error),
+          );
+          refusals++;
+        }
+      },
+    ),
+    { numRuns: 600 },
+  );
+  assert.ok(refusals > 0);
 });
 
 test("an archive that is rewritten while its contents are read", async (t) => {

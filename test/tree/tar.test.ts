@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
@@ -280,4 +281,34 @@ test("members that are added again replace what was there", async (t) => {
   extracted.delete("");
   assert.deepEqual(read, extracted);
   tree.close();
+});
+
+test("a fifo is read like standard input", async (t) => {
+  if (lacks(t, "tar", "mkfifo")) return;
+  const folder = temporaryFolder(t);
+  fs.writeFileSync(path.join(folder, "file"), "text");
+  run("mkfifo", [path.join(folder, "fifo")]);
+  const child = spawn("sh", ["-c", "tar -c file | gzip > fifo"], { cwd: folder });
+  // Opening waits for the other side, which is a process of its own and under way already.
+  const tree = await readTar(path.join(folder, "fifo"), { spool: folder });
+  assert.deepEqual([...tree.root.entries.keys()], ["file"]);
+  tree.close();
+  assert.equal(child.exitCode ?? 0, 0);
+});
+
+test("no room for the decompressed archive is a full disk, and leaves nothing behind", async (t) => {
+  if (lacksRoot(t) || lacks(t, "mount")) return;
+  const folder = temporaryFolder(t);
+  const archive = path.join(folder, "zeros.tar.gz");
+  run("sh", ["-c", `head -c 3000000 /dev/zero > file; tar -czf ${archive} file`], { cwd: folder });
+  const spool = path.join(folder, "spool");
+  fs.mkdirSync(spool);
+  run("mount", ["-t", "tmpfs", "-o", "size=1m", "none", spool]);
+  try {
+    await assert.rejects(readTar(archive, { spool }), { code: "disk-full" });
+    assert.deepEqual(fs.readdirSync(spool), []);
+    assert.ok(fs.statfsSync(spool).bavail * fs.statfsSync(spool).bsize > 900_000, "the room is free again");
+  } finally {
+    run("umount", [spool]);
+  }
 });

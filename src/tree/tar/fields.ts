@@ -13,6 +13,7 @@ export function tarError(at: number, problem: string): ImgbuildError {
 
 /** Text up to the first NUL. */
 export function textField(field: Uint8Array): ByteString {
+  if (field[0] === 0) return "" as ByteString;
   const end = field.indexOf(0);
   return fromBytes(end < 0 ? field : field.subarray(0, end));
 }
@@ -32,10 +33,16 @@ export function numberField(field: Uint8Array, name: string, at: number): number
     }
     return Number(value);
   }
-  const text = textField(field).trim();
-  if (text === "") return 0;
-  if (!/^[0-7]+$/.test(text)) throw tarError(at, `its ${name} is not an octal number`);
-  return Number.parseInt(text, 8);
+  let value = 0;
+  let hasEnded = false;
+  for (const byte of field) {
+    const digit = byte - 0x30;
+    if (digit >= 0 && digit < 8 && !hasEnded) value = value * 8 + digit;
+    else if (byte === 0) break;
+    else if (byte !== 0x20) throw tarError(at, `its ${name} is not an octal number`);
+    else if (value > 0) hasEnded = true;
+  }
+  return value;
 }
 
 /** A decimal number of a pax record, 0 to 2^53. */

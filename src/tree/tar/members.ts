@@ -56,7 +56,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   I: "an inode without content, of a star dump",
 };
 
-/** No header of another member is near this long: what claims to be is damaged. */
+/** Paths and attributes stay far below this: an extended header that claims more is damaged. */
 const LONGEST_EXTENSION = 2 ** 24;
 
 type Records = Map<ByteString, ByteString>;
@@ -74,11 +74,12 @@ export async function* readMembers(source: TarSource): AsyncGenerator<Member, vo
     const fields = checkedHeader(block, at);
     const type = String.fromCharCode(fields.type);
     const size = numberField(fields.size, "size", at);
+    if (size < 0) throw tarError(at, `a header has a size of ${size}`);
     const dataAt = at + BLOCK;
     const next = dataAt + padded(size);
 
     if ("xXgLK".includes(type)) {
-      if (size < 0 || size > LONGEST_EXTENSION) throw tarError(at, `an extended header claims ${size} bytes`);
+      if (size > LONGEST_EXTENSION) throw tarError(at, `an extended header claims ${size} bytes`);
       const data = await readExactly(source, dataAt, size);
       if (type === "L") extensions.longName = textField(data);
       else if (type === "K") extensions.longTarget = textField(data);
@@ -197,7 +198,6 @@ async function readMember(
     if (id < 0 || id > 0xffff_ffff) throw tarError(at, `${display(path)} belongs to ${id}, which is no 32-bit id`);
   }
   const storedSize = number("size", fields.size);
-  if (storedSize < 0) throw tarError(at, `${display(path)} has a size of ${storedSize}`);
   const isDevice = type === "block" || type === "character";
   const [major, minor] = isDevice
     ? [numberField(fields.deviceMajor, "major", at), numberField(fields.deviceMinor, "minor", at)]

@@ -106,7 +106,7 @@ export function placePieces(map: SparseMap, storedEnd: number, headerAt: number)
   let reached = 0;
   for (const [start, length] of map.pieces) {
     const end = start + length;
-    if (start < reached || end > map.size || at + length > storedEnd) {
+    if (length < 0 || start < reached || end > map.size || at + length > storedEnd) {
       throw tarError(headerAt, "a sparse map does not fit the member");
     }
     if (length > 0) placed.push({ start, end, at });
