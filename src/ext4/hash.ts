@@ -19,7 +19,10 @@ const ROUNDS = [
 
 /** One step on eight words of input: MD4 with half of its steps in each round. */
 function halfMd4(state: Int32Array, input: Int32Array): void {
-  let [a, b, c, d] = state as unknown as [number, number, number, number];
+  let a = state[0]!;
+  let b = state[1]!;
+  let c = state[2]!;
+  let d = state[3]!;
   for (let round = 0; round < 3; round++) {
     const { constant, shifts, words } = ROUNDS[round]!;
     for (let step = 0; step < 8; step++) {

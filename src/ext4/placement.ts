@@ -30,19 +30,20 @@ export function placeNodes(survey: Survey, geometry: Geometry, inodes: InodeAllo
   return { numbers, flexGroup };
 }
 
-/** A flex group for each folder of the root: of those with room for it, the one with the fewest folders, and the first of these. */
+/** A flex group for each folder of the root: of those with room for it, the first of those with the fewest folders. */
 function spreadFolders({ folders, blocks }: Survey, geometry: Geometry): number[] {
   const room = geometry.free.map((runs) => runs.reduce((sum, { start, end }) => sum + end - start, 0));
   // Nearly full, there is nothing to spread into: one after the other keeps files whole.
   if (blocks > room.reduce((sum, free) => sum + free, 0) / 2) return folders.map(() => 0);
-  const count = room.map(() => 0);
+  const chosen = room.map(() => 0);
   return folders.map((needed) => {
-    let goal = 0;
-    for (let flex = 1; flex < room.length; flex++) {
-      const better = room[goal]! < needed ? room[flex]! > room[goal]! : count[flex]! < count[goal]!;
-      if (better && (room[flex]! >= needed || room[goal]! < needed)) goal = flex;
+    // A folder that is larger than any flex group begins in the emptiest one.
+    const wanted = Math.min(needed, Math.max(...room));
+    let goal = room.findIndex((free) => free >= wanted);
+    for (let flex = goal + 1; flex < room.length; flex++) {
+      if (room[flex]! >= wanted && chosen[flex]! < chosen[goal]!) goal = flex;
     }
-    count[goal]!++;
+    chosen[goal]!++;
     room[goal]! -= needed;
     return goal;
   });

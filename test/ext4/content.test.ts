@@ -24,15 +24,15 @@ function patterned(size: number, data: readonly Extent[], known: boolean): Conte
     size,
     ...(known && { data }),
     async open() {
+      let first = 0; // what is read, is read in ascending order
       return {
         async read(at, into) {
           into.fill(0);
           const view = new DataView(into.buffer, into.byteOffset, into.length);
-          for (const { start, end } of data) {
-            if (end <= at) continue;
-            if (start >= at + into.length) break;
-            const last = Math.min(end, at + into.length) - 8;
-            for (let i = Math.max(start, at); i <= last; i += 8) view.setFloat64(i - at, i + 1);
+          while (first < data.length && data[first]!.end <= at) first++;
+          for (let k = first; k < data.length && data[k]!.start < at + into.length; k++) {
+            const last = Math.min(data[k]!.end, at + into.length) - 8;
+            for (let i = Math.max(data[k]!.start, at); i <= last; i += 8) view.setFloat64(i - at, i + 1);
           }
         },
         async close() {},
@@ -151,6 +151,25 @@ test("ids of 32 bits, times from 1901 to 2446", async (t) => {
   const options = { nanoseconds: true, ignore: ["lost+found", "all-ones"] };
   const found = await mounted(image, { type: "ext4" }, (folder) => describeDirectory(folder, options));
   assert.deepEqual(found, await describeTree(tree, options));
+});
+
+test("the observer hears of every byte and every file", async () => {
+  const linked = newFile(contentOf(new Uint8Array(3_000_000).fill(1)));
+  const tree = treeOf({
+    one: linked,
+    two: linked,
+    three: newFile(contentOf(new Uint8Array(5))),
+    empty: newFile(contentOf(new Uint8Array())),
+  });
+  let [bytes, files] = [0, 0];
+  const observer = {
+    progress(moreBytes: number, moreFiles: number) {
+      bytes += moreBytes;
+      files += moreFiles;
+    },
+  };
+  await writeExt4(new MemoryDevice(8 * MiB), tree, { ...OPTIONS, observer });
+  assert.deepEqual([bytes, files], [3_000_005, 3]);
 });
 
 test("what ext4 cannot hold is refused by name, before anything is written", async () => {

@@ -4,9 +4,11 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
+import { MemoryDevice } from "../../src/bytes/device.js";
+import { writeExt4 } from "../../src/ext4/index.js";
 import { contentOf, newDirectory, newFile } from "../../src/tree/node.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
-import { assertClean, MiB, makeImage } from "./support.js";
+import { assertClean, MiB, makeImage, OPTIONS } from "./support.js";
 
 /** Writes files of `size` bytes until the disk is full; returns how many were whole. */
 function fill(folder: string, size: number): number {
@@ -61,6 +63,23 @@ test("inodes are handed out to the last one", async (t) => {
   await mounted(image, { type: "ext4", writable: true }, (folder) => {
     for (let i = 0; i < freeInodes; i++) fs.writeFileSync(`${folder}/${i}`, "");
     assert.throws(() => fs.writeFileSync(`${folder}/more`, ""), { code: "ENOSPC" });
+  });
+  assertClean(image);
+});
+
+test("the kernel does not mind what was on the disk before", async (t) => {
+  if (lacks(t, "e2fsck") || lacksRoot(t)) return;
+  const image = path.join(temporaryFolder(t), "image");
+  const device = new MemoryDevice(new Uint8Array(200 * MiB).fill(0xee));
+  await writeExt4(device, undefined, { ...OPTIONS, inodeRatio: 32_768 });
+  fs.writeFileSync(image, device.bytes);
+  assertClean(image);
+  // Every inode of the tables that were not written is used, and nearly every block.
+  await mounted(image, { type: "ext4", writable: true }, (folder) => {
+    const { ffree } = fs.statfsSync(folder);
+    for (let i = 0; i < ffree - 1000; i++) fs.symlinkSync("nowhere", `${folder}/${i}`);
+    for (let i = 0; i < 500; i++) fs.mkdirSync(`${folder}/folder-${i}`);
+    fill(folder, 2_000_000);
   });
   assertClean(image);
 });
