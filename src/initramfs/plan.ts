@@ -81,11 +81,14 @@ export async function planInitramfs(tree: Tree, request: InitramfsRequest): Prom
   }
   const folder = found && (await readModuleFolder(found.release, found.path, found.directory));
   const modular: string[] = [];
+  const absent: string[] = [];
   for (const name of request.drivers) {
     if (!folder || folder.isBuiltin(canonical(name))) continue;
     if (folder.files.has(canonical(name))) modular.push(canonical(name));
-    else if (folder.knowsBuiltin) notices.push(`the kernel ${folder.release} has no driver ${name}; left out`);
+    else if (folder.knowsBuiltin) absent.push(name);
   }
+  // Modules are renamed and merged from release to release; a profile lists all the names that its board has known.
+  if (absent.length > 0) notices.push(`the kernel ${folder!.release} has no driver ${absent.join(", ")}; left out`);
   for (const name of request.filesystems) {
     const place = placeOf(name, config, folder, request.release);
     if (place === "module") modular.push(name);

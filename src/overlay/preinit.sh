@@ -55,6 +55,7 @@ load() {
 }
 
 # find_userdata: sets device to UserData's node: the partition of that number on the disk whose partition is mounted on /.
+# Names and UUIDs would not do: the installer makes up new ones, and a card with the same image may be in another slot.
 find_userdata() {
 	device=
 	while read -r _ _ numbers _ point _; do
@@ -65,16 +66,9 @@ find_userdata() {
 		read -r number <"$entry"
 		[ "$number" = "$userdata" ] || continue
 		while IFS='=' read -r key value; do
-			case $key in
-			MAJOR) major=$value ;;
-			MINOR) minor=$value ;;
-			DEVNAME) device=/dev/$value ;;
-			esac
+			[ "$key" = DEVNAME ] && device=/dev/$value
 		done <"${entry%/partition}/uevent"
-		[ -b "$device" ] && return
-		# No devtmpfs, or one that is not filled: the node is made where it can be.
-		device=$run/userdata
-		mkdir -p "$run" && mknod -m 600 "$device" b "$major" "$minor"
+		[ -b "$device" ]
 		return
 	done
 	return 1
@@ -102,7 +96,7 @@ check() {
 mount_userdata() {
 	base=$mount/overlay
 	if ! find_userdata; then
-		degraded "there is no partition $userdata beside the root's; changes are kept in memory"
+		degraded "there is no partition $userdata on the root's disk; changes are kept in memory"
 		use_tmpfs
 		return
 	fi
@@ -142,12 +136,12 @@ prepare() {
 		mkdir "$1/work"
 		return
 	fi
-	rm -rf "$1.new" "$1"
-	mkdir -p "$1.new/upper" "$1.new/work" &&
-		chown "$(stat -c %u:%g "$2")" "$1.new/upper" &&
-		chmod "$(stat -c %a "$2")" "$1.new/upper" &&
+	rm -rf "$1+new" "$1"
+	mkdir -p "$1+new/upper" "$1+new/work" &&
+		chown "$(stat -c %u:%g "$2")" "$1+new/upper" &&
+		chmod "$(stat -c %a "$2")" "$1+new/upper" &&
 		sync &&
-		mv "$1.new" "$1"
+		mv "$1+new" "$1"
 }
 
 # overlay NAME PATH: lays an overlay over PATH. The kernel keeps nothing of the user's in work: where what it left there is in

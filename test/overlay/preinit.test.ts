@@ -1,0 +1,256 @@
+/**
+ * Runs the script as process 1 of its own namespaces, on a real SquashFS root and a real ext4 UserData, by busybox. Only
+ * /sys is made up: two loop devices play the partitions of a disk. What it left on UserData is read by debugfs.
+ */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { type TestContext, test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { installOverlay } from "../../src/overlay/index.js";
+import { contentOf, type Directory, newFile, readContent } from "../../src/tree/node.js";
+import { addNode, makeDirectories } from "../../src/tree/tree.js";
+import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
+import { link, sampleTree } from "./sample.js";
+
+const SCRIPT = path.resolve(import.meta.dirname, "../../../src/overlay/preinit.sh");
+
+test("the script is clean under shellcheck, dash and busybox ash", (t) => {
+  if (lacks(t, "shellcheck", "dash", "busybox")) return;
+  run("shellcheck", ["--shell=sh", "--severity=style", SCRIPT]);
+  run("dash", ["-n", SCRIPT]);
+  run("busybox", ["sh", "-n", SCRIPT]);
+});
+
+/** Writes a tree below a folder of the host; busybox itself comes from the host. */
+async function stage(directory: Directory, folder: string): Promise<void> {
+  for (const [name, node] of directory.entries) {
+    const file = path.join(folder, name);
+    if (node.type === "directory") {
+      fs.mkdirSync(file);
+      await stage(node, file);
+    } else if (node.type === "symlink") fs.symlinkSync(node.target, file);
+    else if (name === "busybox") fs.copyFileSync(run("which", ["busybox"]).trim(), file);
+    else if (node.type === "file") fs.writeFileSync(file, await readContent(node.content));
+    if (node.type === "symlink") continue;
+    fs.chownSync(file, node.uid, node.gid);
+    fs.chmodSync(file, node.mode);
+  }
+}
+
+const E2FSCK = '#!/bin/sh\necho "e2fsck $1"\ncase $1 in -p) exit "$STATUS_P" ;; -y) exit "$STATUS_Y" ;; esac\n';
+
+interface Device {
+  /** Boots once, with `commands` as what the real init does; returns what was printed. */
+  boot(commands: string, options?: { env?: Record<string, string>; sys?: string }): string;
+  readonly userdata: string;
+  /** What debugfs prints for a request about UserData. */
+  debugfs(request: string): string;
+}
+
+async function device(t: TestContext, options: { e2fsck?: boolean; paths?: string[] } = {}): Promise<Device> {
+  const folder = temporaryFolder(t);
+  const tree = sampleTree();
+  const put = (name: string, text: string, mode: number) =>
+    addNode(tree, fromText(name), newFile(contentOf(Buffer.from(text)), { mode }));
+  const busybox = run("busybox", ["--list"]).trim().split("\n");
+  for (const applet of busybox) {
+    if (applet === "busybox") continue;
+    addNode(tree, fromText(`bin/${applet}`), link("busybox"));
+  }
+  put("sbin/init", '#!/bin/sh\neval "$1"\n', 0o755);
+  makeDirectories(tree, fromText("home/root"), { mode: 0o710, uid: 1000, gid: 100 });
+  makeDirectories(tree, fromText("home")).mode = 0o755;
+  put("home/root/kept", "kept\n", 0o644);
+  put("home/root/changed", "shipped\n", 0o644);
+  put("home/root/deleted", "shipped\n", 0o644);
+  if (options.e2fsck) put("sbin/e2fsck", E2FSCK, 0o755);
+  const { init } = installOverlay(tree, {
+    paths: (options.paths ?? ["/home/root"]).map(fromText),
+    userdataPartition: 3,
+    time: { seconds: 0, nanoseconds: 0 },
+  });
+  const staged = path.join(folder, "stage");
+  fs.mkdirSync(staged);
+  await stage(tree.root, staged);
+  const squashfs = path.join(folder, "root.squashfs");
+  run("mksquashfs", [staged, squashfs, "-quiet", "-no-progress", "-no-exports"]);
+  const userdata = path.join(folder, "userdata.ext4");
+  run("mke2fs", ["-q", "-t", "ext4", userdata, "8M"]);
+  fs.mkdirSync(path.join(folder, "root"));
+
+  // What the kernel would show of the disk: /sys/dev/block leads from the root's numbers to its partition.
+  const sys = `
+    mkdir -p sys/dev/block sys/devices/disk/p2 sys/devices/disk/p3 sys/module/overlay
+    echo 2 >sys/devices/disk/p2/partition
+    echo 3 >sys/devices/disk/p3/partition
+    printf 'MAJOR=7\\nMINOR=0\\nDEVNAME=data\\nDEVTYPE=partition\\n' >sys/devices/disk/p3/uevent
+    ln -s ../../devices/disk/p2 sys/dev/block/$(mountpoint -d .)
+    cp -r /sys/module/overlay/parameters sys/module/overlay/`;
+  return {
+    userdata,
+    debugfs: (request) => run("debugfs", ["-R", request, userdata]),
+    boot(commands, { env = {}, sys: more = "" } = {}) {
+      const outside = `
+        set -e
+        mount -o loop,ro ${squashfs} root
+        cd root
+        mount -t tmpfs tmpfs sys
+        mount -t tmpfs tmpfs dev
+        mknod dev/null c 1 3
+        loop=$(losetup --find --show ${userdata})
+        trap 'losetup --detach $loop' EXIT
+        cp -a "$loop" dev/data
+        ${sys}
+        ${more}
+        unshare --mount --pid --fork chroot . ${init} "$COMMANDS"`;
+      return run("unshare", ["--mount", "--propagation=private", "sh", "-c", outside], {
+        cwd: folder,
+        env: { ...env, COMMANDS: commands },
+      });
+    },
+  };
+}
+
+const TOOLS = ["busybox", "unshare", "mksquashfs", "mke2fs", "debugfs", "losetup", "mountpoint"];
+
+const STATE = "cat /run/imgbuild/degraded 2>/dev/null || echo whole";
+
+test("what is written survives, and the root does not change", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, debugfs } = await device(t);
+  const first = boot(`
+    ${STATE}; echo $$; stat -c '%u:%g %a' /home/root; echo new >/home/root/new; echo changed >>/home/root/changed
+    rm /home/root/deleted; touch /etc-is-read-only 2>/dev/null || echo read-only; grep -c ' / squashfs ro' /proc/mounts`);
+  assert.equal(first, "whole\n1\n1000:100 710\nread-only\n1\n");
+  const second = boot(`${STATE}; cd /home/root; ls; cat kept changed new`);
+  assert.equal(second, "whole\nchanged\nkept\nnew\nkept\nshipped\nchanged\nnew\n");
+
+  assert.match(debugfs("stat /overlay/home-root/upper"), /Mode: +0710 [\s\S]*User: +1000 +Group: +100 /);
+  assert.match(
+    debugfs("stat /overlay/home-root/upper/deleted"),
+    /Type: character special[\s\S]*Device major\/minor number: 00:00/,
+  );
+  assert.equal(debugfs("cat /overlay/home-root/upper/changed"), "shipped\nchanged\n");
+  assert.match(debugfs("stat /overlay/home-root/upper/kept"), /^$/);
+});
+
+test("UserData is mounted for data only, and the kernel's file systems are there", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { paths: ["/home", "/home/root", "/etc"] });
+  const mounts = boot("cat /proc/mounts");
+  assert.match(mounts, /^\S+ \/userdata ext4 rw,nosuid,nodev,noatime/m);
+  assert.match(mounts, /^tmpfs \/run tmpfs rw,nosuid,nodev,.*mode=755/m);
+  assert.match(mounts, /^proc \/proc proc /m);
+  const overlays = [...mounts.matchAll(/^overlay (\S+) overlay rw,noatime,/gm)].map(([, at]) => at);
+  assert.deepEqual(overlays, ["/etc", "/home", "/home/root"]);
+});
+
+test("only the options that this kernel knows are turned off", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t);
+  const ask = "IMGBUILD_TEST=yes; . /usr/lib/imgbuild/preinit; features; echo $options";
+  assert.equal(boot(ask), ",index=off,xino=off,redirect_dir=off,metacopy=off\n");
+  const old = "rm sys/module/overlay/parameters/xino_auto sys/module/overlay/parameters/metacopy";
+  assert.equal(boot(ask, { sys: old }), ",index=off,redirect_dir=off\n");
+});
+
+const FAILURES: Record<string, { sys?: string; damage?: boolean; reason: RegExp }> = {
+  "UserData destroyed": { damage: true, reason: /UserData \(\/dev\/data\) cannot be mounted/ },
+  "no such partition": { sys: "rm -r sys/devices/disk/p3", reason: /no partition 3 on the root's disk/ },
+  "no node for it": { sys: "rm dev/data", reason: /no partition 3/ },
+  "a root that is on no partition": { sys: "rm sys/dev/block/*", reason: /no partition 3/ },
+};
+
+for (const [name, { sys = "", damage = false, reason }] of Object.entries(FAILURES)) {
+  test(`it boots without UserData, and says so: ${name}`, async (t) => {
+    if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+    const { boot, userdata } = await device(t);
+    if (damage) fs.writeFileSync(userdata, Buffer.alloc(8 * 2 ** 20, 0xa5));
+    const printed = boot(`${STATE}; cd /home/root; stat -c '%u:%g %a' .; echo x >new; rm deleted; ls; echo done`, {
+      sys,
+    });
+    const lines = printed.trimEnd().split("\n");
+    const message = lines.find((line) => line.startsWith("imgbuild: degraded: "))!;
+    assert.match(message, reason);
+    assert.ok(lines.includes(message.slice("imgbuild: degraded: ".length)), printed);
+    assert.deepEqual(lines.slice(-5), ["1000:100 710", "changed", "kept", "new", "done"]);
+  });
+}
+
+test("an overlay that cannot be had on UserData is in memory; the others are not", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t, { paths: ["/etc", "/home/root"] });
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    fs.mkdirSync(path.join(folder, "overlay/home-root/upper"), { recursive: true });
+    fs.writeFileSync(path.join(folder, "overlay/home-root/work"), "in the way of a folder");
+    run("chattr", ["+i", path.join(folder, "overlay/home-root/work")]);
+  });
+  const printed = boot("cat /run/imgbuild/degraded; echo x >/home/root/new && echo y >/etc/new && echo written");
+  assert.match(printed, /^the overlay of \/home\/root on UserData cannot be mounted; \/home\/root is in memory$/m);
+  assert.match(printed, /\nwritten\n$/);
+  assert.equal(boot("ls /home/root/new /etc/new 2>/dev/null || true").trimEnd().split("\n").at(-1), "/etc/new");
+});
+
+function hasRoom(file: string): boolean {
+  try {
+    fs.writeFileSync(file, "");
+    return true;
+  } catch (error) {
+    assert.equal((error as NodeJS.ErrnoException).code, "ENOSPC");
+    return false;
+  }
+}
+
+test("a full UserData does not stop the boot", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t);
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    // Of blocks the kernel keeps some for folders; of inodes it does not.
+    for (let i = 0; hasRoom(path.join(folder, `${i}`)); i++);
+  });
+  const printed = boot(`${STATE}; echo x >/home/root/new && echo written`);
+  assert.match(printed, /\/home\/root is in memory\nwritten\n$/);
+});
+
+test("what a power cut left half-made is made again; initial content is used as it is", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata, debugfs } = await device(t, { paths: ["/etc", "/home/root"] });
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    fs.mkdirSync(path.join(folder, "overlay/home-root+new/upper/half"), { recursive: true });
+    fs.mkdirSync(path.join(folder, "overlay/etc/upper"), { recursive: true, mode: 0o750 });
+    fs.writeFileSync(path.join(folder, "overlay/etc/upper/seed"), "from the build\n");
+  });
+  assert.equal(
+    boot(`${STATE}; stat -c %a /home/root /etc; ls /home/root; cat /etc/seed`),
+    "whole\n710\n750\nchanged\ndeleted\nkept\nfrom the build\n",
+  );
+  assert.doesNotMatch(debugfs("ls /overlay"), /\+new/);
+});
+
+test("what the kernel left in work is not in the way", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata, debugfs } = await device(t);
+  boot("echo new >/home/root/new");
+  // A mount that was volatile and not ended well: the kernel refuses this work folder from then on.
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    fs.mkdirSync(path.join(folder, "overlay/home-root/work/work/incompat/volatile"), { recursive: true });
+  });
+  assert.equal(boot(`${STATE}; cat /home/root/new`), "whole\nnew\n");
+  assert.doesNotMatch(debugfs("ls /overlay/home-root/work/work"), /incompat/);
+});
+
+test("e2fsck: -p, and -y once where -p gives up; UserData is mounted for as long as it can be", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { e2fsck: true });
+  const calls = (p: number, y: number) =>
+    boot(`cat /run/imgbuild/e2fsck.log; ${STATE}`, { env: { STATUS_P: `${p}`, STATUS_Y: `${y}` } });
+  assert.equal(calls(0, 0), "e2fsck -p\nwhole\n");
+  assert.equal(calls(3, 0), "e2fsck -p\nwhole\n");
+  assert.match(
+    calls(4, 1),
+    /^imgbuild: e2fsck -p \/dev\/data ended with 4; trying e2fsck -y\ne2fsck -p\ne2fsck -y\nwhole\n$/,
+  );
+  assert.match(calls(8, 8), /e2fsck of \/dev\/data ended with 8; see .*\ne2fsck -p\ne2fsck -y\nwhole\n$/);
+  assert.match(calls(127, 0), /^imgbuild: e2fsck of \/dev\/data ended with 127; see .*\ne2fsck -p\nwhole\n$/);
+});
