@@ -30,10 +30,7 @@ const BUSYBOX_PATHS = [
 ].map(fromText);
 
 /** What early.sh calls. It cannot do without any of them. */
-const APPLETS = [
-  ...["cat", "dd", "findfs", "grep", "hexdump", "insmod", "mount", "printf", "readlink", "sh", "sleep", "switch_root"],
-  ...["tr", "umount"],
-];
+const APPLETS = ["dd", "findfs", "grep", "hexdump", "insmod", "mount", "sh", "sleep", "switch_root", "tr", "umount"];
 
 const script = new URL("../../../src/initramfs/early.sh", import.meta.url);
 

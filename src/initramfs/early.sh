@@ -35,12 +35,13 @@ block_devices() {
 	echo "${found:- none}"
 }
 
-# hex DEVICE OFFSET LENGTH: bytes of a device as hexadecimal digits.
+# hex DEVICE OFFSET LENGTH: sets hex to bytes of a device, as hexadecimal digits. Starting programs is what takes time here:
+# functions leave their results in variables, and are not called in $( ).
 hex() {
-	dd if="$1" bs=1 skip="$2" count="$3" 2>/dev/null | hexdump -v -e '1/1 "%02x"'
+	hex=$(dd if="$1" bs=1 skip="$2" count="$3" 2>/dev/null | hexdump -v -e '1/1 "%02x"')
 }
 
-# swap HEX: the bytes of a hexadecimal number in the opposite order.
+# swap HEX: sets swapped to the bytes of a hexadecimal number in the opposite order.
 swap() {
 	rest=$1
 	swapped=
@@ -49,61 +50,81 @@ swap() {
 		swapped=${rest%"$tail"}$swapped
 		rest=$tail
 	done
-	echo "$swapped"
 }
 
-# mbr_partuuid DISK NUMBER: signature of the disk (byte 440 of the MBR) and number of the partition.
-mbr_partuuid() {
-	printf '%s-%02x\n' "$(swap "$(hex "$1" 440 4)")" "$2"
+# guid_bytes GUID: sets guid to the bytes of a GUID as they are on disk: the first three fields are little-endian.
+guid_bytes() {
+	rest_of_guid=$1
+	guid=
+	for _ in 1 2 3; do
+		swap "${rest_of_guid%%-*}"
+		guid=$guid$swapped
+		rest_of_guid=${rest_of_guid#*-}
+	done
+	guid=$guid${rest_of_guid%-*}${rest_of_guid#*-}
 }
 
-# gpt_partuuid DISK NUMBER BLOCKSIZE: the partition's GUID. The header is block 1; at 72 it has the first block of the entries
-# (8 bytes), at 84 the size of an entry (4 bytes); an entry has its GUID at 16 (UEFI specification, 5.3). The first three
-# fields of a GUID are little-endian.
-gpt_partuuid() {
-	[ "$(hex "$1" "$3" 8)" = 4546492050415254 ] || return # "EFI PART"
-	entries=$((0x$(swap "$(hex "$1" $(($3 + 72)) 8)") * $3))
-	size=$((0x$(swap "$(hex "$1" $(($3 + 84)) 4)")))
-	guid=$(hex "$1" $((entries + ($2 - 1) * size + 16)) 16)
-	end=${guid#????????????????}
-	start=${guid%"$end"}
-	middle=${start#????????}
-	last=${end#????}
-	echo "$(swap "${start%"$middle"}")-$(swap "${middle%????}")-$(swap "${middle#????}")-${end%"$last"}-$last"
-}
-
-# partuuid PARTITION DISK: what root=PARTUUID= would have to say, by names in /sys/class/block. The form of what is looked
-# for tells which table to read: a GPT disk has a signature as well.
-partuuid() {
-	number=$(cat "/sys/class/block/$1/partition")
-	case $wanted in
-	*-*-*-*-*) gpt_partuuid "/dev/$2" "$number" "$(cat "/sys/class/block/$2/queue/logical_block_size")" ;;
-	*) mbr_partuuid "/dev/$2" "$number" ;;
+# gpt_entries DISK BLOCKSIZE: sets entries and entry_size, in bytes: where the partition entries of a GPT are. The header is
+# block 1; at 72 it has the entries' first block (8 bytes), at 84 the size of one (4 bytes). UEFI specification, 5.3.2.
+gpt_entries() {
+	hex "$1" "$2" 88
+	entry_size=
+	case $hex in
+	4546492050415254*) ;; # "EFI PART"
+	*) return 1 ;;
 	esac
+	numbers=${hex#"${hex%????????????????????????????????}"}
+	swap "${numbers#????????????????????????}"
+	entry_size=$((0x$swapped))
+	swap "${numbers%????????????????}"
+	entries=$((0x$swapped * $2))
+}
+
+# gpt_guid DISK NUMBER: sets hex to the GUID of a partition, at 16 in its entry (5.3.3), after gpt_entries.
+gpt_guid() {
+	hex "$1" $((entries + ($2 - 1) * entry_size + 16)) 16
+}
+
+# find_partuuid PARTUUID: sets device to the partition of that PARTUUID: the signature of an MBR (at byte 440) and the
+# partition's number in hexadecimal, or a GUID in a GPT. The form tells which table is meant; a GPT disk has a signature too.
+find_partuuid() {
+	case $1 in
+	*[!0-9a-f-]*) return ;;
+	????????-????-????-????-????????????) guid_bytes "$1" ;;
+	????????-??)
+		guid=
+		swap "${1%-*}"
+		wanted=$((0x${1#*-}))
+		;;
+	*) return ;;
+	esac
+	last=
+	for entry in /sys/block/*/*/partition; do
+		[ -e "$entry" ] || continue
+		read -r number <"$entry"
+		partition=${entry%/partition}
+		disk=${partition%/*}
+		if [ "$guid" ]; then
+			if [ "$disk" != "$last" ]; then
+				read -r block <"$disk/queue/logical_block_size"
+				gpt_entries "/dev/${disk##*/}" "$block"
+				last=$disk
+			fi
+			[ "$entry_size" ] && gpt_guid "/dev/${disk##*/}" "$number" && [ "$hex" = "$guid" ]
+		else
+			[ "$number" = "$wanted" ] && hex "/dev/${disk##*/}" 440 4 && [ "$hex" = "$swapped" ]
+		fi && device=/dev/${partition##*/} && return
+	done
 }
 
 # find_root: sets device to the node of what root= names, or leaves it empty.
 find_root() {
 	device=
 	case $root in
-	PARTUUID=*)
-		wanted=$(echo "${root#PARTUUID=}" | tr A-F a-f)
-		for entry in /sys/class/block/*/partition; do
-			[ -e "$entry" ] || continue
-			partition=${entry%/partition}
-			disk=$(readlink -f "$partition/..")
-			partition=${partition##*/}
-			if [ "$(partuuid "$partition" "${disk##*/}")" = "$wanted" ]; then
-				device=/dev/$partition
-				return
-			fi
-		done
-		;;
+	PARTUUID=*) find_partuuid "${root#*=}" ;;
 	PARTLABEL=*)
-		for entry in /sys/class/block/*/partition; do
-			[ -e "$entry" ] || continue
-			partition=${entry%/partition}
-			if grep -qx "PARTNAME=${root#PARTLABEL=}" "$partition/uevent"; then
+		for partition in /sys/class/block/*; do
+			if grep -qx "PARTNAME=${root#PARTLABEL=}" "$partition/uevent" 2>/dev/null; then
 				device=/dev/${partition##*/}
 				return
 			fi
@@ -141,8 +162,7 @@ has() {
 	[ -x "/newroot$1" ] || [ -L "/newroot$1" ]
 }
 
-# The tests load the functions above without running what follows.
-[ "$IMGBUILD_TEST" ] && return 0
+# What is above defines functions only: the tests take it up to here.
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -160,6 +180,7 @@ read -r arguments </proc/cmdline
 set -f
 for word in $arguments; do
 	case $word in
+	root=PARTUUID=*) root=PARTUUID=$(echo "${word#root=*=}" | tr A-F a-f) ;;
 	root=*) root=${word#*=} ;;
 	rootfstype=*) type=${word#*=} ;;
 	rootflags=*) flags=,${word#*=} ;;

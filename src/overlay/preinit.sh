@@ -74,21 +74,22 @@ find_userdata() {
 	return 1
 }
 
-# check DEVICE: e2fsck where the root has one. Its exit status is a sum: 1 errors mended, 2 better to reboot (not so for a
-# file system that is not mounted), 4 errors left, 8 it could not work; from 16 on it has not looked at all. What -p will not
-# decide alone is decided once by -y. Whether UserData is of use is for mount to say.
+# check HOW: e2fsck -p, or -fy, on UserData, where the root has it; false when UserData is not in order after that. The exit
+# status is a sum: 1 errors mended, 2 better to reboot (not so for a file system that is not mounted), 4 errors left, 8 it
+# could not work.
 check() {
-	command -v e2fsck >/dev/null || return
+	command -v e2fsck >/dev/null || return 0
 	log=$run/e2fsck.log
 	[ -d "$run" ] || log=/dev/null
-	e2fsck -p "$1" >"$log" 2>&1
+	e2fsck "$1" "$device" >>"$log" 2>&1
 	status=$?
-	if [ $status -ge 4 ] && [ $status -lt 16 ]; then
-		say "e2fsck -p $1 ended with $status; trying e2fsck -y"
-		e2fsck -y "$1" >>"$log" 2>&1
-		status=$?
-	fi
-	[ $status -lt 4 ] || say "e2fsck of $1 ended with $status; see $log"
+	[ $status -lt 4 ] && return
+	say "e2fsck $1 $device ended with $status; see $log"
+	return 1
+}
+
+mount_ext4() {
+	mount -t ext4 -o noatime,nosuid,nodev "$device" "$mount"
 }
 
 # mount_userdata: mounts UserData, and sets base to the folder that holds the overlays' state. Where that fails, base is a
@@ -101,11 +102,12 @@ mount_userdata() {
 		return
 	fi
 	load ext4
-	check "$device"
-	if ! mount -t ext4 -o noatime,nosuid,nodev "$device" "$mount"; then
-		degraded "UserData ($device) cannot be mounted; changes are kept in memory"
-		use_tmpfs
-	fi
+	check -p && mount_ext4 && return
+	# What -p will not decide, or does not look at because the file system says that it is clean, is decided once by -fy.
+	check -fy
+	mount_ext4 && return
+	degraded "UserData ($device) cannot be mounted; changes are kept in memory"
+	use_tmpfs
 }
 
 # use_tmpfs: makes base a tmpfs, once.
@@ -179,8 +181,7 @@ set_up() {
 	done <"$config"
 }
 
-# The tests load the functions above without running what follows.
-[ "$IMGBUILD_TEST" ] && return 0
+# What is above defines functions only: the tests take it up to here.
 
 while read -r key value; do
 	case $key in

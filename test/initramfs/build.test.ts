@@ -12,7 +12,7 @@ import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
 import { moduleFile, putFile, sampleTree } from "./sample.js";
 
 /** What a real busybox is like as far as the build can see: static, for the processor, with the names of its applets. */
-const APPLETS = "cat dd findfs grep hexdump insmod mount printf readlink sh sleep switch_root tr umount";
+const APPLETS = "dd findfs grep hexdump insmod mount sh sleep switch_root tr umount";
 
 function fakeBusybox({ bits = 64 as 32 | 64, applets = APPLETS } = {}): Buffer {
   return Buffer.concat([moduleFile("x", {}, bits), Buffer.from(`\0${applets.split(" ").join("\0")}\0`)]);
@@ -102,7 +102,7 @@ test("a busybox that could not run is refused", async () => {
   assert.match(await refusal(buildInitramfs(...(await sample(few)))), /lacks the applets findfs, switch_root$/);
   const [tree, plan] = await sample();
   putFile(tree, "usr/bin/busybox", Buffer.from(""));
-  assert.match(await refusal(buildInitramfs(tree, plan)), /usr\/bin\/busybox is no program/);
+  assert.match(await refusal(buildInitramfs(tree, plan)), /^\/bin\/busybox is no program/);
   const [bare, barePlan] = await sample();
   putFile(bare, "usr/bin", Buffer.from("not a folder"));
   assert.match(await refusal(buildInitramfs(bare, barePlan)), /the root file system has none/);
