@@ -1,8 +1,14 @@
 # Everything a contributor runs. `make help` lists it.
-.PHONY: help build check unit test image bench clean
+.PHONY: help build check unit boot test image parts tools bench clean
 
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
 BOOT := $(patsubst %.ts,build/%.js,$(shell find test/boot -name '*.test.ts' 2>/dev/null))
+
+# Downloads, and what is unpacked of them: kept by `make clean`.
+CACHE ?= .cache
+ARMHF := $(CACHE)/debian/armhf
+ARM64 := $(CACHE)/debian/arm64
+DEMO := out/demo
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -19,6 +25,26 @@ check: build ## format and lint
 
 unit: build ## the tests that need no emulator
 	node --test --test-concurrency=2 $(UNIT)
+
+boot: build parts ## boot images in QEMU
+	node --test --test-concurrency=1 $(BOOT)
+
+test: tools check unit boot ## everything; installs what the tests need
+
+tools:
+	scripts/install-test-tools.sh
+
+parts: ## fetch kernels, bootloaders and BusyBox from Debian, and make root file systems of them
+	scripts/fetch-debian-parts.sh armhf $(ARMHF) linux-image-armmp busybox-static u-boot-imx u-boot-qemu
+	scripts/fetch-debian-parts.sh arm64 $(ARM64) linux-image-cloud-arm64 busybox-static u-boot-qemu
+	scripts/make-demo-rootfs.sh $(ARMHF) $(DEMO)/armhf 'imx6dl-colibri-*.dtb' imx6q-sabrelite.dtb
+	scripts/make-demo-rootfs.sh $(ARM64) $(DEMO)/arm64
+
+image: build parts ## a Colibri iMX6 image from real parts, in out/colibri-imx6
+	node build/src/cli/main.js --profile colibri-imx6 --output out/colibri-imx6 \
+	  --boot-files $(DEMO)/armhf/boot --bootloader $(ARMHF)/usr/lib/u-boot/colibri_imx6 \
+	  --devices fixtures/demo/devices.txt $(DEMO)/armhf/rootfs
+	@echo 'Boot it in QEMU: node build/src/cli/main.js boot out/colibri-imx6'
 
 clean: ## remove what was built; downloads stay in .cache/
 	rm -rf build out

@@ -30,7 +30,7 @@ done
 
 mkdir -p "$(dirname "$dest")"
 work=$(cd "$(dirname "$dest")" && pwd)/$(basename "$dest").partial
-rm -rf "$work/tree"
+rm -rf "$work"
 mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial" "$work/debs" "$work/tree"
 : >"$work/status"
 

@@ -64,14 +64,19 @@ export class Guest {
           `waited for ${what}, but the guest ${reason}. The end of its console:\n${this.log.slice(-TAIL)}`,
         );
       }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        this.#changed = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      await this.#change(left);
     }
+  }
+
+  /** Waits until the guest prints something or ends, `patience` ms at most. */
+  #change(patience: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, patience);
+      this.#changed = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** Waits for text that has not been waited for yet, and returns the console's output up to and with it. */
@@ -96,9 +101,17 @@ export class Guest {
   async logIn(patience = PATIENCE_MS): Promise<void> {
     await this.waitFor("login: ", patience);
     this.type("root");
-    await this.waitFor(/[#$] $/);
+    await this.#prompt();
     // Kernel messages would end up in the middle of what commands print.
     await this.run("dmesg -n 1");
+  }
+
+  /**
+   * Waits for the shell's prompt. What is typed before it may be lost: the shell changes the terminal's settings around
+   * each command, and for that a UART driver may empty its FIFO.
+   */
+  #prompt(): Promise<string> {
+    return this.waitFor(/root@[^\n]*[#$] /);
   }
 
   #commands = 0;
@@ -114,10 +127,11 @@ export class Guest {
   async try(command: string, patience = PATIENCE_MS): Promise<{ output: string; status: number }> {
     // The echo of the typed line has the quotes in it, and so is not taken for the marker itself.
     const marker = `${++this.#commands}`;
-    this.type(`echo '<'${marker}; ${command}; echo $?'>'${marker}`);
+    this.type(`echo '<'${marker}; ${command}; echo '|'$?'>'${marker}`);
     await this.waitFor(`<${marker}\n`, patience);
-    const printed = await this.waitFor(new RegExp(`\\d+>${marker}\\n`), patience);
-    const end = /\n?(\d+)>\d+\n$/.exec(printed)!;
+    const printed = await this.waitFor(new RegExp(`\\|\\d+>${marker}\\n`), patience);
+    await this.#prompt();
+    const end = /\n?\|(\d+)>\d+\n$/.exec(printed)!;
     return { output: printed.slice(0, end.index), status: Number(end[1]) };
   }
 

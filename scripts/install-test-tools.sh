@@ -1,0 +1,65 @@
+#!/bin/sh
+# Installs the programs that `make test` checks the images with, those that are missing and no others, and QEMU. imgbuild
+# itself needs none of them.
+#
+#   usage: install-test-tools.sh [--list]     --list: say what is missing, install nothing
+set -eu
+
+# program package
+tools='
+apt-get apt
+dpkg-deb dpkg
+bmaptool bmap-tools
+busybox busybox-static
+cpio cpio
+dtc device-tree-compiler
+e2fsck e2fsprogs
+fakeroot fakeroot
+fsck.fat dosfstools
+genimage genimage
+gensquashfs squashfs-tools-ng
+getfattr attr
+mcopy mtools
+mkimage u-boot-tools
+modinfo kmod
+qemu-img qemu-utils
+qemu-system-arm qemu-system-arm
+setcap libcap2-bin
+setfacl acl
+sfdisk fdisk
+sgdisk gdisk
+shellcheck shellcheck
+unsquashfs squashfs-tools
+xz xz-utils
+zstd zstd
+'
+
+PATH=$PATH:/usr/sbin:/sbin
+packages=$(echo "$tools" | while read -r program package; do
+  if [ -n "$program" ] && ! command -v "$program" >/dev/null; then echo "$package"; fi
+done)
+if [ -z "$packages" ]; then exit 0; fi
+
+# One line, so that it can be pasted.
+packages=$(echo "$packages" | tr '\n' ' ' | sed 's/ $//')
+if [ "${1-}" = --list ]; then
+  echo "$packages"
+  exit 0
+fi
+
+command="apt-get install --yes --no-install-recommends $packages"
+if ! command -v apt-get >/dev/null; then
+  echo "${0##*/}: the tests need what Debian has in these packages, and there is no apt-get here: $packages" >&2
+  exit 1
+elif [ "$(id -u)" = 0 ]; then
+  sudo=
+elif command -v sudo >/dev/null; then
+  sudo=sudo
+else
+  echo "${0##*/}: the tests need more programs; as root, run: $command" >&2
+  exit 1
+fi
+echo "installing what the tests need: $packages" >&2
+$sudo apt-get --quiet=2 update
+# shellcheck disable=SC2086 # the packages are words
+$sudo env DEBIAN_FRONTEND=noninteractive $command
