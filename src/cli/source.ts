@@ -35,7 +35,7 @@ export async function readSource(source: string, options: SourceOptions): Promis
   const rule = owner ?? (isFolder && !keepsOwners() ? { uid: 0, gid: 0 } : undefined);
   if (rule !== undefined) applyOwner(tree, rule);
   if (options.devices !== undefined) {
-    applyDeviceTable(tree, readDeviceTable(readText(options.devices), options.devices));
+    await applyDeviceTable(tree, readDeviceTable(readText(options.devices), options.devices));
   }
   const epoch = sourceDateEpoch();
   if (epoch !== undefined) clampTimes(tree, epoch);

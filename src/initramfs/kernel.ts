@@ -1,5 +1,6 @@
 /** What a kernel image tells about itself, and what its configuration says. */
-import { type Compression, expand, expandUntilDamage } from "./decompress.js";
+import type { CompressionFormat } from "../codecs/decompress.js";
+import { expand, expandUntilDamage } from "./decompress.js";
 
 /** The values of a kernel's options by name ("CONFIG_SQUASHFS"): "y", "m", a number or a string. Unset ones are not in it. */
 export type KernelConfig = ReadonlyMap<string, string>;
@@ -19,7 +20,7 @@ export function parseKernelConfig(text: string): KernelConfig {
 }
 
 /** Magic numbers of the compressed payloads that zImage, Image.gz and EFI zboot images carry. */
-const PAYLOADS: readonly { format: Compression; magic: Buffer }[] = [
+const PAYLOADS: readonly { format: CompressionFormat; magic: Buffer }[] = [
   { format: "gzip", magic: Buffer.of(0x1f, 0x8b, 0x08) },
   { format: "xz", magic: Buffer.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00) },
   { format: "zstd", magic: Buffer.of(0x28, 0xb5, 0x2f, 0xfd) },

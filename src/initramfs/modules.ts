@@ -1,10 +1,12 @@
 /** The modules of one kernel, as they lie in the root file system. */
+
 import { type ByteString, display, fromText } from "../bytes/bytestring.js";
+import type { CompressionFormat } from "../codecs/decompress.js";
 import { ImgbuildError } from "../errors.js";
 import { type Directory, type RegularFile, readContent } from "../tree/node.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { type Tree, walk } from "../tree/tree.js";
-import { type Compression, expand } from "./decompress.js";
+import { expand } from "./decompress.js";
 import { type ElfTarget, withElf, withElfBytes } from "./elf.js";
 import { canonical, type ModuleInfo, moduleOfFileName, parseBuiltinAliases, parseModinfo } from "./modinfo.js";
 
@@ -15,7 +17,7 @@ export interface ModuleFile {
   /** From the tree's root, with a leading "/". */
   readonly path: ByteString;
   readonly node: RegularFile;
-  readonly compression: Compression | undefined;
+  readonly compression: CompressionFormat | undefined;
 }
 
 export interface DescribedModule extends ModuleInfo {

@@ -12,9 +12,9 @@ import { type ByteString, display, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { encodeCapabilities } from "./capabilities.js";
 import { type Metadata, type Node, newDirectory, newMetadata, readContent } from "./node.js";
-import { resolvePath } from "./resolve.js";
+import { follow, realPath } from "./real-path.js";
 import { newestTime } from "./times.js";
-import { splitPath, type Tree, walk } from "./tree.js";
+import { lookup, splitPath, type Tree, walk } from "./tree.js";
 
 export interface DeviceTableEntry {
   /** "table.txt:12", for messages. */
@@ -129,7 +129,7 @@ export async function applyDeviceTable(tree: Tree, entries: readonly DeviceTable
 
 /** What an entry of type f, F, d or r is about. */
 function findNodes(tree: Tree, { type, path, where }: DeviceTableEntry, metadata: Metadata): Node[] {
-  const node = resolvePath(tree, path, type !== "r")?.node;
+  const node = lookup(tree, realPath(tree, path, type !== "r"));
   if (type === "d") {
     if (node?.type === "directory") return [node];
     const made = newDirectory(metadata);
@@ -175,7 +175,7 @@ function place(tree: Tree, path: ByteString, node: Node, where: string, parents:
   let folder = tree.root;
   for (let i = 1; i <= names.length; i++) {
     const prefix = names.slice(0, i).join("/") as ByteString;
-    let next = resolvePath(tree, prefix)?.node;
+    let next = follow(tree, prefix);
     if (next === undefined && !folder.entries.has(names[i - 1]!)) {
       next = newDirectory({ ...parents, xattrs: new Map() });
       folder.entries.set(names[i - 1]!, next);
@@ -196,7 +196,7 @@ function place(tree: Tree, path: ByteString, node: Node, where: string, parents:
 /** Names and numbers of the tree's own users or groups: the first and third of the fields between colons. */
 async function readIds(tree: Tree, path: string): Promise<Map<string, number>> {
   const ids = new Map<string, number>();
-  const node = resolvePath(tree, fromText(path))?.node;
+  const node = follow(tree, fromText(path));
   if (node?.type !== "file") return ids;
   for (const line of Buffer.from(await readContent(node.content))
     .toString("utf8")

@@ -8,7 +8,7 @@ export { type LargePath, largestPaths } from "./largest.js";
 export * from "./node.js";
 export type { Observer } from "./observer.js";
 export { applyOwner, keepsOwners, type Owner, parseOwner } from "./owner.js";
-export { resolvePath } from "./resolve.js";
+export { follow, realPath } from "./real-path.js";
 export { readTar, type TarOptions, type TarTree } from "./tar/read-tar.js";
 export { clampTimes, newestTime } from "./times.js";
 export * from "./tree.js";

@@ -2,27 +2,26 @@
 import { type ByteString, display } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import type { Node } from "./node.js";
-import { lookup, type Tree } from "./tree.js";
+import { lookup, splitPath, type Tree } from "./tree.js";
 
 /** As many symlinks as the kernel follows in one path (path_resolution(7)). */
 const MAX_SYMLINKS = 40;
 
 /**
  * The path that `path` stands for once every symlink in it is followed, its last name included; with a leading "/". Names
- * that are not there are kept as they are, as in `realpath -m`. Throws a `source-invalid` error for a loop of symlinks.
+ * that are not there are kept as they are, as in `realpath -m`; with `followLast` false, so is the last name. Throws a `source-invalid` error for a loop of symlinks.
  */
-export function realPath(tree: Tree, path: ByteString): ByteString {
-  const pending = path.split("/").reverse();
+export function realPath(tree: Tree, path: ByteString, followLast = true): ByteString {
+  const pending: string[] = splitPath(path).reverse();
   const done: ByteString[] = [];
   let followed = 0;
   for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-    if (name === "" || name === ".") continue;
     if (name === "..") {
       done.pop();
       continue;
     }
     const node = lookup(tree, [...done, name].join("/") as ByteString);
-    if (node?.type !== "symlink") {
+    if (node?.type !== "symlink" || (pending.length === 0 && !followLast)) {
       done.push(name as ByteString);
       continue;
     }
@@ -32,7 +31,7 @@ export function realPath(tree: Tree, path: ByteString): ByteString {
       });
     }
     if (node.target.startsWith("/")) done.length = 0;
-    pending.push(...node.target.split("/").reverse());
+    pending.push(...splitPath(node.target).reverse());
   }
   return `/${done.join("/")}` as ByteString;
 }
