@@ -115,7 +115,7 @@ class Surveyor {
           else if (links > MAX_LINKS) throw cannotHold(childPath, `a file with more than ${MAX_LINKS} names`);
         }
       }
-      stack.push(...folders.reverse());
+      for (const next of folders.reverse()) stack.push(next);
     }
     return {
       root,
