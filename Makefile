@@ -1,4 +1,5 @@
 # Everything a contributor runs. `make help` lists it.
+.NOTPARALLEL:
 .PHONY: help build check unit boot test image parts tools bench clean
 
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
@@ -9,6 +10,9 @@ CACHE ?= .cache
 ARMHF := $(CACHE)/debian/armhf
 ARM64 := $(CACHE)/debian/arm64
 DEMO := out/demo
+# A root file system of some 350 MB: programs, libraries, text, a kernel with its modules.
+BENCH := linux-image-cloud-arm64 base-files busybox-static systemd systemd-sysv udev coreutils bash dash mount util-linux \
+  git cmake cmake-data vim-runtime locales python3-numpy gdb iso-codes openssl
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -44,7 +48,11 @@ image: build parts ## a Colibri iMX6 image from real parts, in out/colibri-imx6
 	node build/src/cli/main.js --profile colibri-imx6 --output out/colibri-imx6 \
 	  --boot-files $(DEMO)/armhf/boot --bootloader $(ARMHF)/usr/lib/u-boot/colibri_imx6 \
 	  --devices fixtures/demo/devices.txt $(DEMO)/armhf/rootfs
-	@echo 'Boot it in QEMU: node build/src/cli/main.js boot out/colibri-imx6'
+	@echo 'Boot it in QEMU: npx imgbuild boot out/colibri-imx6'
+
+bench: tools build ## compare with mksquashfs and genimage: time, memory, size
+	scripts/fetch-debian-parts.sh arm64 $(CACHE)/debian/bench $(BENCH)
+	node build/bench/main.js $(CACHE)/debian/bench $(BENCHFLAGS)
 
 clean: ## remove what was built; downloads stay in .cache/
 	rm -rf build out

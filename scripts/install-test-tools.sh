@@ -29,10 +29,17 @@ setfacl acl
 sfdisk fdisk
 sgdisk gdisk
 shellcheck shellcheck
+time time
 unsquashfs squashfs-tools
 xz xz-utils
 zstd zstd
 '
+
+# The same, of which not every release has the package.
+if apt-cache show pseudo >/dev/null 2>&1; then
+  tools="$tools
+pseudo pseudo"
+fi
 
 PATH=$PATH:/usr/sbin:/sbin
 packages=$(echo "$tools" | while read -r program package; do

@@ -1,5 +1,6 @@
 /** `imgbuild [build] --profile NAME ROOTFS`: the whole image. */
 import * as fs from "node:fs";
+import * as os from "node:os";
 import * as path from "node:path";
 import type { ArgumentsCamelCase, CommandModule, InferredOptionTypes, Options } from "yargs";
 import { formatSize } from "../bytes/size.js";
@@ -19,7 +20,7 @@ import { interruptible } from "./interrupt.js";
 import { layoutText } from "./layout-table.js";
 import { type CommonOptions, checkNumber, reporterFor, sourceDateEpoch, sourceOptions } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { readSource, totals } from "./source.js";
+import { readSource, STANDARD_INPUT, totals } from "./source.js";
 
 const options = {
   profile: {
@@ -88,11 +89,12 @@ async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
   const reporter = reporterFor(args);
   const folder = args.output ?? path.join("out", plan.profile);
   const workspace = new Workspace(folder);
+  const scratch = args.dryRun ? () => os.tmpdir() : () => workspace.scratch;
   try {
     await interruptible(
       () => workspace.discard(),
       async () => {
-        const { inputs, root } = await collect(plan, args, workspace.scratch, reporter);
+        const { inputs, root } = await collect(plan, args, scratch, reporter);
         const prepared = await prepare(plan, inputs);
         const assembling = {
           time: inputs.time,
@@ -127,7 +129,7 @@ function checkFormats(list: string): void {
 async function collect(
   plan: Plan,
   args: ArgumentsCamelCase<Arguments>,
-  scratch: string,
+  scratch: () => string,
   reporter: Reporter,
 ): Promise<{ inputs: BuildInputs; root: Tree }> {
   const source = { ...args, scratch, reporter };
@@ -166,8 +168,10 @@ function folderSource(folder: string, recursive: boolean, option: string): FileS
 
 /** The root's own /boot, then the folder that the root file system lies in, as Yocto and Buildroot leave their outputs. */
 function defaultBootFiles(rootfs: string, root: Tree): FileSource[] {
-  const inRoot = filesInTree(root, "boot", rootfs === "-" ? "/boot of the tar" : path.join(rootfs, "boot"));
-  return rootfs === "-" ? [inRoot] : [inRoot, folderSource(path.dirname(path.resolve(rootfs)), false, "ROOTFS")];
+  const inRoot = filesInTree(root, "boot", rootfs === STANDARD_INPUT ? "/boot of the tar" : path.join(rootfs, "boot"));
+  return rootfs === STANDARD_INPUT
+    ? [inRoot]
+    : [inRoot, folderSource(path.dirname(path.resolve(rootfs)), false, "ROOTFS")];
 }
 
 function layoutJson({ layout, unknown }: Awaited<ReturnType<typeof layOut>>): object {

@@ -42,7 +42,7 @@ export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Pr
         const tree =
           job.source === undefined
             ? { root: newDirectory() }
-            : await readSource(job.source, { ...job, scratch: workspace.scratch, reporter });
+            : await readSource(job.source, { ...job, scratch: () => workspace.scratch, reporter });
         reporter.stage(name, totals(tree));
         const file = workspace.create(name, job.size ?? UNLIMITED);
         const recorder = new RecordingDevice(file);

@@ -9,14 +9,16 @@ import { buildCommand } from "./build.js";
 import { ext4Command } from "./ext4.js";
 import { reportFailure } from "./failure.js";
 import { fatCommand } from "./fat.js";
-import { handleSignals } from "./interrupt.js";
 import { withCommonOptions } from "./options.js";
 import { profilesCommand, schemaCommand } from "./profiles.js";
+import { STANDARD_INPUT } from "./source.js";
 import { squashfsCommand } from "./squashfs.js";
 
 /** Runs one command line. Throws what goes wrong, usage errors included. */
 async function runCommandLine(args: readonly string[]): Promise<void> {
-  await withCommonOptions(yargs(args))
+  // The parser takes a lone "-" for an option without a name, and hands on an empty string.
+  const cli = withCommonOptions(yargs(args.map((arg) => (arg === "-" ? STANDARD_INPUT : arg))));
+  await cli
     .scriptName("imgbuild")
     .usage(
       "$0 --profile NAME ROOTFS\n\nTurns a root file system and a board profile into an image that can be flashed and that boots.",
@@ -28,7 +30,9 @@ async function runCommandLine(args: readonly string[]): Promise<void> {
     .command(bootCommand)
     .command(profilesCommand)
     .command(schemaCommand)
-    .completion("completion", "print a shell completion script")
+    .command("completion", "print a shell completion script", {}, () => {
+      cli.showCompletionScript();
+    })
     .version(version())
     .help()
     .alias("help", "h")
@@ -44,7 +48,6 @@ async function runCommandLine(args: readonly string[]): Promise<void> {
 }
 
 const args = hideBin(process.argv);
-handleSignals();
 try {
   await runCommandLine(args);
 } catch (error) {

@@ -16,11 +16,14 @@ import { walk } from "../tree/tree.js";
 import { sourceDateEpoch } from "./options.js";
 import type { Reporter } from "./progress.js";
 
+/** What "-" on the command line stands for; no path looks like it. */
+export const STANDARD_INPUT = "standard input\0";
+
 export interface SourceOptions {
   readonly owner?: string | undefined;
   readonly devices?: string | undefined;
-  /** A folder for temporary files, for tars that cannot be read at random. */
-  readonly scratch: string;
+  /** A folder for temporary files, for tars that cannot be read at random. Asked for only then. */
+  readonly scratch: () => string;
   readonly reporter: Reporter;
 }
 
@@ -28,8 +31,8 @@ export interface SourceOptions {
 export async function readSource(source: string, options: SourceOptions): Promise<Tree> {
   const owner = options.owner === undefined ? undefined : parseOwner(options.owner);
   const { observer } = options.reporter;
-  options.reporter.stage(`reading ${source === "-" ? "standard input" : source}`);
-  const isFolder = source !== "-" && isDirectory(source);
+  options.reporter.stage(`reading ${nameOf(source)}`);
+  const isFolder = source !== STANDARD_INPUT && isDirectory(source);
   const tree = isFolder ? await readDirectory(source, { observer }) : await readArchive(source, options);
   // A tar says who owns its members; a folder shows whoever unpacked it, which means something only to root.
   const rule = owner ?? (isFolder && !keepsOwners() ? { uid: 0, gid: 0 } : undefined);
@@ -42,14 +45,22 @@ export async function readSource(source: string, options: SourceOptions): Promis
   return tree;
 }
 
+/** A source as messages call it. */
+function nameOf(source: string): string {
+  return source === STANDARD_INPUT ? "standard input" : source;
+}
+
 async function readArchive(source: string, { scratch, reporter: { observer } }: SourceOptions): Promise<Tree> {
   try {
-    return await readTar(source === "-" ? process.stdin : source, { spool: scratch, observer });
+    return await readTar(source === STANDARD_INPUT ? process.stdin : source, { spool: scratch(), observer });
   } catch (error) {
     if (!(error instanceof ImgbuildError) || error.code !== "source-invalid") throw error;
     const { code, hint, data } = error;
-    const name = source === "-" ? "standard input" : source;
-    throw new ImgbuildError(code, `${name}: ${error.message}`, { hint: hint ?? "Is it a tar?", data, cause: error });
+    throw new ImgbuildError(code, `${nameOf(source)}: ${error.message}`, {
+      hint: hint ?? "Is it a tar?",
+      data,
+      cause: error,
+    });
   }
 }
 

@@ -14,28 +14,37 @@ export class Workspace {
   readonly folder: string;
   readonly #partial: string;
   readonly #devices = new Map<string, FileDevice>();
+  #begun = false;
 
-  /** Makes `folder` where it is missing, and removes what killed builds left in it. */
+  /** Nothing is made on the disk before something is to be put there. */
   constructor(folder: string) {
     this.folder = path.resolve(folder);
     this.#partial = path.join(this.folder, `${PREFIX}${process.pid}`);
-    try {
-      fs.mkdirSync(this.folder, { recursive: true });
-      for (const name of fs.readdirSync(this.folder)) if (isAbandoned(name)) this.#remove(path.join(this.folder, name));
-      fs.mkdirSync(this.#partial);
-    } catch (error) {
-      throw hostWriteError(this.folder, error);
-    }
   }
 
   /** Where temporary files may go; gone after `commit` and `discard`. */
   get scratch(): string {
+    if (!this.#begun) this.#begin();
     return this.#partial;
+  }
+
+  /** Makes the folders that are missing, and removes what killed builds left in them. */
+  #begin(): void {
+    try {
+      fs.mkdirSync(this.folder, { recursive: true });
+      for (const name of fs.readdirSync(this.folder)) {
+        if (isAbandoned(name)) this.#remove(path.join(this.folder, name));
+      }
+      fs.mkdirSync(this.#partial);
+    } catch (error) {
+      throw hostWriteError(this.folder, error);
+    }
+    this.#begun = true;
   }
 
   /** A new artifact of `size` bytes, all zeros. */
   create(name: string, size: number): FileDevice {
-    const device = new FileDevice(path.join(this.#partial, name), size);
+    const device = new FileDevice(path.join(this.scratch, name), size);
     this.#devices.set(name, device);
     return device;
   }
@@ -62,7 +71,8 @@ export class Workspace {
   discard(): void {
     for (const device of this.#devices.values()) device.close();
     this.#devices.clear();
-    this.#remove(this.#partial);
+    if (this.#begun) this.#remove(this.#partial);
+    this.#begun = false;
   }
 
   #remove(folder: string): void {

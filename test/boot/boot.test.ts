@@ -19,7 +19,8 @@ import { Guest } from "../support/guest.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 
 const PROJECT = path.resolve(import.meta.dirname, "../../..");
-const CACHE = path.join(PROJECT, ".cache");
+const PARTS = path.join(PROJECT, ".cache/debian");
+const DEMO = path.join(PROJECT, "out/demo");
 
 interface Board {
   readonly profile: string;
@@ -52,7 +53,7 @@ interface BuiltImage {
 }
 
 function build(t: TestContext, { profile, architecture }: Board): BuiltImage {
-  const demo = path.join(CACHE, "demo", architecture);
+  const demo = path.join(DEMO, architecture);
   const folder = temporaryFolder(t);
   const result = imgbuild([
     ...["--profile", profile, path.join(demo, "rootfs"), "--boot-files", path.join(demo, "boot")],
@@ -67,7 +68,7 @@ function build(t: TestContext, { profile, architecture }: Board): BuiltImage {
 async function start({ profile }: Board, { folder, image, manifest }: BuiltImage): Promise<QemuStart> {
   const plan = manifest.profile;
   if (startsUboot(plan))
-    return ubootStart(plan, path.join(CACHE, "armhf/usr/lib/u-boot", profile.replace("-", "_"), "u-boot.bin"));
+    return ubootStart(plan, path.join(PARTS, "armhf/usr/lib/u-boot", profile.replace("-", "_"), "u-boot.bin"));
   const device = new FileReader(image);
   try {
     return await kernelStart(device, manifest, folder);

@@ -12,7 +12,7 @@ import { measureExt4, writeExt4 } from "../../src/ext4/index.js";
 import { type Content, newDirectory, newFile } from "../../src/tree/node.js";
 import type { Tree } from "../../src/tree/tree.js";
 import { randomTrees } from "../support/random-tree.js";
-import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
+import { lacks, run, temporaryFolder } from "../support/tools.js";
 import { assertClean, GiB, MiB, makeImage, OPTIONS, superblockFields } from "./support.js";
 
 const BLOCK_SIZES = [1024, 2048, 4096] as const;
@@ -222,30 +222,6 @@ test("resize2fs grows it from 64 MiB to 10 GiB while it is not mounted", async (
   run("resize2fs", [image]);
   assert.equal(superblockFields(image).get("Block count"), String((10 * GiB) / 4096));
   assertClean(image);
-});
-
-/** Whether this process has CAP_SYS_RESOURCE, capability 24 of capabilities(7): containers are often without it. */
-function mayResize(): boolean {
-  const [, effective] = /^CapEff:\s+([0-9a-f]+)$/m.exec(fs.readFileSync("/proc/self/status", "latin1"))!;
-  return (BigInt(`0x${effective}`) & (1n << 24n)) !== 0n;
-}
-
-test("resize2fs grows it while it is mounted", async (t) => {
-  if (lacks(t, "e2fsck", "resize2fs", "losetup") || lacksRoot(t)) return;
-  if (!mayResize()) return t.skip("needs CAP_SYS_RESOURCE, to grow what is mounted");
-  const image = path.join(temporaryFolder(t), "image");
-  for (const blockSize of [1024, 4096] as const) {
-    await makeImage(image, 64 * MiB, treeOfFiles(50, 30_000), { blockSize });
-    fs.truncateSync(image, 4 * GiB);
-    // The loop device is as large as the file; the file system in it is not, yet.
-    await mounted(image, { type: "ext4", writable: true }, (folder) => {
-      run("resize2fs", [run("findmnt", ["-n", "-o", "SOURCE", folder]).trim()]);
-      fs.writeFileSync(`${folder}/after`, "grown");
-    });
-    assert.equal(superblockFields(image).get("Block count"), String((4 * GiB) / blockSize));
-    assertClean(image);
-    fs.rmSync(image);
-  }
 });
 
 test("options that make no sense are refused", async () => {

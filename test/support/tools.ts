@@ -19,6 +19,17 @@ export function lacks(t: TestContext, ...names: string[]): boolean {
   return missing.length > 0 && unavailable(t, `needs ${missing.join(", ")}`);
 }
 
+/**
+ * True, and the test marked as skipped, when the program is missing because this distribution has no package of it. Where it
+ * has one, this is `lacks`.
+ */
+export function lacksPackaged(t: TestContext, name: string): boolean {
+  const policy = spawnSync("apt-cache", ["policy", name], { encoding: "utf8", env: { ...process.env, LC_ALL: "C" } });
+  if (/Candidate: (?!\(none\))/.test(policy.stdout ?? "")) return lacks(t, name);
+  t.skip(`this distribution has no package ${name}`);
+  return true;
+}
+
 /** True, and the test marked as skipped, when this user may not mount. */
 export function lacksRoot(t: TestContext): boolean {
   return process.getuid?.() !== 0 && unavailable(t, "needs root, to mount over a loop device");

@@ -10,7 +10,7 @@ import { lookup, type RegularFile, readContent, readDirectory, walk } from "../.
 import { describeDirectory, describeTree } from "../support/describe.js";
 import { materialise } from "../support/materialise.js";
 import { randomTrees } from "../support/random-tree.js";
-import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
+import { lacks, lacksPackaged, lacksRoot, run, temporaryFolder } from "../support/tools.js";
 
 const fails = (code: string, pattern: RegExp) => (error: unknown) => {
   assert.ok(error instanceof ImgbuildError, String(error));
@@ -174,7 +174,7 @@ test("under fakeroot, owners, devices and capabilities are those of fakeroot", (
 });
 
 test("under pseudo, owners and devices are those of pseudo", (t) => {
-  if (lacks(t, "pseudo")) return;
+  if (lacksPackaged(t, "pseudo")) return;
   const folder = temporaryFolder(t);
   const root = path.join(folder, "root");
   fs.mkdirSync(root);

@@ -1,0 +1,23 @@
+/**
+ * imgbuild as a library: what the command line does, in four steps.
+ *
+ *     const plan = loadPlan("colibri-imx6", { folder: process.cwd() });
+ *     const root = await readDirectory("rootfs");
+ *     const prepared = await prepare(plan, { root, bootFiles: [filesInTree(root, "boot", "rootfs/boot")], ... });
+ *     await writeArtifacts(new Workspace("out"), plan, prepared, { time, jobs });
+ *
+ * Single formats are in imgbuild/squashfs, imgbuild/ext4, imgbuild/fat and imgbuild/partition; trees in imgbuild/tree.
+ */
+export { ERROR_CODES, type ErrorCode, ImgbuildError } from "./errors.js";
+export { type AssembleOptions, layOut } from "./image/assemble.js";
+export { type FileSource, filesInTree } from "./image/boot-files.js";
+export type { Layout, Placement } from "./image/place.js";
+export type { PartitionPlan, Plan } from "./image/plan.js";
+export { type BuildInputs, type Prepared, prepare } from "./image/prepare.js";
+export { writeArtifacts } from "./output/artifacts.js";
+export type { Manifest } from "./output/manifest.js";
+export { Workspace } from "./output/workspace.js";
+export { shippedProfiles } from "./profile/document.js";
+export { type LoadOptions, loadPlan } from "./profile/load.js";
+export { jsonSchema } from "./profile/schema.js";
+export { readDirectory, readTar, type Tree } from "./tree/index.js";
