@@ -22,7 +22,7 @@ node_modules: package-lock.json
 	@touch node_modules
 
 build: node_modules ## compile to build/
-	npx tsc --build
+	npm run --silent build
 
 check: build ## format and lint
 	npx biome check .
