@@ -66,9 +66,9 @@ function genimage(tree: string, output: string, scratch: string): Command {
       ext4 { label = "userdata" use-mke2fs = true } }
     image emmc.img {
       hdimage { partition-table-type = "gpt" align = 1M }
-      partition bootfs { partition-type-uuid = "fat32" image = "bootfs.vfat" }
-      partition rootfs { partition-type-uuid = "linux" image = "rootfs.squashfs" }
-      partition userdata { partition-type-uuid = "linux" image = "userdata.ext4" } }\n`,
+      partition bootfs { partition-type-uuid = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7" image = "bootfs.vfat" }
+      partition rootfs { partition-type-uuid = "0FC63DAF-8483-4772-8E79-3D69D8477DE4" image = "rootfs.squashfs" }
+      partition userdata { partition-type-uuid = "0FC63DAF-8483-4772-8E79-3D69D8477DE4" image = "userdata.ext4" } }\n`,
   );
   const folders = {
     config,
