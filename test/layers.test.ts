@@ -47,7 +47,7 @@ test("imports go down the layers", () => {
   for (const file of sourceFiles(SOURCE)) {
     const layer = layerOf(file);
     if (!(layer in LAYERS)) continue;
-    for (const [, target] of fs.readFileSync(file, "utf8").matchAll(/(?:from|import) "(\.[^"]+)"/g)) {
+    for (const [, target] of fs.readFileSync(file, "utf8").matchAll(/(?:from|import) ?\(?"(\.[^"]+)"/g)) {
       imports++;
       const to = path.resolve(path.dirname(file), target!);
       const name = path.relative(SOURCE, to);

@@ -7,6 +7,7 @@ import { FileReader } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import { IMAGE, MANIFEST } from "../output/artifacts.js";
 import { readManifest } from "../output/manifest.js";
+import { planOfResolved } from "../profile/load.js";
 import { bootImage } from "../qemu/run.js";
 import { emulatedMachine, kernelStart, startsUboot, ubootStart } from "../qemu/start.js";
 import { type CommonOptions, reporterFor } from "./options.js";
@@ -41,9 +42,11 @@ async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
         hint: "It says which machine the image is for: keep it together with the image, or build the image again.",
       });
     }
-    const plan = manifest.profile;
+    const plan = planOfResolved(manifest.profile.name, manifest.profile.resolved);
     const start =
-      startsUboot(plan) && !args.direct ? ubootStart(plan, args.bios) : await kernelStart(device, manifest, temporary);
+      startsUboot(plan) && !args.direct
+        ? ubootStart(plan, args.bios)
+        : await kernelStart(device, plan, manifest, temporary);
     const machine = emulatedMachine(plan);
     reporterFor(args).say(`${plan.profile} on QEMU's ${machine.machine}: Ctrl-A X ends it`);
     await bootImage({ machine, image, start, write: args.write });

@@ -12,15 +12,15 @@ import { type BuildInputs, prepare } from "../image/prepare.js";
 import { writeArtifacts } from "../output/artifacts.js";
 import type { Manifest } from "../output/manifest.js";
 import { Workspace } from "../output/workspace.js";
-import { loadPlan } from "../profile/load.js";
-import { filesInFolder, hostFile, newestTime } from "../tree/index.js";
+import { loadProfile } from "../profile/load.js";
+import { filesInFolder, hostFile } from "../tree/index.js";
 import type { Content } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { interruptible } from "./interrupt.js";
 import { layoutText } from "./layout-table.js";
-import { type CommonOptions, checkNumber, reporterFor, sourceDateEpoch, sourceOptions } from "./options.js";
+import { type CommonOptions, reporterFor, sourceOptions } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { readSource, STANDARD_INPUT, totals } from "./source.js";
+import { madeTime, readSource, STANDARD_INPUT, totals } from "./source.js";
 
 const options = {
   profile: {
@@ -83,9 +83,9 @@ export const buildCommand: CommandModule<CommonOptions, Arguments> = {
 };
 
 async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
-  checkNumber("jobs", args.jobs, 1, 256);
   checkFormats(args.format);
-  const plan = loadPlan(args.profile, { set: args.set, folder: process.cwd() });
+  const profile = loadProfile(args.profile, { set: args.set, folder: process.cwd() });
+  const { plan } = profile;
   const reporter = reporterFor(args);
   const folder = args.output ?? path.join("out", plan.profile);
   const workspace = new Workspace(folder);
@@ -108,7 +108,7 @@ async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
           process.stdout.write(args.json ? `${JSON.stringify(layoutJson(laidOut))}\n` : layoutText(plan, laidOut));
           return;
         }
-        const manifest = await writeArtifacts(workspace, plan, prepared, assembling);
+        const manifest = await writeArtifacts(workspace, profile, prepared, assembling);
         reporter.end();
         if (args.json) process.stdout.write(`${JSON.stringify(manifest)}\n`);
         else summary(manifest, folder, reporter);
@@ -152,7 +152,7 @@ async function collect(
         : await readSource(partition.source, { ...source, devices: undefined }),
     );
   }
-  const time = sourceDateEpoch() ?? newestTime(root);
+  const time = madeTime(root);
   const notice = (text: string) => reporter.notice(text);
   return { root, inputs: { root, bootFiles, bootloaderFiles, userdata, sources, time, notice } };
 }

@@ -5,9 +5,9 @@ import { seededUuid, uuidBytes } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { writeExt4 } from "../ext4/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { newestTime } from "../tree/index.js";
 import { sourceAndImage, writeImageFile } from "./image-file.js";
-import { type CommonOptions, sizeOption, sourceDateEpoch, sourceOptions } from "./options.js";
+import { type CommonOptions, sizeOption, sourceOptions } from "./options.js";
+import { madeTime } from "./source.js";
 
 const options = {
   size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true },
@@ -27,7 +27,6 @@ const options = {
     defaultDescription: "by the size",
     requiresArg: true,
   },
-  mtime: { type: "number", describe: "time of every node, in seconds since 1970", requiresArg: true },
   ...sourceOptions,
 } as const satisfies Record<string, Options>;
 
@@ -54,6 +53,7 @@ export const ext4Command: CommandModule<CommonOptions, Arguments> = {
         image,
         owner: args.owner,
         devices: args.devices,
+        mtime: args.mtime,
         filesystem: "ext4",
         size: sizeOption(args.size),
         async write(device, tree, { observer }) {
@@ -62,7 +62,7 @@ export const ext4Command: CommandModule<CommonOptions, Arguments> = {
             label: args.label,
             uuid: args.uuid ?? seededUuid(identity, "file system"),
             hashSeed: seededUuid(args.uuid ?? identity, "directory hash"),
-            time: sourceDateEpoch() ?? args.mtime ?? newestTime(tree),
+            time: madeTime(tree),
             blockSize: blockSizeOption(args.blockSize),
             inodeRatio: sizeOption(args.inodeRatio),
             reservedPercent: args.reserved,

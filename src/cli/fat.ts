@@ -4,9 +4,9 @@ import { seededId } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { writeFat } from "../fat/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { newestTime } from "../tree/index.js";
 import { sourceAndImage, writeImageFile } from "./image-file.js";
-import { type CommonOptions, sizeOption, sourceDateEpoch } from "./options.js";
+import { type CommonOptions, sizeOption, sourceOptions } from "./options.js";
+import { madeTime } from "./source.js";
 
 const options = {
   size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true },
@@ -18,7 +18,7 @@ const options = {
     defaultDescription: "from the content",
     requiresArg: true,
   },
-  mtime: { type: "number", describe: "time of every node, in seconds since 1970", requiresArg: true },
+  mtime: sourceOptions.mtime,
 } as const satisfies Record<string, Options>;
 
 type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
@@ -42,6 +42,7 @@ export const fatCommand: CommandModule<CommonOptions, Arguments> = {
       {
         source,
         image,
+        mtime: args.mtime,
         filesystem: "fat",
         size: sizeOption(args.size),
         async write(device, tree, { observer }) {
@@ -49,7 +50,7 @@ export const fatCommand: CommandModule<CommonOptions, Arguments> = {
             label: args.label,
             type: args.type,
             volumeId: volumeId ?? seededId(treeDigest(tree), "volume id"),
-            time: sourceDateEpoch() ?? args.mtime ?? newestTime(tree),
+            time: madeTime(tree),
             observer,
           });
           return device.size;

@@ -1,4 +1,5 @@
 /** A single file system as a file: written beside its place, renamed when it is complete. */
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { RecordingDevice } from "../bytes/device.js";
 import { formatSize } from "../bytes/size.js";
@@ -11,7 +12,7 @@ import type { Tree } from "../tree/tree.js";
 import { interruptible } from "./interrupt.js";
 import { type CommonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { readSource, totals } from "./source.js";
+import { readSource, STANDARD_INPUT, totals } from "./source.js";
 
 export interface ImageFileJob {
   /** The file to make. */
@@ -23,6 +24,7 @@ export interface ImageFileJob {
   readonly size: number | undefined;
   readonly owner?: string | undefined;
   readonly devices?: string | undefined;
+  readonly mtime?: number | undefined;
   /** Writes the file system, returns how many bytes it takes. */
   readonly write: (device: RecordingDevice, tree: Tree, reporter: Reporter) => Promise<number>;
 }
@@ -33,8 +35,9 @@ const UNLIMITED = 2 ** 42;
 /** Makes the file. Prints what was made; with --json as a document on standard output. */
 export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Promise<void> {
   const reporter = reporterFor(args);
-  const name = path.basename(job.image);
-  const workspace = new Workspace(path.dirname(job.image));
+  const target = writableTarget(job.image);
+  const name = path.basename(target);
+  const workspace = new Workspace(path.dirname(target));
   try {
     await interruptible(
       () => workspace.discard(),
@@ -64,6 +67,23 @@ export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Pr
   } finally {
     workspace.discard();
   }
+}
+
+/**
+ * The file that is to be replaced: symlinks are followed, so that the file behind them is. Throws a `usage` error for what
+ * a rename would destroy: device nodes, folders, and standard output, of which there is none here.
+ */
+function writableTarget(image: string): string {
+  if (image === STANDARD_INPUT) {
+    throw new ImgbuildError("usage", "an image cannot be written to standard output", { hint: "Name a file." });
+  }
+  const stat = fs.statSync(image, { throwIfNoEntry: false });
+  if (stat === undefined) return image;
+  if (stat.isFile()) return fs.realpathSync(image);
+  const kind = stat.isDirectory() ? "a folder" : "a device";
+  throw new ImgbuildError("usage", `${image} is ${kind}, not a file`, {
+    hint: stat.isDirectory() ? "Name a file in it." : "Write the image to a file, and copy that to the device with dd.",
+  });
 }
 
 /** SOURCE and IMAGE from a list of one or two arguments. */

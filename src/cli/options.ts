@@ -23,7 +23,10 @@ export type CommonOptions = InferredOptionTypes<typeof common>;
 
 /** Adds the options that every command has. */
 export function withCommonOptions<T>(yargs: Argv<T>): Argv<T & CommonOptions> {
-  return yargs.options(common) as unknown as Argv<T & CommonOptions>;
+  return yargs.options(common).check(({ jobs }) => {
+    checkNumber("jobs", jobs as number, 1, 256);
+    return true;
+  }) as unknown as Argv<T & CommonOptions>;
 }
 
 export function reporterFor({ progress, quiet }: Pick<CommonOptions, "progress" | "quiet">): Reporter {
@@ -39,9 +42,10 @@ export const sourceOptions = {
     requiresArg: true,
     normalize: true,
   },
+  mtime: { type: "number", describe: "time of every node, in seconds since 1970", requiresArg: true },
 } as const satisfies Record<string, Options>;
 
-/** For `coerce`: a size such as 64MiB, in bytes. */
+/** A size such as 64MiB, in bytes. */
 export function sizeOption(text: string | undefined): number | undefined {
   return text === undefined ? undefined : parseSize(text);
 }
@@ -54,14 +58,17 @@ export function checkNumber(option: string, value: number | undefined, from: num
   });
 }
 
+/** The last second that all formats can hold: 2106-02-07. */
+export const MAX_TIME = 2 ** 32 - 1;
+
 /**
  * SOURCE_DATE_EPOCH (reproducible-builds.org/specs/source-date-epoch), in seconds; undefined where it is not set.
  */
 export function sourceDateEpoch(): number | undefined {
   const text = process.env.SOURCE_DATE_EPOCH;
   if (text === undefined || text === "") return undefined;
-  if (!/^\d{1,11}$/.test(text)) {
-    throw new ImgbuildError("usage", `SOURCE_DATE_EPOCH is "${text}", not a number of seconds`, {
+  if (!/^\d+$/.test(text) || Number(text) > MAX_TIME) {
+    throw new ImgbuildError("usage", `SOURCE_DATE_EPOCH is "${text}", not a number of seconds up to ${MAX_TIME}`, {
       hint: "Set it to whole seconds since 1970, as `date +%s` or `git log -1 --format=%ct` print them, or unset it.",
     });
   }

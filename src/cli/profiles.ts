@@ -3,7 +3,7 @@
 import { stringify } from "yaml";
 import type { CommandModule } from "yargs";
 import { shippedProfiles } from "../profile/document.js";
-import { loadPlan } from "../profile/load.js";
+import { loadPlan, loadProfile } from "../profile/load.js";
 import { jsonSchema } from "../profile/schema.js";
 import type { CommonOptions } from "./options.js";
 
@@ -21,8 +21,8 @@ export const profilesCommand: CommandModule<CommonOptions, CommonOptions & { nam
   handler({ name, set, json }) {
     const folder = process.cwd();
     if (name !== undefined) {
-      const plan = loadPlan(name, { set, folder });
-      process.stdout.write(json ? `${JSON.stringify(plan)}\n` : stringify(plan));
+      const { resolved } = loadProfile(name, { set, folder });
+      process.stdout.write(json ? `${JSON.stringify(resolved)}\n` : stringify(resolved));
       return;
     }
     const plans = shippedProfiles().map((profile) => loadPlan(profile, { folder }));

@@ -6,6 +6,7 @@ import {
   applyOwner,
   clampTimes,
   keepsOwners,
+  newestTime,
   parseOwner,
   readDeviceTable,
   readDirectory,
@@ -13,7 +14,7 @@ import {
 } from "../tree/index.js";
 import type { Tree } from "../tree/tree.js";
 import { walk } from "../tree/tree.js";
-import { sourceDateEpoch } from "./options.js";
+import { checkNumber, MAX_TIME, sourceDateEpoch } from "./options.js";
 import type { Reporter } from "./progress.js";
 
 /** What "-" on the command line stands for; no path looks like it. */
@@ -22,7 +23,9 @@ export const STANDARD_INPUT = "standard input\0";
 export interface SourceOptions {
   readonly owner?: string | undefined;
   readonly devices?: string | undefined;
-  /** A folder for temporary files, for tars that cannot be read at random. Asked for only then. */
+  /** Seconds since 1970, for every node. */
+  readonly mtime?: number | undefined;
+  /** Makes a folder for temporary files, for tars that cannot be read at random. */
   readonly scratch: () => string;
   readonly reporter: Reporter;
 }
@@ -40,9 +43,18 @@ export async function readSource(source: string, options: SourceOptions): Promis
   if (options.devices !== undefined) {
     await applyDeviceTable(tree, readDeviceTable(readText(options.devices), options.devices));
   }
+  if (options.mtime !== undefined) {
+    checkNumber("mtime", options.mtime, 0, MAX_TIME);
+    for (const { node } of walk(tree)) node.mtime = { seconds: options.mtime, nanoseconds: 0 };
+  }
   const epoch = sourceDateEpoch();
   if (epoch !== undefined) clampTimes(tree, epoch);
   return tree;
+}
+
+/** The time of everything that has none of its own, in seconds since 1970: SOURCE_DATE_EPOCH, or the newest in the tree. */
+export function madeTime(tree: Tree): number {
+  return sourceDateEpoch() ?? Math.min(Math.max(newestTime(tree), 0), MAX_TIME);
 }
 
 /** A source as messages call it. */
@@ -56,7 +68,8 @@ async function readArchive(source: string, { scratch, reporter: { observer } }: 
   } catch (error) {
     if (!(error instanceof ImgbuildError) || error.code !== "source-invalid") throw error;
     const { code, hint, data } = error;
-    throw new ImgbuildError(code, `${nameOf(source)}: ${error.message}`, {
+    const named = error.message.includes(source) ? error.message : `${nameOf(source)}: ${error.message}`;
+    throw new ImgbuildError(code, named, {
       hint: hint ?? "Is it a tar?",
       data,
       cause: error,

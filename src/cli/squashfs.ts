@@ -1,9 +1,9 @@
 /** `imgbuild squashfs SOURCE IMAGE`: a SquashFS, as mksquashfs makes one. */
 import type { CommandModule, InferredOptionTypes, Options } from "yargs";
 import { writeSquashfs } from "../squashfs/index.js";
-import { newestTime } from "../tree/index.js";
 import { writeImageFile } from "./image-file.js";
-import { type CommonOptions, checkNumber, sizeOption, sourceDateEpoch, sourceOptions } from "./options.js";
+import { type CommonOptions, checkNumber, sizeOption, sourceOptions } from "./options.js";
+import { madeTime } from "./source.js";
 
 const options = {
   compressor: { alias: "c", choices: ["gzip"] as const, describe: "compressor", default: "gzip" as const },
@@ -21,7 +21,6 @@ const options = {
   dedupe: { type: "boolean", describe: "store equal files once", default: true },
   sparse: { type: "boolean", describe: "store blocks of zeros as holes", default: true },
   pad: { type: "string", describe: "pad the image to a multiple", default: "4K", requiresArg: true },
-  mtime: { type: "number", describe: "time of every node, in seconds since 1970", requiresArg: true },
   ...sourceOptions,
 } as const satisfies Record<string, Options>;
 
@@ -36,9 +35,8 @@ export const squashfsCommand: CommandModule<CommonOptions, Arguments> = {
       .positional("image", { type: "string", demandOption: true, describe: "the file to make" })
       .options(options) as never,
   async handler(args) {
-    checkNumber("jobs", args.jobs, 1, 256);
     checkNumber("level", args.level, 1, 9);
-    const { compressor, level, exports, xattrs, fragments, dedupe, sparse, jobs, mtime } = args;
+    const { compressor, level, exports, xattrs, fragments, dedupe, sparse, jobs } = args;
     const blockSize = sizeOption(args.blockSize)!;
     const pad = sizeOption(args.pad)!;
     await writeImageFile(
@@ -47,7 +45,7 @@ export const squashfsCommand: CommandModule<CommonOptions, Arguments> = {
         filesystem: "squashfs",
         size: undefined,
         async write(device, tree, { observer }) {
-          const time = sourceDateEpoch() ?? mtime ?? newestTime(tree);
+          const time = madeTime(tree);
           const { size } = await writeSquashfs(device, tree, {
             compressor,
             level,

@@ -3,7 +3,8 @@ import picomatch from "picomatch";
 import { fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { type Content, readContent } from "../tree/node.js";
-import { lookup, type Tree, walk } from "../tree/tree.js";
+import { follow } from "../tree/real-path.js";
+import { type Tree, walk } from "../tree/tree.js";
 import type { KernelFormat } from "./plan.js";
 
 /** A place where boot files were looked for. */
@@ -20,13 +21,13 @@ export interface FoundFile {
   readonly content: Content;
 }
 
-/** The regular files below `path` of a tree. Links to files beside them count as the files they name. */
+/** The regular files below `path` of a tree; symlinks count as the files that they lead to on the device. */
 export function filesInTree(tree: Tree, path: string, where: string): FileSource {
   const files = new Map<string, Content>();
-  const folder = lookup(tree, fromText(path));
+  const folder = follow(tree, fromText(path));
   if (folder?.type === "directory") {
     for (const { path: name, node } of walk({ root: folder })) {
-      const target = node.type === "symlink" ? lookup({ root: folder }, node.target) : node;
+      const target = node.type === "symlink" ? follow(tree, fromText(`${path}/${name}`)) : node;
       if (target?.type === "file") files.set(name, target.content);
     }
   }

@@ -48,15 +48,10 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   const contents = new Map(inputs.sources);
   const identity = `${plan.seed} ${treeDigest(root)}`;
   const userdata = partitionNamed(plan, "userdata");
-  const rootfs = partitionNamed(plan, "rootfs");
-  if (rootfs === undefined) {
-    throw new ImgbuildError("profile-invalid", "the profile has no partition rootfs", {
-      hint: "Add partitions.rootfs.",
-    });
-  }
+  const rootfs = partitionNamed(plan, "rootfs")!;
 
   const bootTree: Tree = { root: newDirectory({ mtime: { seconds: time, nanoseconds: 0 } }) };
-  const kernelArguments = ["rootfstype=squashfs", "ro", "rootwait"];
+  const kernelArguments = [`rootfstype=${rootfs.filesystem}`, "ro", "rootwait"];
   if (userdata !== undefined) {
     const { init, added } = installOverlay(root, {
       paths: plan.overlay.paths.map(fromText),
@@ -138,15 +133,14 @@ async function initramfsContent(
   const facts = named === undefined ? await readKernel(kernel) : { release: named };
   const configFile = facts.release === undefined ? undefined : findFile(inputs.bootFiles, `config-${facts.release}`);
   const config = configFile && new TextDecoder().decode(await readContent(configFile));
-  const rootfs = partitionNamed(plan, "rootfs");
+  const rootfs = partitionNamed(plan, "rootfs")!;
+  const writable = partitionNamed(plan, "userdata") === undefined ? [] : (["overlay", "ext4"] as const);
   const planned = await planInitramfs(inputs.root, {
     config,
     ...facts,
     drivers: boot.drivers,
-    filesystems: plan.partitions.some(({ name }) => name === "userdata")
-      ? ["squashfs", "overlay", "ext4"]
-      : ["squashfs"],
-    compressor: rootfs?.filesystem === "squashfs" ? rootfs.compressor : undefined,
+    filesystems: [...(rootfs.filesystem === "squashfs" ? (["squashfs"] as const) : []), ...writable],
+    compressor: rootfs.filesystem === "squashfs" ? rootfs.compressor : undefined,
   });
   for (const text of planned.notices) inputs.notice(text);
   if (!planned.needed) return undefined;

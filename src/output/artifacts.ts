@@ -3,9 +3,9 @@ import * as path from "node:path";
 import { type Device, RecordingDevice } from "../bytes/device.js";
 import type { Extent } from "../bytes/extent.js";
 import { type AssembleOptions, assemble, boot0Size, writeBoot0 } from "../image/assemble.js";
-import type { PartitionPlan, Plan } from "../image/plan.js";
+import type { PartitionPlan } from "../image/plan.js";
 import type { Prepared } from "../image/prepare.js";
-import { type Artifact, type Manifest, makeManifest, readManifest } from "./manifest.js";
+import { type Artifact, type Manifest, type ManifestProfile, makeManifest, readManifest } from "./manifest.js";
 import { type SparseFile, sha256 } from "./sha256.js";
 import type { Workspace } from "./workspace.js";
 
@@ -28,10 +28,11 @@ export function partitionFile(partition: PartitionPlan): string {
 /** Builds every artifact in `workspace` and puts them into place. Returns the manifest. */
 export async function writeArtifacts(
   workspace: Workspace,
-  plan: Plan,
+  profile: ManifestProfile,
   prepared: Prepared,
   options: AssembleOptions,
 ): Promise<Manifest> {
+  const { plan } = profile;
   const earlier = readManifest(workspace.folder);
   const image = workspace.create(IMAGE, 0);
   const recorder = new RecordingDevice(image);
@@ -55,10 +56,10 @@ export async function writeArtifacts(
   const artifacts: Artifact[] = await Promise.all(
     files.map(async (file) => ({ file: path.basename(file.path), size: file.size, sha256: await sha256(file) })),
   );
-  const manifest = makeManifest(plan, prepared, assembled, artifacts);
+  const manifest = makeManifest(profile, prepared, assembled, artifacts);
   const text = new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`);
   await workspace.create(MANIFEST, text.length).write(0, text);
-  workspace.commit(staleFiles(earlier));
+  workspace.commit({ manifest: MANIFEST, stale: staleFiles(earlier) });
   return manifest;
 }
 

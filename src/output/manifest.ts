@@ -39,13 +39,22 @@ export interface Manifest {
     readonly initramfs?: string | undefined;
     readonly arguments: readonly string[];
   };
-  /** The resolved profile. */
-  readonly profile: Plan;
+  readonly profile: {
+    readonly name: string;
+    /** What the profile's file would say together with everything that it extends. */
+    readonly resolved: unknown;
+  };
+}
+
+/** A plan, and the profile that it was resolved from. */
+export interface ManifestProfile {
+  readonly plan: Plan;
+  readonly resolved: unknown;
 }
 
 /** The manifest of a build. The same build gives the same text. */
 export function makeManifest(
-  plan: Plan,
+  { plan, resolved }: ManifestProfile,
   prepared: Prepared,
   assembled: AssembledImage,
   artifacts: readonly Artifact[],
@@ -67,8 +76,7 @@ export function makeManifest(
       label: "label" in partition ? partition.label : undefined,
     })),
     boot: { kernel: plan.boot.kernel, initramfs: prepared.initramfs, arguments: prepared.kernelArguments },
-    // A source is a path of the machine that built the image, and says nothing to whoever has the image.
-    profile: { ...plan, partitions: plan.partitions.map((partition) => ({ ...partition, source: undefined })) },
+    profile: { name: plan.profile, resolved },
   };
 }
 

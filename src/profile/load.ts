@@ -2,8 +2,9 @@
 import * as path from "node:path";
 import type { z } from "zod";
 import { ImgbuildError } from "../errors.js";
+import { checkPlan } from "../image/check-plan.js";
 import type { PartitionPlan, Plan } from "../image/plan.js";
-import { type Layer, layerOfSettings, merge, profileFile, readLayers } from "./document.js";
+import { isRecord, type Layer, layerOfSettings, merge, profileFile, readLayers, type Value } from "./document.js";
 import { jsonSchema, type Profile, profileSchema } from "./schema.js";
 
 export interface LoadOptions {
@@ -13,14 +14,48 @@ export interface LoadOptions {
   readonly folder: string;
 }
 
+/** A profile with everything that it extends and --set changes merged into it. */
+export interface LoadedProfile {
+  readonly plan: Plan;
+  /** The profile as a file could say it, without `extends`. */
+  readonly resolved: Value;
+}
+
 /** Loads the profile `name` (shipped, or a file). Throws `profile-unknown`, or `profile-invalid` with file, line and key. */
-export function loadPlan(name: string, options: LoadOptions): Plan {
+export function loadProfile(name: string, options: LoadOptions): LoadedProfile {
   const file = profileFile(name, options.folder);
   const layers = [layerOfSettings(options.set ?? []), ...readLayers(file)];
   const values = layers.map((layer) => layer.values).reduceRight((general, special) => merge(general, special));
   const parsed = profileSchema.safeParse(values, { reportInput: true });
   if (!parsed.success) throw explained(parsed.error, layers);
-  return resolve(path.basename(file).replace(/\.(ya?ml|json)$/, ""), parsed.data, path.dirname(file));
+  const plan = resolve(path.basename(file).replace(/\.(ya?ml|json)$/, ""), parsed.data, path.dirname(file));
+  checkPlan(plan);
+  return { plan, resolved: withoutExtends(values) };
+}
+
+/** The plan of `loadProfile` alone. */
+export function loadPlan(name: string, options: LoadOptions): Plan {
+  return loadProfile(name, options).plan;
+}
+
+/** The plan of a resolved profile, as a manifest repeats it. Throws `profile-invalid`. */
+export function planOfResolved(name: string, resolved: unknown): Plan {
+  const parsed = profileSchema.safeParse(resolved);
+  if (parsed.success) return resolve(name, parsed.data, ".");
+  const { path: keys, message } = parsed.error.issues[0]!;
+  throw new ImgbuildError(
+    "profile-invalid",
+    `the resolved profile of ${name} is not valid: ${keys.join(".")}: ${message}`,
+    {
+      hint: "Another version of imgbuild may have written it. Build the image again.",
+    },
+  );
+}
+
+function withoutExtends(values: Value): Value {
+  if (!isRecord(values)) return values;
+  const { extends: _, ...rest } = values;
+  return rest;
 }
 
 function resolve(name: string, profile: Profile, folder: string): Plan {
@@ -34,7 +69,9 @@ function resolve(name: string, profile: Profile, folder: string): Plan {
         ...partition,
         name: key,
         number: partition.number ?? index + 1,
-        type: partition.type ?? (partition.filesystem === "fat" ? "fat" : "linux"),
+        type:
+          partition.type ??
+          (partition.filesystem !== "fat" ? "linux" : rest.storage.table === "gpt" ? "basic-data" : "fat32-lba"),
         source: partition.source === undefined ? undefined : path.resolve(folder, partition.source),
       }),
     ),

@@ -115,14 +115,19 @@ export const profileSchema = z
       .describe("A shipped profile, or a file, whose values are taken where this one is silent."),
     description: z.string().default(""),
     architecture: z.enum(["arm", "arm64"]).describe("The processor the kernel is for."),
-    seed: z.string().optional().describe("All UUIDs and ids follow from this text and the content. Default: the name."),
+    seed: z
+      .string()
+      .optional()
+      .describe(
+        "All UUIDs and ids follow from this text and the names, metadata and sizes in the root. Default: the name.",
+      ),
     storage: z.strictObject({
       size: size("Length of the board's user area; partitions that take the rest reach to its end.").optional(),
       table: z.enum(["mbr", "gpt"]),
       alignment: size("Every partition begins at a multiple of this.").default(4 * 2 ** 20),
     }),
     partitions: z
-      .record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/), partition)
+      .record(z.string().regex(/^[a-z][a-z0-9_-]*$/, "a name of small letters, digits, - and _"), partition)
       .describe("By name, in the order of their places."),
     bootloader: z
       .strictObject({

@@ -57,8 +57,13 @@ export function startsUboot(plan: Plan): boolean {
 }
 
 /** The kernel, device tree and initramfs of `image`'s BootFS, put into `folder` for the emulator to load. */
-export async function kernelStart(image: ReadableDevice, manifest: Manifest, folder: string): Promise<QemuStart> {
-  const { profile: plan, boot } = manifest;
+export async function kernelStart(
+  image: ReadableDevice,
+  plan: Plan,
+  manifest: Manifest,
+  folder: string,
+): Promise<QemuStart> {
+  const { boot } = manifest;
   const emulator = requireEmulator(plan);
   const [bootfs, rootfs] = ["bootfs", "rootfs"].map((name) => manifest.partitions.find((found) => found.name === name));
   if (bootfs === undefined || rootfs === undefined) {

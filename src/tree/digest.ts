@@ -1,16 +1,27 @@
 import { createHash } from "node:crypto";
+import type { Node } from "./node.js";
 import { type Tree, walk } from "./tree.js";
 
+/** What a node of its type has beside its metadata; of a file, its size. */
+function particulars(node: Node): string {
+  if (node.type === "file") return `${node.content.size}`;
+  if (node.type === "symlink") return node.target;
+  if (node.type === "block" || node.type === "character") return `${node.major},${node.minor}`;
+  return "";
+}
+
 /**
- * A digest of names, metadata (whole seconds of times) and sizes, from which UUIDs follow: images of different trees have different ones. Folders'
- * times are not in it; they change without anything else changing. In hexadecimal.
+ * A digest from which UUIDs follow, so that images of different trees have different ones: of names, metadata (whole
+ * seconds of times), link targets, device numbers and sizes, in hexadecimal. Two things are left out: what the files hold,
+ * which would have to be read twice for it, and folders' times, which change without anything else changing.
  */
 export function treeDigest(tree: Tree): string {
   const hash = createHash("sha256");
   for (const { path, node } of walk(tree)) {
     const time = node.type === "directory" ? "" : node.mtime.seconds;
-    const size = node.type === "file" ? node.content.size : 0;
-    hash.update(`${path}\0${node.type} ${node.mode} ${node.uid} ${node.gid} ${time} ${size}\n`, "latin1");
+    hash.update(`${path}\0${node.type} ${node.mode} ${node.uid} ${node.gid} ${time} ${particulars(node)}\0`, "latin1");
+    for (const [name, value] of [...node.xattrs].sort())
+      hash.update(`${name}\0${value.length}\0`, "latin1").update(value);
   }
   return hash.digest("hex");
 }

@@ -1,0 +1,62 @@
+/** The package as others get it: its types and its exports, used from a project of theirs. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import { run, temporaryFolder } from "./support/tools.js";
+
+const PROJECT = path.resolve(import.meta.dirname, "../..");
+
+const CONSUMER = `
+import { type ByteString, fromText, MemoryDevice } from "imgbuild/bytes";
+import { openFat, writeFat } from "imgbuild/fat";
+import { writeExt4 } from "imgbuild/ext4";
+import { readPartitionTable, writeMbr } from "imgbuild/partition";
+import { writeSquashfs } from "imgbuild/squashfs";
+import { addNode, contentOf, newDirectory, newFile, type Tree } from "imgbuild/tree";
+import { ImgbuildError, loadPlan } from "imgbuild";
+
+const tree: Tree = { root: newDirectory() };
+const name: ByteString = fromText("hello.txt");
+addNode(tree, name, newFile(contentOf(new TextEncoder().encode("hello"))));
+
+const fat = new MemoryDevice(2 ** 22);
+await writeFat(fat, tree, { volumeId: 1, time: 0 });
+const read = new TextDecoder().decode(await (await openFat(fat)).read(name));
+const { size } = await writeSquashfs(new MemoryDevice(2 ** 20), tree, { time: 0 });
+const uuid = "123e4567-e89b-12d3-a456-426614174000";
+await writeExt4(new MemoryDevice(2 ** 22), tree, { uuid, hashSeed: uuid, time: 0 });
+const disk = new MemoryDevice(2 ** 22);
+await writeMbr(disk, { signature: 1, partitions: [{ number: 1, start: 2 ** 20, size: 2 ** 20, type: "linux" }] });
+const { partitions } = await readPartitionTable(disk);
+let code = "";
+try {
+  loadPlan("no such board", { folder: "/" });
+} catch (error) {
+  code = (error as ImgbuildError).code;
+}
+console.log(read, size, partitions.length, code);
+`;
+
+test("what npm packs can be used, with its types, from another project", (t) => {
+  const folder = temporaryFolder(t);
+  const modules = path.join(folder, "node_modules");
+  fs.mkdirSync(modules);
+  for (const name of fs.readdirSync(path.join(PROJECT, "node_modules"))) {
+    if (!name.startsWith(".")) fs.symlinkSync(path.join(PROJECT, "node_modules", name), path.join(modules, name));
+  }
+  run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], { cwd: PROJECT });
+  const archive = fs.readdirSync(folder).find((name) => name.endsWith(".tgz"))!;
+  run("tar", ["-xzf", archive], { cwd: folder });
+  fs.renameSync(path.join(folder, "package"), path.join(modules, "imgbuild"));
+  fs.writeFileSync(path.join(folder, "package.json"), '{"type": "module"}');
+  fs.writeFileSync(path.join(folder, "consumer.ts"), CONSUMER);
+  const compiler = path.join(modules, ".bin-tsc");
+  fs.symlinkSync(path.join(PROJECT, "node_modules/.bin/tsc"), compiler);
+  run(compiler, ["--strict", "--module", "nodenext", "--target", "es2023", "--types", "node", "consumer.ts"], {
+    cwd: folder,
+  });
+  const result = spawnSync(process.execPath, ["consumer.js"], { cwd: folder, encoding: "utf8" });
+  assert.equal(result.stdout, "hello 4096 1 profile-unknown\n", result.stderr);
+});
