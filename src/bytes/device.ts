@@ -19,7 +19,8 @@ export interface Device extends ReadableDevice {
   zero(at: number, length: number): Promise<void>;
 }
 
-function checkRange(device: ReadableDevice, what: string, at: number, length: number): void {
+/** Throws a `does-not-fit` error for a range of `length` bytes at `at` that is not within the device. */
+export function checkRange(device: ReadableDevice, what: string, at: number, length: number): void {
   if (!Number.isSafeInteger(at) || !Number.isSafeInteger(length) || at < 0 || length < 0 || at + length > device.size) {
     throw new ImgbuildError(
       "does-not-fit",

@@ -6,7 +6,7 @@ import * as fs from "node:fs";
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
 import { ImgbuildError } from "../errors.js";
-import type { Device, ReadableDevice } from "./device.js";
+import { checkRange, type Device, type ReadableDevice } from "./device.js";
 
 const PAUSE_EVERY_MS = 30;
 let lastPause = 0;
@@ -48,11 +48,12 @@ export function readFully(fd: number, into: Uint8Array, at: number): number {
   return done;
 }
 
-/** An existing file or block device, to read. Close it. */
+/** An existing file or block device, to read. Close it; closing it again does nothing. */
 export class FileReader implements ReadableDevice {
   readonly path: string;
   readonly size: number;
   readonly #fd: number;
+  #open = true;
 
   constructor(path: string) {
     this.path = path;
@@ -90,14 +91,19 @@ export class FileReader implements ReadableDevice {
   }
 
   close(): void {
-    fs.closeSync(this.#fd);
+    if (this.#open) fs.closeSync(this.#fd);
+    this.#open = false;
   }
 }
 
-/** A new file that is written as a device: sparse, all zeros at first. An existing file is emptied. */
+/**
+ * A new file that is written as a device: sparse, all zeros at first. An existing file is emptied. Close it; closing it
+ * again does nothing.
+ */
 export class FileDevice implements Device {
   readonly path: string;
   readonly #fd: number;
+  #open = true;
   #size: number;
 
   constructor(path: string, size: number) {
@@ -126,13 +132,26 @@ export class FileDevice implements Device {
   }
 
   async read(at: number, length: number): Promise<Uint8Array> {
+    checkRange(this, "a read", at, length);
     await breathe();
     const bytes = new Uint8Array(length);
-    readFully(this.#fd, bytes, at);
+    const failed = (reason: string | undefined, cause?: unknown) =>
+      new ImgbuildError("io-failed", `cannot read ${length} bytes at ${at} of ${this.path}: ${reason}`, {
+        hint: "Check the disk, and that nothing else writes to the file.",
+        cause,
+      });
+    let count: number;
+    try {
+      count = readFully(this.#fd, bytes, at);
+    } catch (error) {
+      throw failed((error as NodeJS.ErrnoException).code, error);
+    }
+    if (count < length) throw failed(`it ends at byte ${at + count}`);
     return bytes;
   }
 
   async write(at: number, bytes: Uint8Array): Promise<void> {
+    checkRange(this, "a write", at, bytes.length);
     await breathe();
     try {
       for (let done = 0; done < bytes.length; ) {
@@ -144,6 +163,7 @@ export class FileDevice implements Device {
   }
 
   async zero(at: number, length: number): Promise<void> {
+    checkRange(this, "a write", at, length);
     const zeros = new Uint8Array(Math.min(length, 2 ** 20));
     for (let done = 0; done < length; done += zeros.length) {
       await this.write(at + done, zeros.subarray(0, Math.min(zeros.length, length - done)));
@@ -160,6 +180,7 @@ export class FileDevice implements Device {
   }
 
   close(): void {
-    fs.closeSync(this.#fd);
+    if (this.#open) fs.closeSync(this.#fd);
+    this.#open = false;
   }
 }

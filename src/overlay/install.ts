@@ -12,8 +12,6 @@ export interface OverlayOptions {
   readonly paths: readonly ByteString[];
   /** UserData's number in the partition table. */
   readonly userdataPartition: number;
-  /** The real init, where it is none of the usual ones. */
-  readonly init?: ByteString;
   /** Modification time of all that is added. */
   readonly time: Timestamp;
 }
@@ -72,7 +70,7 @@ export function installOverlay(tree: Tree, options: OverlayOptions): InstalledOv
     added.push(real);
   };
 
-  const realInit = findInit(tree, options.init);
+  const realInit = findInit(tree);
   checkPrograms(tree);
   for (const path of ["/dev", "/proc", "/run", "/sys"]) mountPoint(fromText(path));
   mountPoint(fromText("/tmp"), 0o1777);
@@ -122,18 +120,14 @@ function isProgram(node: Node | undefined): boolean {
 }
 
 /** The path by which the real init is to be called. Not its target: busybox tells by the name what it is to be. */
-function findInit(tree: Tree, wanted: ByteString | undefined): ByteString {
-  const candidates = wanted === undefined ? INITS : [wanted];
-  const found = candidates.find((path) => isProgram(follow(tree, path)));
+function findInit(tree: Tree): ByteString {
+  const found = INITS.find((path) => isProgram(follow(tree, path)));
   if (found !== undefined) return found;
   throw new ImgbuildError(
     "source-invalid",
-    `the root file system has no init: no program ${candidates.map(display).join(", ")}`,
+    `the root file system has no init: no program ${INITS.map(display).join(", ")}`,
     {
-      hint:
-        wanted === undefined
-          ? "Install an init (systemd, sysvinit, or busybox with its link /sbin/init), or name another one in the profile."
-          : "Name a program that is in the root file system, by its absolute path.",
+      hint: "Install an init: systemd, sysvinit, or busybox with its link /sbin/init. Another one needs a link of that name.",
     },
   );
 }

@@ -151,6 +151,36 @@ test("ranges that leave a device or a window are refused", async () => {
   assert.ok(!("write" in slice({ size: 5, read: async () => new Uint8Array(0) }, 0, 5)));
 });
 
+test("a file as a device knows its size, notices when it is cut short, and may be closed twice", async (t) => {
+  const file = new FileDevice(path.join(temporaryFolder(t), "device"), 100);
+  for (const [at, length] of [
+    [-1, 2],
+    [99, 2],
+    [101, 0],
+    [0.5, 1],
+  ] as const) {
+    await assert.rejects(file.read(at, length), { code: "does-not-fit" });
+    await assert.rejects(file.write(at, new Uint8Array(length)), { code: "does-not-fit" });
+    await assert.rejects(file.zero(at, length), { code: "does-not-fit" });
+  }
+  assert.equal(fs.statSync(file.path).size, 100);
+  file.resize(200);
+  await file.write(199, Uint8Array.of(7));
+  assert.deepEqual(await file.read(198, 2), Uint8Array.of(0, 7));
+  fs.truncateSync(file.path, 150);
+  await assert.rejects(file.read(140, 20), { code: "io-failed", message: /ends at byte 150/ });
+
+  const reader = new FileReader(file.path);
+  for (const open of [file, reader]) {
+    open.close();
+    // The number of the file that was closed is another one's now.
+    const other = fs.openSync(file.path, "r");
+    open.close();
+    assert.equal(fs.fstatSync(other).size, 150);
+    fs.closeSync(other);
+  }
+});
+
 test("files that are missing, too short or not to be written", async (t) => {
   const folder = temporaryFolder(t);
   assert.throws(() => new FileReader(path.join(folder, "none")), { code: "source-missing" });
