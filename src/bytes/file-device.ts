@@ -97,8 +97,8 @@ export class FileReader implements ReadableDevice {
 }
 
 /**
- * A new file that is written as a device: sparse, all zeros at first. An existing file is emptied. Close it; closing it
- * again does nothing.
+ * A new file that is written as a device: sparse, all zeros at first. An existing file is emptied. One without a size grows
+ * with what is written, without a limit, until `resize` gives it one. Close it; closing it again does nothing.
  */
 export class FileDevice implements Device {
   readonly path: string;
@@ -106,15 +106,15 @@ export class FileDevice implements Device {
   #open = true;
   #size: number;
 
-  constructor(path: string, size: number) {
+  constructor(path: string, size?: number) {
     this.path = path;
-    this.#size = size;
+    this.#size = size ?? Number.MAX_SAFE_INTEGER;
     try {
       this.#fd = fs.openSync(path, "w+");
     } catch (error) {
       throw hostWriteError(path, error);
     }
-    this.resize(size);
+    if (size !== undefined) this.resize(size);
   }
 
   get size(): number {

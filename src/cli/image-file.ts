@@ -29,9 +29,6 @@ export interface ImageFileJob {
   readonly write: (device: RecordingDevice, tree: Tree, reporter: Reporter) => Promise<number>;
 }
 
-/** A file that grows without limit is written into a sparse one of this length, and cut. */
-const UNLIMITED = 2 ** 42;
-
 /** Makes the file. Prints what was made; with --json as a document on standard output. */
 export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Promise<void> {
   const reporter = reporterFor(args);
@@ -47,7 +44,7 @@ export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Pr
             ? { root: newDirectory() }
             : await readSource(job.source, { ...job, scratch: () => workspace.scratch, reporter });
         reporter.stage(name, totals(tree));
-        const file = workspace.create(name, job.size ?? UNLIMITED);
+        const file = workspace.create(name, job.size);
         const recorder = new RecordingDevice(file);
         const used = await job.write(recorder, tree, reporter).catch((error) => {
           throw explainCapacity(error, { name, filesystem: job.filesystem, setting: "--size " }, tree);

@@ -41,7 +41,7 @@ export interface AssembledImage {
   readonly tableId: string;
 }
 
-/** A device whose length can be set once the partitions' places are known. */
+/** A device that gets its length once the partitions' places are known. */
 export interface GrowingDevice extends Device {
   resize(size: number): void;
 }
@@ -78,7 +78,7 @@ export async function layOut(
   return { layout: place(plan, fitted, bootloaderSizes(prepared)), unknown };
 }
 
-/** Writes the image onto `device`, which must be all zeros, and sets its length. */
+/** Writes the image onto `device`, through `recorder`; it must be all zeros and without a limit, and gets its length. */
 export async function assemble(
   device: GrowingDevice,
   recorder: RecordingDevice,
@@ -95,8 +95,7 @@ export async function assemble(
     const placement = place(plan, fitted, sizes).placements[index]!;
     const content = prepared.contents.get(partition.name);
     const open = partition.size === "fit" && !fitted.has(partition.name);
-    const room = open ? (plan.storage.size ?? 2 ** 40) - placement.start : placement.size;
-    device.resize(Math.max(device.size, placement.start + room));
+    const room = open ? (plan.storage.size ?? device.size) - placement.start : placement.size;
     const window = slice(recorder, placement.start, room);
     const { used, uuid } = await writePartition(window, partition, content, prepared, options);
     if (open) fitted.set(partition.name, used);

@@ -34,7 +34,7 @@ export async function writeArtifacts(
 ): Promise<Manifest> {
   const { plan } = profile;
   const earlier = readManifest(workspace.folder);
-  const image = workspace.create(IMAGE, 0);
+  const image = workspace.create(IMAGE);
   const recorder = new RecordingDevice(image);
   const assembled = await assemble(image, recorder, plan, prepared, options);
 

@@ -45,8 +45,8 @@ export class Workspace {
     }
   }
 
-  /** A new artifact of `size` bytes, all zeros. Each name can be made once. */
-  create(name: string, size: number): FileDevice {
+  /** A new artifact: of `size` bytes, all zeros, or growing until it gets a size. Each name can be made once. */
+  create(name: string, size?: number): FileDevice {
     if (this.#devices.has(name)) {
       throw new ImgbuildError("internal", `two artifacts are to be ${name}`, { hint: "Rename one of the partitions." });
     }

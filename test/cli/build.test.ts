@@ -245,7 +245,7 @@ test("squashfs, ext4 and fat make single file systems, an empty one too", (t) =>
 test("profiles, schema, completion, version and help print on standard output", () => {
   for (const [args, expected] of [
     [["profiles"], /^colibri-imx6 +Toradex/m],
-    [["profiles", "colibri-imx6"], /^profile: colibri-imx6$/m],
+    [["profiles", "colibri-imx6"], /^architecture: arm$/m],
     [["profiles", "colibri-imx6", "--json"], /^\{"description"/],
     [["schema"], /"partitions"/],
     [["completion"], /imgbuild/],
@@ -258,6 +258,30 @@ test("profiles, schema, completion, version and help print on standard output", 
     assert.match(stdout, expected);
     assert.equal(stderr, "");
   }
+});
+
+test("what `profiles NAME` prints is a profile", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const printed = imgbuild(["profiles", "qemu-arm", "--set", "seed=mine"]).stdout;
+  fs.writeFileSync(path.join(folder, "board.yaml"), printed);
+  const again = imgbuild(["profiles", path.join(folder, "board.yaml")]).stdout;
+  assert.equal(again, printed);
+  assert.match(printed, /^seed: mine$/m);
+  const args = ["-p", "./board.yaml", root, "--dry-run", "--set", "boot.initramfs=none"];
+  assert.equal(imgbuild(args, { cwd: folder }).status, 0);
+});
+
+test("--mtime is the time of every node", (t) => {
+  if (lacks(t, "unsquashfs", "debugfs")) return;
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  assert.equal(imgbuild(["squashfs", root, "x.squashfs", "--mtime", "86400"], { cwd: folder }).status, 0);
+  const lines = run("unsquashfs", ["-lls", path.join(folder, "x.squashfs")], { env: { TZ: "UTC" } });
+  assert.equal(lines.match(/1970-01-02 00:00/g)?.length, lines.match(/squashfs-root/g)?.length);
+  assert.equal(imgbuild(["ext4", root, "x.ext4", "--size", "32M", "--mtime", "86400"], { cwd: folder }).status, 0);
+  assert.match(run("debugfs", ["-R", "stat /etc/hostname", path.join(folder, "x.ext4")]), /mtime: 0x00015180/);
+  assert.equal(imgbuild(["fat", "x.vfat", "--size", "1M", "--mtime", "soon"], { cwd: folder }).status, 2);
 });
 
 test("the package's programs run as they are installed", () => {

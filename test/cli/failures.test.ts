@@ -119,6 +119,21 @@ test("an output folder that cannot be made", (t) => {
   fails(folder, [...SMALL, root, "--output", path.join(root, "etc/hostname/out")], 1, /cannot write/, /./);
 });
 
+test("an image replaces a file, not a device, a folder or a symlink", (t) => {
+  const { folder, root } = setUp(t);
+  fs.mkdirSync(path.join(folder, "taken"));
+  fails(folder, ["squashfs", root, "taken"], 2, /taken is a folder/, /./);
+  fails(folder, ["squashfs", root, "/dev/null"], 2, /\/dev\/null is a device/, /dd/);
+  assert.ok(fs.statSync("/dev/null").isCharacterDevice());
+  fails(folder, ["squashfs", root, "-"], 2, /standard output/, /./);
+  fs.writeFileSync(path.join(folder, "target.img"), "");
+  fs.symlinkSync("target.img", path.join(folder, "link.img"));
+  assert.equal(imgbuild(["squashfs", root, "link.img"], { cwd: folder }).status, 0);
+  assert.equal(fs.readlinkSync(path.join(folder, "link.img")), "target.img");
+  assert.ok(fs.statSync(path.join(folder, "target.img")).size > 2 ** 20);
+  assert.deepEqual(fs.readdirSync(folder).sort(), ["link.img", "rootfs", "taken", "target.img"]);
+});
+
 test("a file that shrinks while it is read", async (t) => {
   const { folder, root } = setUp(t);
   const growing = path.join(root, "usr/share/big.bin");
