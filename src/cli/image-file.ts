@@ -7,12 +7,11 @@ import { ImgbuildError } from "../errors.js";
 import { explainCapacity } from "../image/capacity.js";
 import { sha256 } from "../output/sha256.js";
 import { Workspace } from "../output/workspace.js";
-import { newDirectory } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { interruptible } from "./interrupt.js";
 import { type CommonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { readSource, STANDARD_INPUT, totals } from "./source.js";
+import { emptyTree, readSource, STANDARD_INPUT, totals } from "./source.js";
 
 export interface ImageFileJob {
   /** The file to make. */
@@ -41,7 +40,7 @@ export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Pr
       async () => {
         const tree =
           job.source === undefined
-            ? { root: newDirectory() }
+            ? emptyTree(job.mtime)
             : await readSource(job.source, { ...job, scratch: () => workspace.scratch, reporter });
         reporter.stage(name, totals(tree));
         const file = workspace.create(name, job.size);

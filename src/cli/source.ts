@@ -6,6 +6,7 @@ import {
   applyOwner,
   clampTimes,
   keepsOwners,
+  newDirectory,
   newestTime,
   parseOwner,
   readDeviceTable,
@@ -43,12 +44,23 @@ export async function readSource(source: string, options: SourceOptions): Promis
   if (options.devices !== undefined) {
     await applyDeviceTable(tree, readDeviceTable(readText(options.devices), options.devices));
   }
-  if (options.mtime !== undefined) {
-    checkNumber("mtime", options.mtime, 0, MAX_TIME);
-    for (const { node } of walk(tree)) node.mtime = { seconds: options.mtime, nanoseconds: 0 };
-  }
+  setTimes(tree, options.mtime);
   const epoch = sourceDateEpoch();
   if (epoch !== undefined) clampTimes(tree, epoch);
+  return tree;
+}
+
+/** Gives every node the time of --mtime, where there is one. */
+function setTimes(tree: Tree, mtime: number | undefined): void {
+  if (mtime === undefined) return;
+  checkNumber("mtime", mtime, 0, MAX_TIME);
+  for (const { node } of walk(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
+}
+
+/** A tree with nothing in it. */
+export function emptyTree(mtime: number | undefined): Tree {
+  const tree = { root: newDirectory() };
+  setTimes(tree, mtime);
   return tree;
 }
 
