@@ -1,11 +1,14 @@
 /** The layout as a table, for --dry-run. */
 import { formatSize } from "../bytes/size.js";
-import type { Layout } from "../image/place.js";
+import type { layOut } from "../image/assemble.js";
 import type { Plan } from "../image/plan.js";
 
-/** One line a partition. Sizes that only compressing can tell are shown as "fit", and what comes behind them with "from". */
-export function layoutText(plan: Plan, { layout, unknown }: { layout: Layout; unknown: readonly string[] }): string {
-  const rows = [["", "partition", "filesystem", "offset", "size", ""]];
+const HEADER = ["", "partition", "filesystem", "offset", "size", ""];
+const RIGHT_ALIGNED = [3, 4];
+
+/** One line a partition. What only compressing can tell is shown as "fit", and what lies behind it with "from" and "up to". */
+export function layoutText(plan: Plan, { layout, unknown }: Awaited<ReturnType<typeof layOut>>): string {
+  const rows = [HEADER];
   let uncertain = false;
   for (const { partition, start, size } of layout.placements) {
     const open = unknown.includes(partition.name);
@@ -19,18 +22,14 @@ export function layoutText(plan: Plan, { layout, unknown }: { layout: Layout; un
     ]);
     uncertain ||= open;
   }
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) =>
-        column === 3 || column === 4 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
-      )
-      .join("  ")
-      .trimEnd(),
-  );
-  const { table } = plan.storage;
-  const lines2 = (plan.bootloader?.files ?? []).map(
-    ({ file, offset }) => `${plan.bootloader!.area}: ${file} at ${offset}`,
-  );
-  return `${plan.profile}: ${table.toUpperCase()}, ${layout.size} bytes (${formatSize(layout.size)})\n${[...lines, ...lines2].join("\n")}\n`;
+  const widths = HEADER.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const align = (cell: string, column: number) =>
+    RIGHT_ALIGNED.includes(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!);
+  const { bootloader } = plan;
+  return [
+    `${plan.profile}: ${plan.storage.table.toUpperCase()}, ${layout.size} bytes (${formatSize(layout.size)})`,
+    ...rows.map((row) => row.map(align).join("  ").trimEnd()),
+    ...(bootloader?.files ?? []).map(({ file, offset }) => `${bootloader!.area}: ${file} at ${offset}`),
+    "",
+  ].join("\n");
 }
