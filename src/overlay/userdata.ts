@@ -48,13 +48,28 @@ export function sortOverlays(paths: readonly ByteString[]): ByteString[] {
   return [...new Set(normal)].sort(compareBytes);
 }
 
+/**
+ * Throws a `profile-invalid` error when no overlay can be laid over `real`, which is where symlinks in the root lead `path`:
+ * it is what is mounted on, and so stands in overlayfs's options and in the configuration.
+ */
+export function checkRealPath(path: ByteString, real: ByteString): void {
+  const reason = unsuitable(real);
+  if (reason !== undefined) throw refuse(path, `leads to "${display(real)}", which ${reason}`);
+}
+
 function checkPath(path: ByteString): ByteString[] {
-  if (!path.startsWith("/")) throw refuse(path, "is not absolute");
-  if (UNSUITABLE.test(path)) throw refuse(path, "has a blank, a control character, or one of , : \\ in it");
+  const reason = unsuitable(path);
+  if (reason !== undefined) throw refuse(path, reason);
+  return splitPath(path);
+}
+
+/** Why no overlay can be laid over a path, or undefined. */
+function unsuitable(path: ByteString): string | undefined {
+  if (!path.startsWith("/")) return "is not absolute";
+  if (UNSUITABLE.test(path)) return "has a blank, a control character, or one of , : \\ in it";
   const names = splitPath(path);
-  if (names.includes(fromText(".."))) throw refuse(path, 'has ".." in it');
-  if (names.length === 0) throw refuse(path, "is the whole root, which is not supported yet");
-  return names;
+  if (names.includes(fromText(".."))) return 'has ".." in it';
+  return names.length === 0 ? "is the whole root, which is not supported yet" : undefined;
 }
 
 function refuse(path: ByteString, reason: string): ImgbuildError {
