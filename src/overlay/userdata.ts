@@ -4,7 +4,10 @@
  *
  *     overlay/NAME/upper     what was written to the folder: overlayfs's upper layer
  *     overlay/NAME/work      overlayfs's own
- *     overlay/NAME+new/      one that is being made; renamed to NAME when it is whole. No NAME has a "+" in it
+ *     overlay/NAME+new/      one that is being made; renamed to NAME when it is whole
+ *     overlay/NAME+lost1/    something else that was in the place of NAME, and was put out of the way
+ *
+ * No NAME has a "+" in it.
  *
  * One folder an overlay, so that whatever else belongs to one (its state, frozen layers) lies beside its upper layer and a
  * rename of the folder replaces all of it at once.
@@ -13,8 +16,8 @@ import { type ByteString, compareBytes, display, fromText } from "../bytes/bytes
 import { ImgbuildError } from "../errors.js";
 import { splitPath } from "../tree/tree.js";
 
-/** File names have at most 255 bytes; "+new" is put behind some. */
-const MAX_NAME = 251;
+/** File names have at most 255 bytes; "+new", or "+lost" and a number, is put behind some. */
+const MAX_NAME = 245;
 
 /** What overlayfs's option syntax, or the configuration's lines, would take for something else. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
