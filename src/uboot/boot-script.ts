@@ -14,8 +14,6 @@ export interface BootScript {
   readonly deviceTree?: {
     /** Taken when ${fdtfile} is unset, or names a file that is not there. */
     readonly defaultFile?: string;
-    /** Folder on the boot partition; default: its root. */
-    readonly directory?: string;
   };
   /** A file with a raw initramfs, not wrapped for U-Boot. */
   readonly initramfs?: string;
@@ -69,8 +67,7 @@ function loadKernel({ kernel }: BootScript): string[] {
 function loadDeviceTree({ deviceTree }: BootScript): string[] {
   const builtIn = ['setenv boot_fdt "${fdt_addr}"', byDefault("boot_fdt", '"${fdtcontroladdr}"')];
   if (deviceTree === undefined) return builtIn;
-  const directory = deviceTree.directory === undefined ? "" : `${fileWord(deviceTree.directory)}/`;
-  const named = `${directory}\${fdtfile}`;
+  const named = "${fdtfile}";
   const lines = ['if test -n "${fdt_addr_r}"; then', '  setenv boot_fdt "${fdt_addr_r}"'];
   if (deviceTree.defaultFile === undefined) {
     lines.push(`  ${load("${fdt_addr_r}", named)} || ${missing(named)}`);
@@ -81,8 +78,8 @@ function loadDeviceTree({ deviceTree }: BootScript): string[] {
       `  if ${load("${fdt_addr_r}", named)}; then`,
       "    true",
       "  else",
-      `    echo "${named} is not there, trying ${directory}${usual}"`,
-      `    ${load("${fdt_addr_r}", directory + usual)} || ${missing(directory + usual)}`,
+      `    echo "${named} is not there, trying ${usual}"`,
+      `    ${load("${fdt_addr_r}", usual)} || ${missing(usual)}`,
       "  fi",
     );
   }

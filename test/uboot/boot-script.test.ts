@@ -86,9 +86,9 @@ test("without an initramfs there is none; environment and profile fill in for ea
 });
 
 test("a device tree that is not there gives way to the profile's", (t) => {
-  const script = { ...IMX6, deviceTree: { defaultFile: "imx6dl-colibri-iris.dtb", directory: "dtbs" } };
+  const script = { ...IMX6, deviceTree: { defaultFile: "dtbs/imx6dl-colibri-iris.dtb" } };
   const said = boot(t, script, COLIBRI, "zImage", "dtbs/imx6dl-colibri-iris.dtb", "initramfs.img");
-  assert.ok(said.includes("dtbs/imx6dl-colibri-eval-v3.dtb is not there, trying dtbs/imx6dl-colibri-iris.dtb"));
+  assert.ok(said.includes("imx6dl-colibri-eval-v3.dtb is not there, trying dtbs/imx6dl-colibri-iris.dtb"));
   assert.ok(said.includes("bootz K R:1f4 F"));
 });
 
