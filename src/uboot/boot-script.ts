@@ -34,11 +34,14 @@ function quotable(text: string, what: string): string {
   });
 }
 
-/** A file's path on the boot partition, which is a word of its own. */
+/**
+ * A file's path on the boot partition, which is a word of its own, without quotes. To hush far more characters than blanks
+ * end a word there or stand for something (& | < > ( ) # * ? [ ~ ! and =); only those that mean nothing are let through.
+ */
 function fileWord(path: string): string {
-  if (!/\s/.test(path) && path !== "") return quotable(path, "the file");
-  throw new ImgbuildError("not-representable", `the file "${path}" cannot be named in a U-Boot script`, {
-    hint: "Rename it: U-Boot's load takes no blanks.",
+  if (/^[A-Za-z0-9._/+@,][A-Za-z0-9._/+@,-]*$/.test(path)) return path;
+  throw new ImgbuildError("not-representable", `the file ${JSON.stringify(path)} cannot be named in a U-Boot script`, {
+    hint: "Rename it: of ASCII it may have letters, digits and . _ / + @ , - in its name, and must not begin with a dash.",
     data: { text: path },
   });
 }

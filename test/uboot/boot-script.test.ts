@@ -132,6 +132,22 @@ test("what hush would take for something else is refused", () => {
   for (const argument of ['a="b c"', "$x", "a\\b", "`x`", "a;b", "zwölf", "two\nlines"]) {
     assert.throws(() => bootScript({ ...IMX6, arguments: [argument] }), { code: "not-representable" });
   }
-  assert.throws(() => bootScript({ ...IMX6, initramfs: "my initramfs" }), { code: "not-representable" });
+  const names = [
+    "my initramfs",
+    "",
+    "-x",
+    "zwölf",
+    "new\nline",
+    "C:x",
+    ...[..."&|#<>()*?[]~!=;$`'\"\\{}^%"].map((c) => `a${c}b`),
+  ];
+  for (const name of names) {
+    const refused = { code: "not-representable", data: { text: name } };
+    assert.throws(() => bootScript({ ...IMX6, initramfs: name }), refused, name);
+    assert.throws(() => bootScript({ ...IMX6, deviceTree: { defaultFile: name } }), refused, name);
+    assert.throws(() => bootScript({ ...IMX6, kernel: { file: name, command: "bootz" } }), refused, name);
+  }
+  const odd = "vendor,board@1+new_2.dtb";
+  assert.match(bootScript({ ...IMX6, initramfs: `a-b/${odd}` }), /load .* a-b\/vendor,board@1\+new_2\.dtb;/);
   assert.throws(() => bootScript({ ...IMX6, console: 'tty"' }), { code: "not-representable" });
 });
