@@ -27,8 +27,15 @@ export interface InodeValues {
   readonly xattrBlock?: number | undefined;
 }
 
+/** The time itself where an inode can hold it, else the nearest second that it can. */
+export function storedTime(time: Timestamp): Timestamp {
+  const seconds = Math.min(Math.max(time.seconds, TIME_RANGE.first), TIME_RANGE.last);
+  return seconds === time.seconds ? time : { seconds, nanoseconds: 0 };
+}
+
 /** 32 bits of seconds; two more, and the nanoseconds, are in the other field. */
-function splitTime({ seconds, nanoseconds }: Timestamp): [time: number, extra: number] {
+function splitTime(time: Timestamp): [time: number, extra: number] {
+  const { seconds, nanoseconds } = storedTime(time);
   const epoch = (seconds - (seconds | 0)) / 2 ** 32;
   return [seconds >>> 0, nanoseconds * 4 + (epoch & 3)];
 }

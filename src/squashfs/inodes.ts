@@ -8,8 +8,6 @@ import { type MetadataWriter, reference } from "./metadata.js";
 import { type Inode, pathOf } from "./plan.js";
 import type { XattrWriter } from "./xattrs.js";
 
-/** Inodes have seconds since 1970 in 32 bits without a sign. */
-const MAX_TIME = 2 ** 32 - 1;
 /** Linux reads no longer targets (PATH_MAX, with its NUL), and takes an inode that has one for damaged. */
 const MAX_TARGET = 4095;
 /** Block sizes of a file are encoded this many at a time. */
@@ -87,7 +85,7 @@ export class InodeWriter {
   /** Sets what all inodes have. */
   #begin(inode: Inode, { mode, uid, gid, mtime }: Metadata, extended: boolean): void {
     const type = layout.INODE_TYPES[inode.node.type];
-    const time = Math.min(Math.max(mtime.seconds, 0), MAX_TIME);
+    const time = layout.storedTime(mtime.seconds);
     if (time !== mtime.seconds) this.clampedTimes++;
     const values = this.#values;
     values.type = extended ? type + layout.EXTENDED : type;
