@@ -61,11 +61,23 @@ const LONGEST_EXTENSION = 2 ** 24;
 
 type Records = Map<ByteString, ByteString>;
 
-/** Reads the headers one after the other, up to the end mark. Throws `source-invalid` and `source-unsupported` errors. */
+/**
+ * Reads the headers one after the other, up to the end mark. An archive that ends without it, but where a member ends, is
+ * taken with a notice, as GNU tar does: some programs write none. Throws `source-invalid` and `source-unsupported`
+ * errors.
+ */
 export async function* readMembers(source: TarSource): AsyncGenerator<Member, void> {
   const globals: Records = new Map();
   let extensions = noExtensions();
+  /** Whether what was read last is an extended header, whose member has to follow. */
+  let extended = false;
   for (let at = 0; ; ) {
+    if (at > 0 && at === source.size && !extended) {
+      source.notice?.(
+        "it ends without the two blocks of zeros that mark the end; if it was cut short, the last files are missing",
+      );
+      return;
+    }
     const block = await readBlock(source, at);
     if (isZero(block)) {
       await noticeRest(source, at);
@@ -85,6 +97,7 @@ export async function* readMembers(source: TarSource): AsyncGenerator<Member, vo
       else if (type === "K") extensions.longTarget = textField(data);
       else if (type === "g") setRecords(globals, paxRecords(data, dataAt));
       else extensions.records.push(...paxRecords(data, dataAt));
+      extended = type !== "g";
       at = next;
       continue;
     }
@@ -100,6 +113,7 @@ export async function* readMembers(source: TarSource): AsyncGenerator<Member, vo
     const { member, end } = await readMember(source, at, block, fields, extensions, globals);
     yield member;
     extensions = noExtensions();
+    extended = false;
     at = end;
   }
 }
