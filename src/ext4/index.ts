@@ -20,7 +20,7 @@
  * writer.ts writes. layout.ts declares the structures, checksum.ts where their checksums start.
  */
 import type { Device } from "../bytes/device.js";
-import { uuidBytes } from "../bytes/uuid.js";
+import { isUuid, uuidBytes } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
@@ -73,10 +73,6 @@ interface Settings {
   readonly plan: PlanOptions;
   readonly reservedPercent: number;
   readonly label: Uint8Array;
-}
-
-function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
 }
 
 /** The options with their defaults. Throws `usage` errors. */

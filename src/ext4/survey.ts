@@ -5,6 +5,7 @@
 import { type ByteString, display, fromText } from "../bytes/bytestring.js";
 import type { Extent } from "../bytes/extent.js";
 import { ImgbuildError } from "../errors.js";
+import { isDeviceNumber, MAX_MAJOR, MAX_MINOR } from "../tree/device-number.js";
 import { type Content, type Directory, type Metadata, type Node, newDirectory } from "../tree/node.js";
 import { sortedEntries, type Tree } from "../tree/tree.js";
 import { type DirectoryLayout, layoutDirectory } from "./directory.js";
@@ -174,6 +175,15 @@ class Surveyor {
           throw cannotHold(path, `a symlink to ${node.target.length} bytes in blocks of ${blockSize}`);
         }
         return isFastSymlink(node.target) ? 0 : 1;
+      case "block":
+      case "character":
+        if (!isDeviceNumber(node.major, node.minor)) {
+          throw cannotHold(
+            path,
+            `the device ${node.major}:${node.minor}, since numbers go to ${MAX_MAJOR} and ${MAX_MINOR}`,
+          );
+        }
+        return 0;
       default:
         return 0;
     }

@@ -1,6 +1,7 @@
 /** Inodes: the basic form where it can hold everything, the extended form where it cannot. */
 import { toBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
+import { encodeDeviceNumber, isDeviceNumber, MAX_MAJOR, MAX_MINOR } from "../tree/device-number.js";
 import type { DeviceNode, Directory, Metadata, RegularFile, SpecialNode, Symlink } from "../tree/node.js";
 import type { IdTable } from "./ids.js";
 import * as layout from "./layout.js";
@@ -172,9 +173,16 @@ export class InodeWriter {
   }
 
   #writeDevice(inode: Inode, node: DeviceNode, xattrs: number): void {
+    if (!isDeviceNumber(node.major, node.minor)) {
+      throw new ImgbuildError(
+        "not-representable",
+        `the device ${pathOf(inode)} has the numbers ${node.major}:${node.minor}`,
+        { hint: `Major numbers go to ${MAX_MAJOR}, minor ones to ${MAX_MINOR}.` },
+      );
+    }
     const extended = xattrs !== layout.NO_XATTRS;
     this.#begin(inode, node, extended);
-    this.#values.device = encodeDevice(node, inode);
+    this.#values.device = encodeDeviceNumber(node);
     this.#values.xattrs = xattrs;
     this.#end(extended ? layout.extendedDeviceInode : layout.deviceInode);
   }
@@ -185,14 +193,4 @@ export class InodeWriter {
     this.#values.xattrs = xattrs;
     this.#end(extended ? layout.extendedIpcInode : layout.ipcInode);
   }
-}
-
-/** Linux's 32-bit device numbers (new_encode_dev in include/linux/kdev_t.h): 12 bits of major, 20 of minor. */
-function encodeDevice({ major, minor }: DeviceNode, inode: Inode): number {
-  if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff) {
-    throw new ImgbuildError("not-representable", `the device ${pathOf(inode)} has the numbers ${major}:${minor}`, {
-      hint: "Major numbers go to 4095, minor ones to 1048575.",
-    });
-  }
-  return ((minor & 0xff) | (major << 8) | ((minor & 0xfff00) << 12)) >>> 0;
 }

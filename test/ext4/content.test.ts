@@ -200,6 +200,9 @@ test("what ext4 cannot hold is refused by name, before anything is written", asy
   const file = (metadata: object) => newFile(contentOf(new Uint8Array()), metadata);
   const symlink: Node = { type: "symlink", ...newMetadata(0o777), target: "t".repeat(4096) as ByteString };
   const cases: [string, Node][] = [
+    ["major", { type: "block", ...newMetadata(0o600), major: 4096, minor: 0 }],
+    ["minor", { type: "character", ...newMetadata(0o600), major: 0, minor: 1_048_576 }],
+    ["negative", { type: "character", ...newMetadata(0o600), major: 1, minor: -1 }],
     ["owner", file({ uid: 2 ** 32 })],
     ["long-symlink", symlink],
     ["n".repeat(256), file({})],

@@ -1,6 +1,8 @@
 /** The members of a tar archive, whatever dialect each of them is written in. */
 import { type ByteString, display } from "../../bytes/bytestring.js";
+import { isZero } from "../../bytes/zeros.js";
 import { ImgbuildError } from "../../errors.js";
+import { isDeviceNumber } from "../device-number.js";
 import type { Metadata, Timestamp } from "../node.js";
 import { isPortableXattr } from "../xattrs.js";
 import { decimalValue, numberField, type PaxRecord, paxRecords, tarError, textField, timeValue } from "./fields.js";
@@ -127,7 +129,6 @@ interface Extensions {
 
 const noExtensions = (): Extensions => ({ records: [] });
 const padded = (size: number) => Math.ceil(size / BLOCK) * BLOCK;
-const isZero = (block: Uint8Array) => block.every((byte) => byte === 0);
 
 async function readBlock(source: TarSource, at: number): Promise<Uint8Array> {
   const block = await source.read(at, BLOCK);
@@ -216,7 +217,7 @@ async function readMember(
   const [major, minor] = isDevice
     ? [numberField(fields.deviceMajor, "major", at), numberField(fields.deviceMinor, "minor", at)]
     : [0, 0];
-  if (major < 0 || major > 0xfff || minor < 0 || minor > 0xf_ffff) {
+  if (!isDeviceNumber(major, minor)) {
     throw tarError(at, `${display(path)} is device ${major},${minor}, which Linux cannot have`);
   }
 
