@@ -9,7 +9,6 @@ set -eu
 tools='
 apt-get apt
 dpkg-deb dpkg
-bmaptool bmap-tools
 busybox busybox-static
 cpio cpio
 dtc device-tree-compiler
@@ -17,7 +16,6 @@ e2fsck e2fsprogs
 fakeroot fakeroot
 fsck.fat dosfstools
 genimage genimage
-gensquashfs squashfs-tools-ng
 getfattr attr
 mcopy mtools
 mkimage u-boot-tools

@@ -19,9 +19,14 @@ export function seededId(...parts: readonly string[]): number {
   return value === 0 ? 1 : value;
 }
 
+/** Whether `text` is a UUID as it is printed (RFC 9562, section 4), in capitals or not. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}
+
 /** The 16 bytes of a UUID in the order in which it is printed (RFC 9562, section 4). GPT stores GUIDs in another one. */
 export function uuidBytes(uuid: string): Uint8Array {
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(uuid)) throw new RangeError(`"${uuid}" is not a UUID`);
+  if (!isUuid(uuid)) throw new RangeError(`"${uuid}" is not a UUID`);
   return Uint8Array.from(uuid.replaceAll("-", "").match(/../g)!, (pair) => Number.parseInt(pair, 16));
 }
 

@@ -1,4 +1,5 @@
 /** Copies the content of regular files, and leaves out what is zeros. */
+import { isZero } from "../bytes/zeros.js";
 import type { Content, ContentReader } from "../tree/node.js";
 import type { BlockWriter } from "./block-writer.js";
 import { ExtentList } from "./extents.js";
@@ -65,18 +66,10 @@ async function copyRun(
 function nonZeroBlocks(bytes: Uint8Array, blockSize: number): Run[] {
   const runs: Run[] = [];
   for (let block = 0; block * blockSize < bytes.length; block++) {
-    if (isZero(bytes, block * blockSize, blockSize)) continue;
+    if (isZero(bytes, block * blockSize, (block + 1) * blockSize)) continue;
     const last = runs.at(-1);
     if (last?.end === block) last.end++;
     else runs.push({ start: block, end: block + 1 });
   }
   return runs;
-}
-
-/** Nearly every block of data has a byte that is not zero among its first ones. */
-function isZero(bytes: Uint8Array, start: number, length: number): boolean {
-  for (let at = start; at < start + length; at++) {
-    if (bytes[at] !== 0) return false;
-  }
-  return true;
 }

@@ -64,7 +64,7 @@ const MOST_FOR_DESCRIPTORS = 3 / 4;
 const MAX_32 = 2 ** 32 - 1;
 
 /** Whether `group` begins with a copy of superblock and descriptors: 0, 1, and powers of 3, 5 and 7 (sparse_super). */
-export function hasSuperblock(group: number): boolean {
+function hasSuperblock(group: number): boolean {
   if (group <= 1) return true;
   return [3, 5, 7].some((base) => {
     let power = base;

@@ -1,5 +1,6 @@
 /** Bitmaps and group descriptors. Linux Documentation/filesystems/ext4, "Block Group Descriptors" and "Bitmaps". */
 import { crc32c } from "../bytes/checksum.js";
+import { high32, low32 } from "../bytes/halves.js";
 import type { InodeAllocator } from "./allocator.js";
 import { checksumNumber } from "./checksum.js";
 import { type Geometry, groupEnd, groupStart, overlap, type Run, superblockArea } from "./geometry.js";
@@ -13,9 +14,6 @@ export interface GroupMetadata {
   readonly freeBlocks: number;
   readonly freeInodes: number;
 }
-
-const low32 = (value: number) => value % 2 ** 32;
-const high32 = (value: number) => Math.floor(value / 2 ** 32);
 
 /** Sets bits [start, end). */
 function fillBits(bytes: Uint8Array, start: number, end: number): void {

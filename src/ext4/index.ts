@@ -20,7 +20,7 @@
  * writer.ts writes. layout.ts declares the structures, checksum.ts where their checksums start.
  */
 import type { Device } from "../bytes/device.js";
-import { uuidBytes } from "../bytes/uuid.js";
+import { isUuid, uuidBytes } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
@@ -36,7 +36,9 @@ export interface Ext4Options {
   readonly uuid: string;
   /** A UUID: the seed of the hashes that large directories are ordered by. */
   readonly hashSeed: string;
-  /** Seconds since 1970: every time that the format itself makes. The times of files are their own. */
+  /**
+   * Seconds since 1970: every time that the format itself makes. The times of files are their own. Beyond 2446,
+   * the last that can be stored is. */
   readonly time: number;
   /** In bytes. Default: 4096, on small file systems too: it is what a grown one wants, and what flash likes. */
   readonly blockSize?: BlockSize;
@@ -73,13 +75,9 @@ interface Settings {
   readonly label: Uint8Array;
 }
 
-function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
-}
-
 /** The options with their defaults. Throws `usage` errors. */
 function settle(options: Ext4Options): Settings {
-  const { blockSize = 4096, inodeRatio = 16_384, reservedPercent = 1, journalSize, wide = false, time } = options;
+  const { blockSize = 4096, inodeRatio = 16_384, reservedPercent = 1, journalSize, wide = false } = options;
   const demand = (holds: boolean, what: string, wanted: string) => {
     if (!holds) throw new ImgbuildError("usage", `ext4: ${what} is not possible`, { hint: `Give ${wanted}.` });
   };
@@ -89,11 +87,8 @@ function settle(options: Ext4Options): Settings {
   demand(inodeRatio >= 1024 && inodeRatio <= 2 ** 26, `one inode for ${inodeRatio} bytes`, "1024 to 67108864 bytes");
   demand(reservedPercent >= 0 && reservedPercent <= 50, `reserving ${reservedPercent} percent`, "0 to 50");
   demand(label.length <= 16, `the label "${options.label}"`, "at most 16 bytes");
-  demand(
-    Number.isInteger(time) && time >= 0 && time <= TIME_RANGE.last,
-    `the time ${time}`,
-    "seconds from 1970 to 2446",
-  );
+  demand(Number.isInteger(options.time), `the time ${options.time}`, "whole seconds since 1970");
+  const time = Math.min(Math.max(options.time, 0), TIME_RANGE.last);
   const seed = new DataView(uuidBytes(options.hashSeed).buffer);
   const hashSeed = Int32Array.from({ length: 4 }, (_, i) => seed.getInt32(4 * i, true));
   return {
@@ -111,18 +106,23 @@ function settle(options: Ext4Options): Settings {
  * it is mounted. Unused inode tables are not written: they need not be zeros.
  *
  * Throws before anything is written: `does-not-fit` with `{ needed, available }` in bytes, `not-representable` for a name,
- * id, time, size or attributes that ext4 cannot hold, `source-invalid`, `usage`. Then what reading the content throws.
+ * id, size or attributes that ext4 cannot hold, `source-invalid`, `usage`. Then what reading the content throws.
  */
 export async function writeExt4(device: Device, tree: Tree | undefined, options: Ext4Options): Promise<Ext4Summary> {
   const settings = settle(options);
   const survey = surveyTree(tree, settings.survey);
   const plan = planFileSystem(device.size, survey, settings.plan);
   const { geometry, journalBlocks } = plan;
-  const { uuid, hashSeed, time } = options;
+  const { uuid, hashSeed } = options;
   const reservedBlocks = Math.floor((geometry.blocks * settings.reservedPercent) / 100);
-  const identity = { label: settings.label, uuid, hashSeed, time, reservedBlocks };
+  const identity = { label: settings.label, uuid, hashSeed, time: settings.survey.time, reservedBlocks };
   const writer = new Ext4Writer(device, survey, plan, identity, options.observer ?? {});
   const { freeBlocks, freeInodes } = await writer.write();
+  if (survey.clampedTimes > 0) {
+    options.observer?.notice?.(
+      `ext4 has times from 1901 to 2446: ${survey.clampedTimes} modification times outside were moved to the nearest`,
+    );
+  }
   return {
     size: geometry.blocks * geometry.blockSize,
     blockSize: geometry.blockSize,

@@ -1,5 +1,7 @@
 /** Inodes. Linux Documentation/filesystems/ext4, "Index Nodes". */
 import { crc32c } from "../bytes/checksum.js";
+import { high16, high32, low16, low32 } from "../bytes/halves.js";
+import { encodeDeviceNumber } from "../tree/device-number.js";
 import type { DeviceNode, Timestamp } from "../tree/node.js";
 import { EXTRA_INODE_SIZE, INODE_BLOCK_BYTES, INODE_SIZE, inode } from "./layout.js";
 
@@ -27,16 +29,18 @@ export interface InodeValues {
   readonly xattrBlock?: number | undefined;
 }
 
+/** The time itself where an inode can hold it, else the nearest second that it can. */
+export function storedTime(time: Timestamp): Timestamp {
+  const seconds = Math.min(Math.max(time.seconds, TIME_RANGE.first), TIME_RANGE.last);
+  return seconds === time.seconds ? time : { seconds, nanoseconds: 0 };
+}
+
 /** 32 bits of seconds; two more, and the nanoseconds, are in the other field. */
-function splitTime({ seconds, nanoseconds }: Timestamp): [time: number, extra: number] {
+function splitTime(time: Timestamp): [time: number, extra: number] {
+  const { seconds, nanoseconds } = storedTime(time);
   const epoch = (seconds - (seconds | 0)) / 2 ** 32;
   return [seconds >>> 0, nanoseconds * 4 + (epoch & 3)];
 }
-
-const low16 = (value: number) => value % 2 ** 16;
-const high16 = (value: number) => Math.floor(value / 2 ** 16);
-const low32 = (value: number) => value % 2 ** 32;
-const high32 = (value: number) => Math.floor(value / 2 ** 32);
 
 /** Writes an inode, checksum included, at `at` of `into`. `seed` is the inode's own checksum seed. */
 export function encodeInode(into: Uint8Array, at: number, values: InodeValues, seed: number): void {
@@ -75,11 +79,12 @@ export function encodeInode(into: Uint8Array, at: number, values: InodeValues, s
   view.setUint16(inode.offsets.checksumHigh, high16(checksum), true);
 }
 
-/** i_block of a device: the old 16-bit form where both numbers fit, else the new one (Linux new_encode_dev). */
-export function encodeDevice({ major, minor }: DeviceNode): Uint8Array {
+/** i_block of a device: the old 16-bit form where both numbers fit, else the new one. */
+export function encodeDevice(node: DeviceNode): Uint8Array {
+  const { major, minor } = node;
   const block = new Uint8Array(INODE_BLOCK_BYTES);
   const view = new DataView(block.buffer);
   if (major < 256 && minor < 256) view.setUint32(0, major * 256 + minor, true);
-  else view.setUint32(4, (minor & 0xff) + major * 256 + (minor - (minor & 0xff)) * 4096, true);
+  else view.setUint32(4, encodeDeviceNumber(node), true);
   return block;
 }

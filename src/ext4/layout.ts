@@ -5,7 +5,7 @@
 import { array, ascii, be32, bytes, struct, u8, u16, u32 } from "../bytes/struct.js";
 
 export const SUPERBLOCK_OFFSET = 1024;
-export const SUPERBLOCK_SIZE = 1024;
+const SUPERBLOCK_SIZE = 1024;
 export const SUPERBLOCK_MAGIC = 0xef53;
 
 /** Superblock, at byte 1024, and at the start of each backup group. "The Super Block". */

@@ -1,5 +1,6 @@
 /** The superblock. Linux Documentation/filesystems/ext4, "The Super Block". */
 import { crc32c } from "../bytes/checksum.js";
+import { high32, low32 } from "../bytes/halves.js";
 import { uuidBytes } from "../bytes/uuid.js";
 import { type Geometry, LOG_GROUPS_PER_FLEX } from "./geometry.js";
 import * as layout from "./layout.js";
@@ -17,9 +18,6 @@ export interface SuperblockValues {
   /** i_block and size of the journal; undefined for none. */
   readonly journal: { readonly block: Uint8Array; readonly size: number } | undefined;
 }
-
-const low32 = (value: number) => value % 2 ** 32;
-const high32 = (value: number) => Math.floor(value / 2 ** 32);
 
 function features({ wide, reservedDescriptorBlocks }: Geometry, journal: boolean) {
   const { COMPATIBLE: compatible, INCOMPATIBLE: incompatible } = layout;

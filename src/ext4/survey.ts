@@ -5,12 +5,13 @@
 import { type ByteString, display, fromText } from "../bytes/bytestring.js";
 import type { Extent } from "../bytes/extent.js";
 import { ImgbuildError } from "../errors.js";
+import { isDeviceNumber, MAX_MAJOR, MAX_MINOR } from "../tree/device-number.js";
 import { type Content, type Directory, type Metadata, type Node, newDirectory } from "../tree/node.js";
 import { sortedEntries, type Tree } from "../tree/tree.js";
 import { type DirectoryLayout, layoutDirectory } from "./directory.js";
 import { extentTreeBlocks } from "./extents.js";
 import type { BlockSize, Run } from "./geometry.js";
-import { TIME_RANGE } from "./inode.js";
+import { storedTime } from "./inode.js";
 import { INODE, INODE_BLOCK_BYTES, MAX_EXTENT_BLOCKS, MAX_LINKS, MAX_NAME } from "./layout.js";
 import { type XattrPlacement, XattrStore } from "./xattrs.js";
 
@@ -35,6 +36,8 @@ export interface Survey {
   readonly blocks: number;
   readonly layouts: ReadonlyMap<Directory, DirectoryLayout>;
   readonly xattrs: ReadonlyMap<Node, XattrPlacement>;
+  /** Inodes whose mtime is moved to the nearest that can be stored. */
+  readonly clampedTimes: number;
   /** Names of each inode that has several and is no directory. */
   readonly links: ReadonlyMap<Node, number>;
 }
@@ -84,6 +87,7 @@ class Surveyor {
   readonly #xattrs = new Map<Node, XattrPlacement>();
   readonly #links = new Map<Node, number>();
   #blocks = 0;
+  #clampedTimes = 0;
 
   constructor(options: SurveyOptions) {
     this.#options = options;
@@ -127,6 +131,7 @@ class Surveyor {
       blocks: this.#blocks + this.#store.blocks,
       layouts: this.#layouts,
       xattrs: this.#xattrs,
+      clampedTimes: this.#clampedTimes,
       links: this.#links,
     };
   }
@@ -145,7 +150,8 @@ class Surveyor {
   }
 
   #add({ node, parent, folder }: Visit, path: ByteString): void {
-    checkMetadata(node, path);
+    checkOwner(node, path);
+    if (storedTime(node.mtime) !== node.mtime) this.#clampedTimes++;
     this.#visits.push({ node, parent, folder });
     if (node.xattrs.size > 0) this.#xattrs.set(node, this.#store.place(node.xattrs, path));
     const blocks = this.#blocksOf(node, path);
@@ -169,6 +175,15 @@ class Surveyor {
           throw cannotHold(path, `a symlink to ${node.target.length} bytes in blocks of ${blockSize}`);
         }
         return isFastSymlink(node.target) ? 0 : 1;
+      case "block":
+      case "character":
+        if (!isDeviceNumber(node.major, node.minor)) {
+          throw cannotHold(
+            path,
+            `the device ${node.major}:${node.minor}, since numbers go to ${MAX_MAJOR} and ${MAX_MINOR}`,
+          );
+        }
+        return 0;
       default:
         return 0;
     }
@@ -197,14 +212,11 @@ function checkName(name: ByteString, path: ByteString): void {
   }
 }
 
-function checkMetadata({ uid, gid, mtime }: Metadata, path: ByteString): void {
+function checkOwner({ uid, gid }: Metadata, path: ByteString): void {
   for (const [kind, id] of [
     ["owner", uid],
     ["group", gid],
   ] as const) {
     if (!Number.isInteger(id) || id < 0 || id >= 2 ** 32) throw cannotHold(path, `the ${kind} ${id}`);
-  }
-  if (mtime.seconds < TIME_RANGE.first || mtime.seconds > TIME_RANGE.last) {
-    throw cannotHold(path, `the time ${mtime.seconds}, outside of ${TIME_RANGE.first} to ${TIME_RANGE.last}`);
   }
 }

@@ -22,7 +22,7 @@ export interface PlannedDirectory {
   readonly parent: PlannedDirectory | undefined;
   readonly entries: { readonly name: FatName; readonly target: PlannedFile | PlannedDirectory }[];
   /** Length of its entries, those for itself and its parent included. */
-  bytes: number;
+  readonly bytes: number;
   /** 0 until clusters are handed out, and for good in a root of FAT12 or FAT16, which lies outside of the data region. */
   firstCluster: number;
 }
@@ -33,50 +33,75 @@ export interface FatPlan {
   readonly files: readonly PlannedFile[];
 }
 
+/** Something of the tree that is still to be planned, and its name in `parent`, which the root has not. */
+type Pending = { node: Node; path: ByteString; parent: PlannedDirectory | undefined; name: FatName | undefined };
+
 /** Plans the content of a volume. Throws `not-representable` errors that name the path of what FAT cannot hold. */
 export function planTree(tree: Tree, label: string | undefined): FatPlan {
   const directories: PlannedDirectory[] = [];
   const files: PlannedFile[] = [];
-  const planDirectory = (node: Directory, path: ByteString, parent: PlannedDirectory | undefined) => {
-    const directory: PlannedDirectory = { node, path, parent, entries: [], bytes: 0, firstCluster: 0 };
-    directories.push(directory);
-    const pathOf = (name: ByteString) => (path === "" ? name : (`${path}/${name}` as ByteString));
-    const found = sortedEntries(node);
-    const names = nameEntries(
-      found.map(([name]) => name),
-      pathOf,
-    );
-    for (const [i, [name, child]] of found.entries()) {
-      directory.entries.push({ name: names[i]!, target: planNode(child, pathOf(name), directory) });
+  // A tree may be deeper than the stack of calls: what is still to be done is kept here, the next one last.
+  const pending: Pending[] = [{ node: tree.root, path: "" as ByteString, parent: undefined, name: undefined }];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const { node, path, parent, name } = next;
+    let target: PlannedFile | PlannedDirectory;
+    if (node.type === "directory") {
+      const { directory, children } = planDirectory(node, path, parent, label);
+      directories.push(directory);
+      for (const child of children.reverse()) pending.push(child);
+      target = directory;
+    } else {
+      target = planFile(node, path);
+      files.push(target);
     }
-    const own = parent === undefined ? (label === undefined ? 0 : 1) : 2;
-    directory.bytes = ENTRY_SIZE * (own + names.reduce((sum, name) => sum + slotsOf(name), 0));
-    if (directory.bytes > MAX_DIRECTORY_BYTES) {
-      throw new ImgbuildError(
-        "not-representable",
-        `FAT cannot store the folder ${display(path) || "/"}: its ${names.length} names take ${directory.bytes / ENTRY_SIZE} entries, and 65536 is the most`,
-        { hint: "Spread its files over several folders, or shorten their names.", data: { path: display(path) } },
-      );
-    }
-    return directory;
-  };
-  const planNode = (node: Node, path: ByteString, parent: PlannedDirectory) => {
-    if (node.type === "directory") return planDirectory(node, path, parent);
-    if (node.type !== "file") throw unsupported(node, path);
-    const { size } = node.content;
-    if (size > MAX_FILE_BYTES) {
-      throw new ImgbuildError(
-        "not-representable",
-        `FAT cannot store ${display(path)}: it has ${size} bytes (${formatSize(size)}), and ${MAX_FILE_BYTES} is the most`,
-        { hint: "Leave it out, or put it on an ext4 partition.", data: { path: display(path), size } },
-      );
-    }
-    const file: PlannedFile = { node, path, bytes: size, firstCluster: 0 };
-    files.push(file);
-    return file;
-  };
-  planDirectory(tree.root, "" as ByteString, undefined);
+    if (name !== undefined) parent!.entries.push({ name, target });
+  }
   return { directories, files };
+}
+
+/** A directory whose entries are still to come, and what is to become of them, in byte order. */
+function planDirectory(
+  node: Directory,
+  path: ByteString,
+  parent: PlannedDirectory | undefined,
+  label: string | undefined,
+): { directory: PlannedDirectory; children: Pending[] } {
+  const pathOf = (name: ByteString) => (path === "" ? name : (`${path}/${name}` as ByteString));
+  const found = sortedEntries(node);
+  const names = nameEntries(
+    found.map(([name]) => name),
+    pathOf,
+  );
+  const own = parent === undefined ? (label === undefined ? 0 : 1) : 2;
+  const bytes = ENTRY_SIZE * (own + names.reduce((sum, name) => sum + slotsOf(name), 0));
+  if (bytes > MAX_DIRECTORY_BYTES) {
+    throw new ImgbuildError(
+      "not-representable",
+      `FAT cannot store the folder ${display(path) || "/"}: its ${names.length} names take ${bytes / ENTRY_SIZE} entries, and 65536 is the most`,
+      { hint: "Spread its files over several folders, or shorten their names.", data: { path: display(path) } },
+    );
+  }
+  const directory: PlannedDirectory = { node, path, parent, entries: [], bytes, firstCluster: 0 };
+  const children = found.map(([name, child], i) => ({
+    node: child,
+    path: pathOf(name),
+    parent: directory,
+    name: names[i]!,
+  }));
+  return { directory, children };
+}
+
+function planFile(node: Exclude<Node, Directory>, path: ByteString): PlannedFile {
+  if (node.type !== "file") throw unsupported(node, path);
+  const { size } = node.content;
+  if (size > MAX_FILE_BYTES) {
+    throw new ImgbuildError(
+      "not-representable",
+      `FAT cannot store ${display(path)}: it has ${size} bytes (${formatSize(size)}), and ${MAX_FILE_BYTES} is the most`,
+      { hint: "Leave it out, or put it on an ext4 partition.", data: { path: display(path), size } },
+    );
+  }
+  return { node, path, bytes: size, firstCluster: 0 };
 }
 
 function unsupported(node: Exclude<Node, Directory | RegularFile>, path: ByteString): ImgbuildError {

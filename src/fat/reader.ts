@@ -120,13 +120,14 @@ class VolumeReader {
   }
 
   async locate(path: ByteString): Promise<Located> {
-    let located: Located = { entry: ROOT, found: undefined, above: new Set() };
+    const above = new Set<number>();
+    let located: Located = { entry: ROOT, found: undefined, above };
     for (const name of splitPath(path)) {
       if (located.entry.type !== "directory") throw notThere(path, "does not exist");
-      const { byName } = await this.directory(located.found, located.above);
+      const { byName } = await this.directory(located.found, above);
       const found = byName.get(foldName(new TextDecoder().decode(toBytes(name))));
       if (found === undefined) throw notThere(path, "does not exist");
-      const above = new Set(located.above).add(located.found?.firstCluster ?? this.#volume.rootCluster);
+      above.add(located.found?.firstCluster ?? this.#volume.rootCluster);
       located = { entry: asEntry(found), found, above };
     }
     return located;

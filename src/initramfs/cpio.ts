@@ -17,10 +17,11 @@ const HEADER = {
 const TYPE_BITS = { directory: 0o040000, file: 0o100000, symlink: 0o120000, character: 0o020000 } as const;
 
 /**
- * The archive's bytes, padded to 512 as cpio(1) does. `mtime` in seconds since 1970, 0 to 2^32 - 1, is that of every
- * member. Folders have to come before what is in them: the kernel makes none by itself.
+ * The archive's bytes, padded to 512 as cpio(1) does. `mtime` in seconds since 1970 is that of every member; the
+ * format has 32 bits for it, and what is outside becomes the nearest. Folders have to come before what is in them: the kernel makes none by itself.
  */
 export function writeCpio(members: readonly CpioMember[], mtime: number): Uint8Array {
+  const time = Math.min(Math.max(mtime, 0), 2 ** 32 - 1);
   const parts: Uint8Array[] = [];
   let length = 0;
   const append = (bytes: Uint8Array, align: number) => {
@@ -39,7 +40,7 @@ export function writeCpio(members: readonly CpioMember[], mtime: number): Uint8A
     const links = member.type === "directory" ? 2 : 1;
     const [deviceMajor, deviceMinor] = member.type === "character" ? member.device : [0, 0];
     const bytes = member.type === "file" ? member.bytes : Buffer.from(member.type === "symlink" ? member.target : "");
-    appendMember(member.path, { inode: i + 1, mode, links, mtime, deviceMajor, deviceMinor }, bytes);
+    appendMember(member.path, { inode: i + 1, mode, links, mtime: time, deviceMajor, deviceMinor }, bytes);
   });
   appendMember("TRAILER!!!", {}, new Uint8Array(0));
   append(new Uint8Array(0), 512);

@@ -2,8 +2,10 @@
 # The initramfs's /init: loads the modules that the kernel needs to reach its root, finds and mounts the root, and hands
 # over to the init in it. It runs on busybox alone; the applets that it calls are listed in build.ts.
 #
-# It honours root=, rootfstype=, rootflags=, ro, rw, rootwait, rootdelay= and init= as the kernel does without an initramfs
-# (Documentation/admin-guide/kernel-parameters.txt), and rd.shell: a shell on the console when the root cannot be mounted.
+# Of the kernel's parameters (Documentation/admin-guide/kernel-parameters.txt) it honours rootfstype=, rootflags=, ro, rw,
+# rootwait, rootdelay=, init= and, of root=, PARTUUID=, PARTLABEL= and /dev/NAME; LABEL= and UUID= besides. It does not know what
+# the kernel knows beyond that: /PARTNROFF=, device numbers (8:1, 801), and disks of which only the backup GPT is left. With
+# rd.shell there is a shell on the console when the root cannot be mounted.
 
 PATH=/bin
 

@@ -5,7 +5,7 @@ import { ImgbuildError } from "../errors.js";
 import { contentOf, type Metadata, type Node, newFile, newMetadata, type Timestamp } from "../tree/node.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
-import { overlayName, sortOverlays } from "./userdata.js";
+import { checkRealPath, overlayName, sortOverlays } from "./userdata.js";
 
 export interface OverlayOptions {
   /** The folders that are to be writable, absolute: "/home/root". */
@@ -51,7 +51,7 @@ export function installOverlay(tree: Tree, options: OverlayOptions): InstalledOv
   const added: ByteString[] = [];
   const metadata = (mode: number): Metadata => ({ ...newMetadata(mode), mtime: options.time });
 
-  const mountPoint = (path: ByteString, mode = 0o755): ByteString => {
+  const mountPoint = (path: ByteString, mode = 0o755) => {
     const real = realPath(tree, path);
     const node = follow(tree, path);
     if (node === undefined) {
@@ -62,7 +62,6 @@ export function installOverlay(tree: Tree, options: OverlayOptions): InstalledOv
         hint: `Remove it from the root file system; something is to be mounted on it.`,
       });
     }
-    return real;
   };
   const addFile = (path: ByteString, mode: number, bytes: Uint8Array) => {
     const real = realPath(tree, path);
@@ -80,8 +79,10 @@ export function installOverlay(tree: Tree, options: OverlayOptions): InstalledOv
   const places = new Map<ByteString, ByteString>();
   for (const path of sortOverlays(options.paths)) {
     const name = overlayName(path);
-    const real = mountPoint(path);
+    const real = realPath(tree, path);
+    checkRealPath(path, real);
     checkPlace(path, real, places);
+    mountPoint(path);
     config.push(`overlay ${name} ${real}`);
   }
   addFile(SCRIPT, 0o755, fs.readFileSync(script));

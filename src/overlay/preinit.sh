@@ -129,6 +129,15 @@ features() {
 	[ -e $parameters/metacopy ] && options=$options,metacopy=off
 }
 
+# set_aside STATE: renames a state folder that has no upper layer. Nothing here makes one: it holds what somebody put there.
+set_aside() {
+	[ -e "$1" ] || [ -L "$1" ] || return 0
+	number=1
+	while [ -e "$1+lost$number" ] || [ -L "$1+lost$number" ]; do number=$((number + 1)); done
+	say "$1 is no overlay's state; it becomes ${1##*/}+lost$number"
+	mv "$1" "$1+lost$number"
+}
+
 # prepare STATE LOWER: makes an overlay's state: STATE/upper, with owner and mode of the folder that it will hide, and
 # STATE/work. It is made under another name and renamed when it is whole, so that a power cut leaves no half of it.
 prepare() {
@@ -138,8 +147,9 @@ prepare() {
 		mkdir "$1/work"
 		return
 	fi
-	rm -rf "$1+new" "$1"
-	mkdir -p "$1+new/upper" "$1+new/work" &&
+	rm -rf "$1+new"
+	set_aside "$1" &&
+		mkdir -p "$1+new/upper" "$1+new/work" &&
 		chown "$(stat -c %u:%g "$2")" "$1+new/upper" &&
 		chmod "$(stat -c %a "$2")" "$1+new/upper" &&
 		sync &&

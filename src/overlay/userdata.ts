@@ -4,7 +4,10 @@
  *
  *     overlay/NAME/upper     what was written to the folder: overlayfs's upper layer
  *     overlay/NAME/work      overlayfs's own
- *     overlay/NAME+new/      one that is being made; renamed to NAME when it is whole. No NAME has a "+" in it
+ *     overlay/NAME+new/      one that is being made; renamed to NAME when it is whole
+ *     overlay/NAME+lost1/    something else that was in the place of NAME, and was put out of the way
+ *
+ * No NAME has a "+" in it.
  *
  * One folder an overlay, so that whatever else belongs to one (its state, frozen layers) lies beside its upper layer and a
  * rename of the folder replaces all of it at once.
@@ -13,8 +16,8 @@ import { type ByteString, compareBytes, display, fromText } from "../bytes/bytes
 import { ImgbuildError } from "../errors.js";
 import { splitPath } from "../tree/tree.js";
 
-/** File names have at most 255 bytes; "+new" is put behind some. */
-const MAX_NAME = 251;
+/** File names have at most 255 bytes; "+new", or "+lost" and a number, is put behind some. */
+const MAX_NAME = 245;
 
 /** What overlayfs's option syntax, or the configuration's lines, would take for something else. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
@@ -48,13 +51,28 @@ export function sortOverlays(paths: readonly ByteString[]): ByteString[] {
   return [...new Set(normal)].sort(compareBytes);
 }
 
+/**
+ * Throws a `profile-invalid` error when no overlay can be laid over `real`, which is where symlinks in the root lead `path`:
+ * it is what is mounted on, and so stands in overlayfs's options and in the configuration.
+ */
+export function checkRealPath(path: ByteString, real: ByteString): void {
+  const reason = unsuitable(real);
+  if (reason !== undefined) throw refuse(path, `leads to "${display(real)}", which ${reason}`);
+}
+
 function checkPath(path: ByteString): ByteString[] {
-  if (!path.startsWith("/")) throw refuse(path, "is not absolute");
-  if (UNSUITABLE.test(path)) throw refuse(path, "has a blank, a control character, or one of , : \\ in it");
+  const reason = unsuitable(path);
+  if (reason !== undefined) throw refuse(path, reason);
+  return splitPath(path);
+}
+
+/** Why no overlay can be laid over a path, or undefined. */
+function unsuitable(path: ByteString): string | undefined {
+  if (!path.startsWith("/")) return "is not absolute";
+  if (UNSUITABLE.test(path)) return "has a blank, a control character, or one of , : \\ in it";
   const names = splitPath(path);
-  if (names.includes(fromText(".."))) throw refuse(path, 'has ".." in it');
-  if (names.length === 0) throw refuse(path, "is the whole root, which is not supported yet");
-  return names;
+  if (names.includes(fromText(".."))) return 'has ".." in it';
+  return names.length === 0 ? "is the whole root, which is not supported yet" : undefined;
 }
 
 function refuse(path: ByteString, reason: string): ImgbuildError {

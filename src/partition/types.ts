@@ -1,4 +1,5 @@
 /** Partition types by name. */
+import { isUuid } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 
 /**
@@ -27,8 +28,6 @@ const NAMES: Readonly<Record<string, { readonly mbr?: number; readonly gpt?: str
 /** Every name that a type can be given by. */
 export const PARTITION_TYPES: readonly string[] = Object.keys(NAMES);
 
-const GUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 function unknownType(type: string | number, table: "MBR" | "GPT", wanted: string, key: "mbr" | "gpt"): ImgbuildError {
   const names = PARTITION_TYPES.filter((name) => NAMES[name]![key] !== undefined);
   return new ImgbuildError(
@@ -51,7 +50,7 @@ export function mbrType(type: string | number): number {
 
 /** The GUID of a type, in lower case, from a name or a GUID. Throws a `layout-conflict` error. */
 export function gptType(type: string | number): string {
-  const guid = NAMES[type]?.gpt ?? (GUID.test(String(type)) ? String(type).toLowerCase() : undefined);
+  const guid = NAMES[type]?.gpt ?? (isUuid(String(type)) ? String(type).toLowerCase() : undefined);
   if (guid === undefined) throw unknownType(type, "GPT", "a GUID", "gpt");
   return guid;
 }

@@ -1,4 +1,5 @@
 /** The files' bytes: cut into blocks that the pool compresses, blocks of zeros left out, ends in fragments, each once. */
+import { isZero } from "../bytes/zeros.js";
 import type { CompressorPool, Slot } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import type { Content } from "../tree/node.js";
@@ -8,7 +9,7 @@ import { BLOCK_STORED, NO_FRAGMENT } from "./layout.js";
 import type { Settings } from "./options.js";
 import type { Output } from "./output.js";
 import { type Inode, pathOf } from "./plan.js";
-import { ContentHash, isZero, Source } from "./source.js";
+import { ContentHash, Source } from "./source.js";
 
 /** Where a file's bytes are. Filled in while the pool works: complete once it is drained. */
 export interface StoredFile {

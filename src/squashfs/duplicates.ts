@@ -62,7 +62,7 @@ export class Duplicates {
       const right = this.#buffers[1].subarray(0, length);
       await a.read(at, left);
       await b.read(at, right);
-      for (let i = 0; i < length; i++) if (left[i] !== right[i]) return false;
+      if (Buffer.compare(left, right) !== 0) return false;
     }
     return true;
   }

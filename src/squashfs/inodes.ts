@@ -1,6 +1,7 @@
 /** Inodes: the basic form where it can hold everything, the extended form where it cannot. */
 import { toBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
+import { encodeDeviceNumber, isDeviceNumber, MAX_MAJOR, MAX_MINOR } from "../tree/device-number.js";
 import type { DeviceNode, Directory, Metadata, RegularFile, SpecialNode, Symlink } from "../tree/node.js";
 import type { IdTable } from "./ids.js";
 import * as layout from "./layout.js";
@@ -8,8 +9,6 @@ import { type MetadataWriter, reference } from "./metadata.js";
 import { type Inode, pathOf } from "./plan.js";
 import type { XattrWriter } from "./xattrs.js";
 
-/** Inodes have seconds since 1970 in 32 bits without a sign. */
-const MAX_TIME = 2 ** 32 - 1;
 /** Linux reads no longer targets (PATH_MAX, with its NUL), and takes an inode that has one for damaged. */
 const MAX_TARGET = 4095;
 /** Block sizes of a file are encoded this many at a time. */
@@ -87,7 +86,7 @@ export class InodeWriter {
   /** Sets what all inodes have. */
   #begin(inode: Inode, { mode, uid, gid, mtime }: Metadata, extended: boolean): void {
     const type = layout.INODE_TYPES[inode.node.type];
-    const time = Math.min(Math.max(mtime.seconds, 0), MAX_TIME);
+    const time = layout.storedTime(mtime.seconds);
     if (time !== mtime.seconds) this.clampedTimes++;
     const values = this.#values;
     values.type = extended ? type + layout.EXTENDED : type;
@@ -174,9 +173,16 @@ export class InodeWriter {
   }
 
   #writeDevice(inode: Inode, node: DeviceNode, xattrs: number): void {
+    if (!isDeviceNumber(node.major, node.minor)) {
+      throw new ImgbuildError(
+        "not-representable",
+        `the device ${pathOf(inode)} has the numbers ${node.major}:${node.minor}`,
+        { hint: `Major numbers go to ${MAX_MAJOR}, minor ones to ${MAX_MINOR}.` },
+      );
+    }
     const extended = xattrs !== layout.NO_XATTRS;
     this.#begin(inode, node, extended);
-    this.#values.device = encodeDevice(node, inode);
+    this.#values.device = encodeDeviceNumber(node);
     this.#values.xattrs = xattrs;
     this.#end(extended ? layout.extendedDeviceInode : layout.deviceInode);
   }
@@ -187,14 +193,4 @@ export class InodeWriter {
     this.#values.xattrs = xattrs;
     this.#end(extended ? layout.extendedIpcInode : layout.ipcInode);
   }
-}
-
-/** Linux's 32-bit device numbers (new_encode_dev in include/linux/kdev_t.h): 12 bits of major, 20 of minor. */
-function encodeDevice({ major, minor }: DeviceNode, inode: Inode): number {
-  if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff) {
-    throw new ImgbuildError("not-representable", `the device ${pathOf(inode)} has the numbers ${major}:${minor}`, {
-      hint: "Major numbers go to 4095, minor ones to 1048575.",
-    });
-  }
-  return ((minor & 0xff) | (major << 8) | ((minor & 0xfff00) << 12)) >>> 0;
 }

@@ -215,3 +215,8 @@ export const xattrTable = struct("squashfs_xattr_id_table", 16, {
   start: [0, size64],
   sets: [8, u32],
 });
+
+/** All times are seconds since 1970 in 32 bits without a sign. The nearest of them to `seconds`. */
+export function storedTime(seconds: number): number {
+  return Math.min(Math.max(seconds, 0), 2 ** 32 - 1);
+}

@@ -3,6 +3,7 @@ import type { CodecSpec } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import type { Observer } from "../tree/observer.js";
 import { COMPRESSORS, type CompressorName } from "./compressors.js";
+import { storedTime } from "./layout.js";
 
 export interface SquashfsOptions {
   /** Default: gzip. */
@@ -11,7 +12,7 @@ export interface SquashfsOptions {
   readonly level?: number | undefined;
   /** Bytes of a data block: a power of two from 4096 to 1,048,576. Kernels cannot mount blocks smaller than their pages. Default: 131,072. */
   readonly blockSize?: number | undefined;
-  /** When the file system was made, in seconds since 1970: 0 to 2^32 - 1. */
+  /** When the file system was made, in seconds since 1970. As with inodes, what is before 1970 or after 2106 becomes the nearest that can be stored. */
   readonly time: number;
   /**
    * Whether files shorter than a block share fragment blocks; "always": also the ends of longer ones, which is smaller and
@@ -70,7 +71,9 @@ export function resolveOptions(options: SquashfsOptions): Settings {
       hint: "Choose 4K, 8K, 16K, 32K, 64K, 128K, 256K, 512K or 1M.",
     });
   }
-  inRange("time", time, 0, 2 ** 32 - 1);
+  if (!Number.isInteger(time)) {
+    throw new ImgbuildError("usage", `a SquashFS time of ${time} is not possible`, { hint: "Give whole seconds." });
+  }
   inRange("padding", pad, 1, 2 ** 30);
   if (jobs !== undefined) inRange("number of jobs", jobs, 1, 1024);
   return {
@@ -78,7 +81,7 @@ export function resolveOptions(options: SquashfsOptions): Settings {
     codec: compressor.codec(level),
     compressorOptions: compressor.options(level),
     blockSize,
-    time,
+    time: storedTime(time),
     fragments: options.fragments ?? true,
     dedupe: options.dedupe ?? true,
     sparse: options.sparse ?? true,

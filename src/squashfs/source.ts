@@ -38,17 +38,6 @@ export class Source {
   }
 }
 
-/** Whether all of `bytes` are zero. */
-export function isZero(bytes: Uint8Array): boolean {
-  const words = bytes.byteOffset % 4 === 0 ? bytes.length >>> 2 : 0;
-  if (words > 0) {
-    const view = new Uint32Array(bytes.buffer, bytes.byteOffset, words);
-    for (let i = 0; i < words; i++) if (view[i] !== 0) return false;
-  }
-  for (let i = words * 4; i < bytes.length; i++) if (bytes[i] !== 0) return false;
-  return true;
-}
-
 /**
  * Hashes a content block by block. Blocks of zeros are left out, and all others come with their number: so it does not
  * matter whether zeros were read, or known to be a hole.

@@ -21,7 +21,7 @@ const NAMES = [
 
 const ALL = (1n << BigInt(NAMES.length)) - 1n;
 
-export const vfsCapData = struct("vfs_cap_data", 20, {
+const vfsCapData = struct("vfs_cap_data", 20, {
   version: [0, u32],
   permittedLow: [4, u32],
   inheritableLow: [8, u32],

@@ -11,6 +11,7 @@
 import { type ByteString, display, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { encodeCapabilities } from "./capabilities.js";
+import { MAX_MAJOR, MAX_MINOR } from "./device-number.js";
 import { type Metadata, type Node, newDirectory, newMetadata, readContent } from "./node.js";
 import { follow, realPath } from "./real-path.js";
 import { newestTime } from "./times.js";
@@ -89,15 +90,15 @@ function readEntry(fields: readonly string[], where: string): DeviceTableEntry {
     mode: mode === "-1" ? undefined : Number.parseInt(mode, 8),
     user: user === "-" ? "0" : user,
     group: group === "-" ? "0" : group,
-    major: number(0, "major number", 0xfff),
-    minor: number(1, "minor number", 0xf_ffff),
+    major: number(0, "major number", MAX_MAJOR),
+    minor: number(1, "minor number", MAX_MINOR),
     start: number(2, "start", 0xf_ffff),
     increment: number(3, "increment", 0xf_ffff),
     count: number(4, "count", 0xf_ffff),
     capabilities: "",
   };
-  if (entry.minor + Math.max(0, entry.count - 1) * entry.increment > 0xf_ffff) {
-    throw tableError(where, "the last minor number is beyond 1048575");
+  if (entry.minor + Math.max(0, entry.count - 1) * entry.increment > MAX_MINOR) {
+    throw tableError(where, `the last minor number is beyond ${MAX_MINOR}`);
   }
   return entry;
 }

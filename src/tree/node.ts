@@ -52,7 +52,6 @@ export interface SpecialNode extends Metadata {
 }
 
 export type Node = Directory | RegularFile | Symlink | DeviceNode | SpecialNode;
-export type NodeType = Node["type"];
 
 /** The bytes of a regular file, wherever they are. */
 export interface Content {

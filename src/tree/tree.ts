@@ -75,12 +75,3 @@ export function addNode(tree: Tree, path: ByteString, node: Node, parents: Parti
   if (name === undefined) throw new ImgbuildError("source-invalid", "the root folder itself cannot be replaced");
   makeDirectories(tree, names.join("/") as ByteString, parents).entries.set(name, node);
 }
-
-/** How many names each inode that is not a directory has. Directories are not in the map. */
-export function countLinks(tree: Tree): Map<Node, number> {
-  const links = new Map<Node, number>();
-  for (const { node } of walk(tree)) {
-    if (node.type !== "directory") links.set(node, (links.get(node) ?? 0) + 1);
-  }
-  return links;
-}

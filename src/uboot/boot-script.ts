@@ -14,8 +14,6 @@ export interface BootScript {
   readonly deviceTree?: {
     /** Taken when ${fdtfile} is unset, or names a file that is not there. */
     readonly defaultFile?: string;
-    /** Folder on the boot partition; default: its root. */
-    readonly directory?: string;
   };
   /** A file with a raw initramfs, not wrapped for U-Boot. */
   readonly initramfs?: string;
@@ -36,11 +34,14 @@ function quotable(text: string, what: string): string {
   });
 }
 
-/** A file's path on the boot partition, which is a word of its own. */
+/**
+ * A file's path on the boot partition, which is a word of its own, without quotes. To hush far more characters than blanks
+ * end a word there or stand for something (& | < > ( ) # * ? [ ~ ! and =); only those that mean nothing are let through.
+ */
 function fileWord(path: string): string {
-  if (!/\s/.test(path) && path !== "") return quotable(path, "the file");
-  throw new ImgbuildError("not-representable", `the file "${path}" cannot be named in a U-Boot script`, {
-    hint: "Rename it: U-Boot's load takes no blanks.",
+  if (/^[A-Za-z0-9._/+@,][A-Za-z0-9._/+@,-]*$/.test(path)) return path;
+  throw new ImgbuildError("not-representable", `the file ${JSON.stringify(path)} cannot be named in a U-Boot script`, {
+    hint: "Rename it: of ASCII it may have letters, digits and . _ / + @ , - in its name, and must not begin with a dash.",
     data: { text: path },
   });
 }
@@ -69,8 +70,7 @@ function loadKernel({ kernel }: BootScript): string[] {
 function loadDeviceTree({ deviceTree }: BootScript): string[] {
   const builtIn = ['setenv boot_fdt "${fdt_addr}"', byDefault("boot_fdt", '"${fdtcontroladdr}"')];
   if (deviceTree === undefined) return builtIn;
-  const directory = deviceTree.directory === undefined ? "" : `${fileWord(deviceTree.directory)}/`;
-  const named = `${directory}\${fdtfile}`;
+  const named = "${fdtfile}";
   const lines = ['if test -n "${fdt_addr_r}"; then', '  setenv boot_fdt "${fdt_addr_r}"'];
   if (deviceTree.defaultFile === undefined) {
     lines.push(`  ${load("${fdt_addr_r}", named)} || ${missing(named)}`);
@@ -81,8 +81,8 @@ function loadDeviceTree({ deviceTree }: BootScript): string[] {
       `  if ${load("${fdt_addr_r}", named)}; then`,
       "    true",
       "  else",
-      `    echo "${named} is not there, trying ${directory}${usual}"`,
-      `    ${load("${fdt_addr_r}", directory + usual)} || ${missing(directory + usual)}`,
+      `    echo "${named} is not there, trying ${usual}"`,
+      `    ${load("${fdt_addr_r}", usual)} || ${missing(usual)}`,
       "  fi",
     );
   }

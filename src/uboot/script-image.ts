@@ -30,7 +30,7 @@ const ARCHITECTURES = { arm: 2, arm64: 22 } as const;
 export interface ScriptOptions {
   /** Shown by U-Boot when the script runs: at most 32 ASCII characters. */
   readonly name: string;
-  /** Seconds since 1970, below 2^32. */
+  /** Seconds since 1970. The header has 32 bits for it; what is outside becomes the nearest. */
   readonly time: number;
   /** U-Boot does not look at it for scripts; mkimage -l shows it. */
   readonly architecture: keyof typeof ARCHITECTURES;
@@ -43,7 +43,7 @@ export interface Script {
   readonly text: string;
 }
 
-/** A boot.scr that runs `text`. Throws a RangeError, with the field's name, for a name or a time that the header cannot hold. */
+/** A boot.scr that runs `text`. Throws a RangeError, with the field's name, for a name that the header cannot hold. */
 export function encodeScript(text: string, { name, time, architecture }: ScriptOptions): Uint8Array {
   const script = new TextEncoder().encode(text);
   const image = new Uint8Array(imageHeader.size + partSizes.size + script.length);
@@ -51,7 +51,7 @@ export function encodeScript(text: string, { name, time, architecture }: ScriptO
   image.set(script, imageHeader.size + partSizes.size);
   const header = {
     magic: MAGIC,
-    time,
+    time: Math.min(Math.max(time, 0), 2 ** 32 - 1),
     size: image.length - imageHeader.size,
     dataCrc: crc32(image.subarray(imageHeader.size)),
     os: OS_LINUX,

@@ -8,6 +8,7 @@ import { type ByteString, compareBytes, display, fromBytes, fromText, toBytes } 
 import { crc32, crc32c } from "../../src/bytes/checksum.js";
 import { alignUp, formatSize, parseSize } from "../../src/bytes/size.js";
 import { formatUuid, seededId, seededUuid, uuidBytes } from "../../src/bytes/uuid.js";
+import { isZero } from "../../src/bytes/zeros.js";
 
 test("byte strings keep any bytes, and compare as bytes do", () => {
   fc.assert(
@@ -118,4 +119,22 @@ test("UUIDs become bytes in the order in which they are printed", () => {
   assert.deepEqual(uuidBytes(uuid.toUpperCase()), uuidBytes(uuid));
   for (const text of ["", "00112233", `${uuid}0`, uuid.replace("-", "0")])
     assert.throws(() => uuidBytes(text), RangeError);
+});
+
+test("zeros are told from bytes of which a single one is not", () => {
+  fc.assert(
+    fc.property(fc.nat(200_000), fc.nat(9), fc.nat(9), fc.nat(), (length, before, after, at) => {
+      // Behind an odd number of bytes, and with others that are no zeros around.
+      const bytes = new Uint8Array(before + length + after).fill(1);
+      bytes.fill(0, before, before + length);
+      assert.ok(isZero(bytes, before, before + length));
+      assert.ok(isZero(bytes.subarray(before, before + length)));
+      if (length === 0) return;
+      bytes[before + (at % length)] = 0x80;
+      assert.ok(!isZero(bytes, before, before + length));
+      assert.ok(!isZero(bytes.subarray(before, before + length)));
+    }),
+    { numRuns: 300 },
+  );
+  assert.ok(isZero(new Uint8Array(new SharedArrayBuffer(100_000), 1)));
 });

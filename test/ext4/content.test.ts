@@ -153,6 +153,30 @@ test("ids of 32 bits, times from 1901 to 2446", async (t) => {
   assert.deepEqual(found, await describeTree(tree, options));
 });
 
+test("times outside of the format's are moved to the nearest, with one notice", async (t) => {
+  if (lacks(t, "e2fsck") || lacksRoot(t)) return;
+  const image = path.join(temporaryFolder(t), "image");
+  const at = (seconds: number) => newFile(contentOf(new Uint8Array()), { mtime: { seconds, nanoseconds: 0 } });
+  const notices: string[] = [];
+  const observer = { notice: (text: string) => void notices.push(text) };
+  const last = 2 ** 34 - 2 ** 31 - 1;
+  const given = treeOf({ late: at(last + 1), later: at(2 ** 40), early: at(-(2 ** 31) - 1), fine: at(7) });
+  await makeImage(image, 8 * MiB, given, { observer });
+  assertClean(image);
+  assert.deepEqual(notices, [
+    "ext4 has times from 1901 to 2446: 3 modification times outside were moved to the nearest",
+  ]);
+  const options = { nanoseconds: true, ignore: ["lost+found"] };
+  const found = await mounted(image, { type: "ext4" }, (folder) => describeDirectory(folder, options));
+  const stored = treeOf({ late: at(last), later: at(last), early: at(-(2 ** 31)), fine: at(7) });
+  assert.deepEqual(found, await describeTree(stored, options));
+  // The format's own times: s_mkfs_time and s_mkfs_time_hi, of which inodes have two bits. e2fsck shows no such years.
+  const device = new MemoryDevice(8 * MiB);
+  await writeExt4(device, given, { ...OPTIONS, time: 2 ** 35 });
+  const superblock = new DataView(device.bytes.buffer, 1024);
+  assert.deepEqual([superblock.getUint32(0x108, true), superblock.getUint8(0x276)], [0x7fff_ffff, 3]);
+});
+
 test("the observer hears of every byte and every file", async () => {
   const linked = newFile(contentOf(new Uint8Array(3_000_000).fill(1)));
   const tree = treeOf({
@@ -176,8 +200,9 @@ test("what ext4 cannot hold is refused by name, before anything is written", asy
   const file = (metadata: object) => newFile(contentOf(new Uint8Array()), metadata);
   const symlink: Node = { type: "symlink", ...newMetadata(0o777), target: "t".repeat(4096) as ByteString };
   const cases: [string, Node][] = [
-    ["late", file({ mtime: { seconds: 2 ** 34 - 2 ** 31, nanoseconds: 0 } })],
-    ["early", file({ mtime: { seconds: -(2 ** 31) - 1, nanoseconds: 0 } })],
+    ["major", { type: "block", ...newMetadata(0o600), major: 4096, minor: 0 }],
+    ["minor", { type: "character", ...newMetadata(0o600), major: 0, minor: 1_048_576 }],
+    ["negative", { type: "character", ...newMetadata(0o600), major: 1, minor: -1 }],
     ["owner", file({ uid: 2 ** 32 })],
     ["long-symlink", symlink],
     ["n".repeat(256), file({})],

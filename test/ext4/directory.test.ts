@@ -7,6 +7,7 @@ import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
 import { uuidBytes } from "../../src/bytes/uuid.js";
 import { hashName } from "../../src/ext4/hash.js";
 import { contentOf, type Directory, newDirectory, newFile } from "../../src/tree/node.js";
+import { deepTree, descend } from "../support/deep-tree.js";
 import { lacks, lacksRoot, mounted, temporaryFolder } from "../support/tools.js";
 import { assertClean, debugfs, MiB, makeImage, OPTIONS } from "./support.js";
 
@@ -91,6 +92,19 @@ test("a directory of more than 65,000 directories counts one link", async (t) =>
   await makeImage(image, 200 * MiB, tree, { blockSize: 1024 });
   assertClean(image);
   assert.match(debugfs(image, "stat /d"), /Links: 1\b/);
+});
+
+test("folders deeper than a stack of calls", async (t) => {
+  if (lacks(t, "e2fsck") || lacksRoot(t)) return;
+  const image = path.join(temporaryFolder(t), "image");
+  await makeImage(image, 128 * MiB, deepTree(20_000));
+  assertClean(image);
+  await mounted(image, { type: "ext4" }, (folder) => {
+    assert.equal(
+      descend(folder, () => assert.equal(fs.readFileSync("f", "utf8"), "bottom")),
+      20_000,
+    );
+  });
 });
 
 test("the lost+found of the tree is used, another one is made", async (t) => {

@@ -9,6 +9,7 @@ import { MemoryDevice, RecordingDevice } from "../../src/bytes/device.js";
 import { measureFat, openFat, writeFat } from "../../src/fat/index.js";
 import { type Content, contentOf, type Directory, newDirectory, newFile } from "../../src/tree/node.js";
 import { type Tree, walk } from "../../src/tree/tree.js";
+import { deepTree } from "../support/deep-tree.js";
 import { lacks, temporaryFolder } from "../support/tools.js";
 import { fsck, makeVolume, mtools, OPTIONS, treeOf, withReader } from "./volume.js";
 
@@ -259,6 +260,17 @@ test("the largest files that FAT can hold", async (t) => {
       assert.deepEqual(last, new Uint8Array(10));
     });
   }
+});
+
+test("folders deeper than a stack of calls", async (t) => {
+  const depth = 20_000;
+  const tree = deepTree(depth);
+  const volume = await makeVolume(t, measureFat(tree, {}), tree);
+  assert.deepEqual([volume.directories, volume.files], [depth + 1, 1]);
+  await withReader(volume.image, async (device) => {
+    const deepest = `${"d/".repeat(depth)}f`;
+    assert.equal(Buffer.from(await (await openFat(device)).read(fromText(deepest))).toString(), "bottom");
+  });
 });
 
 test("an empty volume lists nothing", async () => {

@@ -81,6 +81,18 @@ test("cpio lists and unpacks the archive", async (t) => {
   assert.match(read("init").toString(), /^#!\/bin\/busybox sh\n/);
 });
 
+test("a time beyond cpio's 32 bits is moved to the nearest", async (t) => {
+  if (lacks(t, "cpio")) return;
+  const [tree, plan] = await sample();
+  for (const [mtime, shown] of [
+    [2 ** 32, /Feb +7 +2106 init$/m],
+    [-1, /Jan +1 +1970 init$/m],
+  ] as const) {
+    const archive = gunzipSync(await buildInitramfs(tree, plan, { mtime }));
+    assert.match(run("cpio", ["-itv", "--quiet"], { input: archive, env: { TZ: "UTC" } }), shown);
+  }
+});
+
 test("the same bytes each time, whatever the system", async () => {
   const [tree, plan] = await sample();
   const first = await buildInitramfs(tree, plan);

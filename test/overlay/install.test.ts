@@ -111,6 +111,23 @@ test("paths that no overlay can be laid over are refused", () => {
   }
 });
 
+test("so are paths that symlinks in the root lead to such places", () => {
+  for (const [target, reason] of [
+    ["data:1", /"\/home\/user": the path leads to "\/data:1\/user", which has a blank/],
+    ["/mnt/my data", /leads to "\/mnt\/my data\/user"/],
+    ["a,upperdir=/b", /leads to "\/a,upperdir=\/b\/user"/],
+    ["a\ninit /evil", /leads to /],
+    ["/run", /\/run is not on the root/],
+  ] as const) {
+    const tree = sampleTree();
+    addNode(tree, fromText("home"), link(target));
+    refused("profile-invalid", reason, () => install(tree, ["/home/user"]));
+  }
+  const tree = sampleTree();
+  addNode(tree, fromText("all"), link("/"));
+  refused("profile-invalid", /leads to "\/", which is the whole root/, () => install(tree, ["/all"]));
+});
+
 test("where an overlay's content lies on UserData", () => {
   assert.equal(userdataUpper(fromText("/home/root")), "overlay/home-root/upper");
   assert.equal(userdataUpper(fromText("/home//root/")), "overlay/home-root/upper");

@@ -229,6 +229,24 @@ test("what a power cut left half-made is made again; initial content is used as 
   assert.doesNotMatch(debugfs("ls /overlay"), /\+new/);
 });
 
+test("state without an upper layer is put out of the way, not deleted", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata, debugfs } = await device(t, { paths: ["/etc", "/home/root"] });
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    fs.mkdirSync(path.join(folder, "overlay/home-root/frozen"), { recursive: true });
+    fs.writeFileSync(path.join(folder, "overlay/home-root/frozen/precious"), "from a later version\n");
+    fs.mkdirSync(path.join(folder, "overlay/home-root+lost1"));
+    fs.writeFileSync(path.join(folder, "overlay/etc"), "a file\n");
+  });
+  const printed = boot(`${STATE}; echo x >/home/root/new; echo y >/etc/new`);
+  assert.match(printed, /^imgbuild: \S*\/home-root is no overlay's state; it becomes home-root\+lost2$/m);
+  assert.match(printed, /\nwhole\n$/);
+  assert.equal(debugfs("cat /overlay/home-root+lost2/frozen/precious"), "from a later version\n");
+  assert.equal(debugfs("cat /overlay/etc+lost1"), "a file\n");
+  assert.equal(debugfs("cat /overlay/home-root/upper/new"), "x\n");
+  assert.match(boot(`${STATE}; cat /home/root/new /etc/new`), /^whole\nx\ny\n$/);
+});
+
 test("what the kernel left in work is not in the way", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot, userdata, debugfs } = await device(t);

@@ -233,4 +233,7 @@ test("each option changes what it says, and nothing else", async (t) => {
   assert.match(await say({ level: 4 }), /compression-level 4\n/);
   await say({ sparse: false });
   assert.match(await say({ time: 2 ** 31 }), /time Tue Jan 19 03:14:08 2038/);
+  // The format's own time is moved into its range, as those of inodes are.
+  assert.match(await say({ time: 2 ** 32 }), /time Sun Feb {2}7 06:28:15 2106/);
+  assert.match(await say({ time: -1 }), /time Thu Jan {2}1 00:00:00 1970/);
 });

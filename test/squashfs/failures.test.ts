@@ -152,9 +152,8 @@ test("options out of range are refused by name", async () => {
     [{ blockSize: 2048 }, /block size of 2048/],
     [{ blockSize: 2 ** 21 }, /block size of 2097152/],
     [{ blockSize: 5000 }, /5000 is not a power of two/],
-    [{ time: -1 }, /time of -1/],
-    [{ time: 2 ** 32 }, /time of 4294967296/],
     [{ time: 1.5 }, /time of 1.5/],
+    [{ time: Number.NaN }, /time of NaN/],
     [{ pad: 0 }, /padding of 0/],
     [{ jobs: 0 }, /jobs of 0/],
   ];

@@ -1,5 +1,6 @@
 /** What is at the format's limits, or has broken other writers, as the kernel and unsquashfs read it. */
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
 import { test } from "node:test";
 import { type ByteString, fromBytes } from "../../src/bytes/bytestring.js";
 import {
@@ -12,6 +13,7 @@ import {
   newMetadata,
 } from "../../src/tree/node.js";
 import type { Tree } from "../../src/tree/tree.js";
+import { deepTree, descend } from "../support/deep-tree.js";
 import { describeTree } from "../support/describe.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
 import { assertExtracts, assertKernelShows, name, noise, text, treeOf, writeImage } from "./image.js";
@@ -104,6 +106,17 @@ test("deep folders", async (t) => {
   assert.equal(summary.inodes, 1502);
   await mounted(image, { type: "squashfs" }, (mount) => {
     assert.equal(run("find", [mount, "-type", "d", "-links", "3"]).split("\n").length - 1, 1500);
+  });
+});
+
+test("folders deeper than a stack of calls", async (t) => {
+  if (lacksRoot(t)) return;
+  const { image } = await writeImage(temporaryFolder(t), deepTree(20_000));
+  await mounted(image, { type: "squashfs" }, (folder) => {
+    assert.equal(
+      descend(folder, () => assert.equal(fs.readFileSync("f", "utf8"), "bottom")),
+      20_000,
+    );
   });
 });
 

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { ImgbuildError } from "../../src/errors.js";
 import { lookup, type RegularFile, readContent, readTar, walk } from "../../src/tree/index.js";
-import { temporaryFolder } from "../support/tools.js";
+import { lacks, run, temporaryFolder } from "../support/tools.js";
 
 interface Fields {
   name: string;
@@ -157,6 +157,31 @@ test("paths that leave the tree or go through a symlink are refused by name", as
   );
 });
 
+test("an archive without its end mark is taken, with a notice, where a member ends", async (t) => {
+  if (lacks(t, "tar")) return;
+  const folder = temporaryFolder(t);
+  const whole = Buffer.concat([...member("a", "x".repeat(600)), ...member("b", "y")]);
+  // GNU tar takes it as well, without a word.
+  fs.writeFileSync(path.join(folder, "open.tar"), whole);
+  assert.equal(run("tar", ["-tf", path.join(folder, "open.tar")]), "a\nb\n");
+  for (const source of [path.join(folder, "open.tar"), streamOf([whole])]) {
+    const notices: string[] = [];
+    const tree = await readTar(source, { spool: folder, observer: { notice: (text) => void notices.push(text) } });
+    assert.deepEqual(
+      Array.from(walk(tree), ({ path }) => path),
+      ["", "a", "b"],
+    );
+    assert.equal(notices.length, 1);
+    assert.match(notices[0]!, /: it ends without the two blocks of zeros/);
+    tree.close();
+  }
+  // One block of zeros is a mark too.
+  const notices: string[] = [];
+  const observer = { notice: (text: string) => void notices.push(text) };
+  (await readTar(streamOf([whole, Buffer.alloc(512)]), { spool: folder, observer })).close();
+  assert.deepEqual(notices, []);
+});
+
 test("damage is told with the byte it is at", async (t) => {
   const folder = temporaryFolder(t);
   const good = Buffer.concat([...member("a", "x".repeat(600)), ...member("b", "y"), END]);
@@ -166,7 +191,10 @@ test("damage is told with the byte it is at", async (t) => {
   assert.deepEqual(checksum.data, { offset: 1536 });
   await refused(folder, "source-invalid", /byte 1000: it ends 112 bytes before a does/, good.subarray(0, 1000));
   await refused(folder, "source-invalid", /byte 1736: it ends inside a header/, good.subarray(0, 1736));
-  await refused(folder, "source-invalid", /byte 2560: it ends without the two blocks of zeros/, good.subarray(0, 2560));
+  await refused(folder, "source-invalid", /it ends without the two blocks of zeros/, good.subarray(0, 2049));
+  // The name of a member that does not come.
+  const [long, name] = pax({ path: "c" });
+  await refused(folder, "source-invalid", /byte 3584: it ends without/, good.subarray(0, 2560), long!, name!);
   await refused(folder, "source-invalid", /is empty/, Buffer.alloc(0));
   await refused(folder, "source-invalid", /size is not an octal number/, header({ name: "a", size: "9" }), END);
   await refused(

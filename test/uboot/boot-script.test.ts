@@ -86,9 +86,9 @@ test("without an initramfs there is none; environment and profile fill in for ea
 });
 
 test("a device tree that is not there gives way to the profile's", (t) => {
-  const script = { ...IMX6, deviceTree: { defaultFile: "imx6dl-colibri-iris.dtb", directory: "dtbs" } };
+  const script = { ...IMX6, deviceTree: { defaultFile: "dtbs/imx6dl-colibri-iris.dtb" } };
   const said = boot(t, script, COLIBRI, "zImage", "dtbs/imx6dl-colibri-iris.dtb", "initramfs.img");
-  assert.ok(said.includes("dtbs/imx6dl-colibri-eval-v3.dtb is not there, trying dtbs/imx6dl-colibri-iris.dtb"));
+  assert.ok(said.includes("imx6dl-colibri-eval-v3.dtb is not there, trying dtbs/imx6dl-colibri-iris.dtb"));
   assert.ok(said.includes("bootz K R:1f4 F"));
 });
 
@@ -132,6 +132,22 @@ test("what hush would take for something else is refused", () => {
   for (const argument of ['a="b c"', "$x", "a\\b", "`x`", "a;b", "zwölf", "two\nlines"]) {
     assert.throws(() => bootScript({ ...IMX6, arguments: [argument] }), { code: "not-representable" });
   }
-  assert.throws(() => bootScript({ ...IMX6, initramfs: "my initramfs" }), { code: "not-representable" });
+  const names = [
+    "my initramfs",
+    "",
+    "-x",
+    "zwölf",
+    "new\nline",
+    "C:x",
+    ...[..."&|#<>()*?[]~!=;$`'\"\\{}^%"].map((c) => `a${c}b`),
+  ];
+  for (const name of names) {
+    const refused = { code: "not-representable", data: { text: name } };
+    assert.throws(() => bootScript({ ...IMX6, initramfs: name }), refused, name);
+    assert.throws(() => bootScript({ ...IMX6, deviceTree: { defaultFile: name } }), refused, name);
+    assert.throws(() => bootScript({ ...IMX6, kernel: { file: name, command: "bootz" } }), refused, name);
+  }
+  const odd = "vendor,board@1+new_2.dtb";
+  assert.match(bootScript({ ...IMX6, initramfs: `a-b/${odd}` }), /load .* a-b\/vendor,board@1\+new_2\.dtb;/);
   assert.throws(() => bootScript({ ...IMX6, console: 'tty"' }), { code: "not-representable" });
 });

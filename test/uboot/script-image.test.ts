@@ -67,6 +67,11 @@ test("a damaged image is an error that names the byte", () => {
   }
 });
 
+test("a time beyond 32 bits is moved to the nearest", () => {
+  assert.equal(decodeScript(encodeScript(TEXT, { ...OPTIONS, time: 2 ** 32 })).time, 0xffff_ffff);
+  assert.equal(decodeScript(encodeScript(TEXT, { ...OPTIONS, time: -5 })).time, 0);
+});
+
 test("a name that does not fit is refused", () => {
   assert.throws(() => encodeScript("", { ...OPTIONS, name: "n".repeat(33) }), /legacy_img_hdr\.name/);
 });

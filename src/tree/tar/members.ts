@@ -1,6 +1,8 @@
 /** The members of a tar archive, whatever dialect each of them is written in. */
 import { type ByteString, display } from "../../bytes/bytestring.js";
+import { isZero } from "../../bytes/zeros.js";
 import { ImgbuildError } from "../../errors.js";
+import { isDeviceNumber } from "../device-number.js";
 import type { Metadata, Timestamp } from "../node.js";
 import { isPortableXattr } from "../xattrs.js";
 import { decimalValue, numberField, type PaxRecord, paxRecords, tarError, textField, timeValue } from "./fields.js";
@@ -61,11 +63,23 @@ const LONGEST_EXTENSION = 2 ** 24;
 
 type Records = Map<ByteString, ByteString>;
 
-/** Reads the headers one after the other, up to the end mark. Throws `source-invalid` and `source-unsupported` errors. */
+/**
+ * Reads the headers one after the other, up to the end mark. An archive that ends without it, but where a member ends, is
+ * taken with a notice, as GNU tar does: some programs write none. Throws `source-invalid` and `source-unsupported`
+ * errors.
+ */
 export async function* readMembers(source: TarSource): AsyncGenerator<Member, void> {
   const globals: Records = new Map();
   let extensions = noExtensions();
+  /** Whether what was read last is an extended header, whose member has to follow. */
+  let extended = false;
   for (let at = 0; ; ) {
+    if (at > 0 && at === source.size && !extended) {
+      source.notice?.(
+        "it ends without the two blocks of zeros that mark the end; if it was cut short, the last files are missing",
+      );
+      return;
+    }
     const block = await readBlock(source, at);
     if (isZero(block)) {
       await noticeRest(source, at);
@@ -85,6 +99,7 @@ export async function* readMembers(source: TarSource): AsyncGenerator<Member, vo
       else if (type === "K") extensions.longTarget = textField(data);
       else if (type === "g") setRecords(globals, paxRecords(data, dataAt));
       else extensions.records.push(...paxRecords(data, dataAt));
+      extended = type !== "g";
       at = next;
       continue;
     }
@@ -100,6 +115,7 @@ export async function* readMembers(source: TarSource): AsyncGenerator<Member, vo
     const { member, end } = await readMember(source, at, block, fields, extensions, globals);
     yield member;
     extensions = noExtensions();
+    extended = false;
     at = end;
   }
 }
@@ -113,7 +129,6 @@ interface Extensions {
 
 const noExtensions = (): Extensions => ({ records: [] });
 const padded = (size: number) => Math.ceil(size / BLOCK) * BLOCK;
-const isZero = (block: Uint8Array) => block.every((byte) => byte === 0);
 
 async function readBlock(source: TarSource, at: number): Promise<Uint8Array> {
   const block = await source.read(at, BLOCK);
@@ -202,7 +217,7 @@ async function readMember(
   const [major, minor] = isDevice
     ? [numberField(fields.deviceMajor, "major", at), numberField(fields.deviceMinor, "minor", at)]
     : [0, 0];
-  if (major < 0 || major > 0xfff || minor < 0 || minor > 0xf_ffff) {
+  if (!isDeviceNumber(major, minor)) {
     throw tarError(at, `${display(path)} is device ${major},${minor}, which Linux cannot have`);
   }
 
