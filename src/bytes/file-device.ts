@@ -26,7 +26,7 @@ export function hostWriteError(path: string, error: unknown): ImgbuildError {
       "disk-full",
       `cannot write ${path}: ${code === "EFBIG" ? "the file is too large for this disk" : "the disk is full"}`,
       {
-        hint: "Free some space, or choose another folder with --output.",
+        hint: "Free some space, or write to another disk.",
         cause: error,
       },
     );

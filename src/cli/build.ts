@@ -8,7 +8,7 @@ import { ImgbuildError } from "../errors.js";
 import { layOut } from "../image/assemble.js";
 import { type FileSource, filesInTree } from "../image/boot-files.js";
 import type { Plan } from "../image/plan.js";
-import { type BuildInputs, prepare } from "../image/prepare.js";
+import { type BuildInputs, type Prepared, prepare } from "../image/prepare.js";
 import { writeArtifacts } from "../output/artifacts.js";
 import type { Manifest } from "../output/manifest.js";
 import { Workspace } from "../output/workspace.js";
@@ -17,17 +17,16 @@ import { filesInFolder, hostFile } from "../tree/index.js";
 import type { Content } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { interruptible } from "./interrupt.js";
-import { layoutText } from "./layout-table.js";
+import { bootFiles, layoutText } from "./layout-table.js";
 import { type CommonOptions, reporterFor, sourceOptions } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { madeTime, readSource, STANDARD_INPUT, totals } from "./source.js";
+import { madeTime, readSource, refuseInside, STANDARD_INPUT, totals } from "./source.js";
 
 const options = {
   profile: {
     alias: "p",
     type: "string",
     describe: "a shipped profile, or a YAML or JSON file",
-    demandOption: true,
     requiresArg: true,
   },
   output: {
@@ -84,7 +83,7 @@ export const buildCommand: CommandModule<CommonOptions, Arguments> = {
 
 async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
   checkFormats(args.format);
-  const profile = loadProfile(args.profile, { set: args.set, folder: process.cwd() });
+  const profile = loadProfile(requireProfile(args), { set: args.set, folder: process.cwd() });
   const { plan } = profile;
   const reporter = reporterFor(args);
   const folder = args.output ?? path.join("out", plan.profile);
@@ -94,6 +93,7 @@ async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
     await interruptible(
       () => workspace.discard(),
       async () => {
+        refuseInside(folder, args.rootfs);
         const { inputs, root } = await collect(plan, args, scratch, reporter);
         const prepared = await prepare(plan, inputs);
         const assembling = {
@@ -105,7 +105,9 @@ async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
         if (args.dryRun) {
           const laidOut = await layOut(plan, prepared, assembling);
           reporter.end();
-          process.stdout.write(args.json ? `${JSON.stringify(layoutJson(laidOut))}\n` : layoutText(plan, laidOut));
+          process.stdout.write(
+            args.json ? `${JSON.stringify(layoutJson(prepared, laidOut))}\n` : layoutText(plan, prepared, laidOut),
+          );
           return;
         }
         const manifest = await writeArtifacts(workspace, profile, prepared, assembling);
@@ -117,6 +119,17 @@ async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
   } finally {
     workspace.discard();
   }
+}
+
+function requireProfile({ profile, rootfs }: { profile: string | undefined; rootfs: string }): string {
+  if (profile !== undefined) return profile;
+  // Without a command's name this one is meant, and so a misspelt command comes here as a root file system.
+  const isCommand = /^[a-z]+$/.test(rootfs) && !fs.existsSync(rootfs);
+  throw new ImgbuildError("usage", isCommand ? `there is no command ${rootfs}` : "--profile is missing", {
+    hint: isCommand
+      ? "`imgbuild --help` lists the commands."
+      : `Name the board: --profile NAME; \`imgbuild profiles\` lists them.`,
+  });
 }
 
 function checkFormats(list: string): void {
@@ -174,16 +187,20 @@ function defaultBootFiles(rootfs: string, root: Tree): FileSource[] {
     : [inRoot, folderSource(path.dirname(path.resolve(rootfs)), false, "ROOTFS")];
 }
 
-function layoutJson({ layout, unknown }: Awaited<ReturnType<typeof layOut>>): object {
+function layoutJson(prepared: Prepared, { layout, unknown }: Awaited<ReturnType<typeof layOut>>): object {
+  const open = layout.placements.findIndex(({ partition }) => unknown.includes(partition.name));
   return {
     size: layout.size,
-    partitions: layout.placements.map(({ partition, start, size }) => ({
+    partitions: layout.placements.map(({ partition, start, size }, index) => ({
       name: partition.name,
       number: partition.number,
       filesystem: partition.filesystem,
-      offset: start,
+      // What lies behind a partition whose size only compressing can tell has no place yet.
+      offset: open >= 0 && index > open ? null : start,
       size: unknown.includes(partition.name) ? null : size,
     })),
+    bootFiles: bootFiles(prepared),
+    kernelArguments: prepared.kernelArguments,
   };
 }
 

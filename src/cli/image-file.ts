@@ -11,7 +11,7 @@ import type { Tree } from "../tree/tree.js";
 import { interruptible } from "./interrupt.js";
 import { type CommonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { emptyTree, readSource, STANDARD_INPUT, totals } from "./source.js";
+import { emptyTree, readSource, refuseInside, STANDARD_INPUT, totals } from "./source.js";
 
 export interface ImageFileJob {
   /** The file to make. */
@@ -38,6 +38,7 @@ export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Pr
     await interruptible(
       () => workspace.discard(),
       async () => {
+        if (job.source !== undefined) refuseInside(path.dirname(target), job.source);
         const tree =
           job.source === undefined
             ? emptyTree(job.mtime)
@@ -74,9 +75,13 @@ function writableTarget(image: string): string {
     throw new ImgbuildError("usage", "an image cannot be written to standard output", { hint: "Name a file." });
   }
   const stat = fs.statSync(image, { throwIfNoEntry: false });
-  if (stat === undefined) return image;
+  if (stat === undefined) {
+    const folder = path.dirname(image);
+    if (fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return image;
+    throw new ImgbuildError("source-missing", `there is no folder ${folder} for the image`, { hint: "Make it first." });
+  }
   if (stat.isFile()) return fs.realpathSync(image);
-  const kind = stat.isDirectory() ? "a folder" : "a device";
+  const kind = stat.isDirectory() ? "a folder" : stat.isFIFO() || stat.isSocket() ? "a pipe" : "a device";
   throw new ImgbuildError("usage", `${image} is ${kind}, not a file`, {
     hint: stat.isDirectory() ? "Name a file in it." : "Write the image to a file, and copy that to the device with dd.",
   });

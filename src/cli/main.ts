@@ -42,7 +42,11 @@ async function runCommandLine(args: readonly string[]): Promise<void> {
     .exitProcess(false)
     .fail((message, error) => {
       // Thrown, because with strict() and recommendCommands() this is called again for the same mistake otherwise.
-      throw error ?? new ImgbuildError("usage", message, { hint: "`imgbuild --help` lists commands and options." });
+      // The parser's own errors are about the command line too.
+      if (error !== undefined && error.name !== "YError") throw error;
+      throw new ImgbuildError("usage", (message ?? error.message).split("\n")[0]!, {
+        hint: "`imgbuild --help` lists commands and options.",
+      });
     })
     .parseAsync();
 }

@@ -1,5 +1,6 @@
 /** ROOTFS and SOURCE arguments: a folder, a tar, or "-" for a tar on standard input. */
 import * as fs from "node:fs";
+import * as path from "node:path";
 import { ImgbuildError } from "../errors.js";
 import {
   applyDeviceTable,
@@ -57,6 +58,23 @@ function setTimes(tree: Tree, mtime: number | undefined): void {
   for (const { node } of walk(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
 }
 
+/** Refuses to write to a folder that is part of the source: the next build would take this one's result for input. */
+export function refuseInside(folder: string, source: string): void {
+  if (source === STANDARD_INPUT || !isDirectory(source)) return;
+  const inside = path.relative(fs.realpathSync(source), existingPath(path.resolve(folder)));
+  if (inside.startsWith("..") || path.isAbsolute(inside)) return;
+  throw new ImgbuildError("usage", `the output would be inside of ${source}`, {
+    hint: "Name a folder elsewhere: what is made must not become a part of what it is made of.",
+  });
+}
+
+/** A path without symlinks, as far as it exists. */
+function existingPath(file: string): string {
+  if (fs.existsSync(file)) return fs.realpathSync(file);
+  const parent = path.dirname(file);
+  return parent === file ? file : path.join(existingPath(parent), path.basename(file));
+}
+
 /** A tree with nothing in it. */
 export function emptyTree(mtime: number | undefined): Tree {
   const tree = { root: newDirectory() };
@@ -89,11 +107,11 @@ async function readArchive(source: string, { scratch, reporter: { observer } }: 
   }
 }
 
-function isDirectory(path: string): boolean {
+function isDirectory(file: string): boolean {
   try {
-    return fs.statSync(path).isDirectory();
+    return fs.statSync(file).isDirectory();
   } catch (error) {
-    throw new ImgbuildError("source-missing", `${path} does not exist`, {
+    throw new ImgbuildError("source-missing", `${file} does not exist`, {
       hint: "Give a folder, a tar (.tar, .tar.gz, .tar.xz, .tar.zst), or - for a tar on standard input.",
       cause: error,
     });

@@ -109,6 +109,8 @@ export interface BootPlan {
   readonly initramfs: string;
   /** Kernel modules that the board's storage needs, where they are not built in. */
   readonly drivers: readonly string[];
+  /** Modules that are loaded with them where the kernel has them. */
+  readonly optionalDrivers: readonly string[];
   /** A static busybox for the initramfs; undefined: the root's own. */
   readonly busybox?: string | undefined;
   /** More files for BootFS. */

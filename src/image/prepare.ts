@@ -7,9 +7,9 @@ import { installOverlay, userdataUpper } from "../overlay/index.js";
 import { treeDigest } from "../tree/digest.js";
 import { type Content, contentOf, newDirectory, newFile, readContent } from "../tree/node.js";
 import { follow } from "../tree/real-path.js";
-import { addNode, lookup, type Tree } from "../tree/tree.js";
+import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import { bootScript, encodeScript } from "../uboot/index.js";
-import { type FileSource, findDeviceTrees, findFile, findKernel, requireFile } from "./boot-files.js";
+import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
 import { type Plan, partitionNamed } from "./plan.js";
 
 export interface BuildInputs {
@@ -89,6 +89,16 @@ async function fillBootfs(
   const kernel = await findKernel(inputs.bootFiles, boot.kernel, boot.kernelFile);
   add(boot.kernel, contentOf(inFormat(kernel.bytes, kernel.compressed, boot.kernel === "Image.gz")));
   const deviceTrees = findDeviceTrees(inputs.bootFiles, boot.deviceTrees);
+  const { defaultDeviceTree } = boot;
+  if (defaultDeviceTree !== undefined && !deviceTrees.some(({ name }) => name === defaultDeviceTree)) {
+    throw new ImgbuildError(
+      "devicetree-missing",
+      `the default device tree ${defaultDeviceTree} is not among those found`,
+      {
+        hint: `Found: ${deviceTrees.map(({ name }) => name).join(", ") || "none"}. Choose one with --set boot.defaultDeviceTree=NAME.`,
+      },
+    );
+  }
   for (const { name, content } of deviceTrees) add(name, content);
   for (const name of boot.files) add(name, requireFile(inputs.bootFiles, name, "which boot.files asks for"));
 
@@ -126,29 +136,48 @@ async function initramfsContent(
   kernel: Uint8Array,
 ): Promise<Content | undefined> {
   const { boot } = plan;
-  if (boot.initramfs === "none") return undefined;
-  if (boot.initramfs !== "auto")
+  if (boot.initramfs !== "auto" && boot.initramfs !== "none") {
     return requireFile(inputs.bootFiles, boot.initramfs, "the initramfs that boot.initramfs names");
-  const named = releaseOfFileName(kernelName);
-  const facts = named === undefined ? await readKernel(kernel) : { release: named };
-  const configFile = facts.release === undefined ? undefined : findFile(inputs.bootFiles, `config-${facts.release}`);
-  const config = configFile && new TextDecoder().decode(await readContent(configFile));
+  }
   const rootfs = partitionNamed(plan, "rootfs")!;
   const writable = partitionNamed(plan, "userdata") === undefined ? [] : (["overlay", "ext4"] as const);
   const planned = await planInitramfs(inputs.root, {
-    config,
-    ...facts,
+    ...(await kernelFacts(inputs.bootFiles, kernelName, kernel)),
     drivers: boot.drivers,
+    optionalDrivers: boot.optionalDrivers,
     filesystems: [...(rootfs.filesystem === "squashfs" ? (["squashfs"] as const) : []), ...writable],
     compressor: rootfs.filesystem === "squashfs" ? rootfs.compressor : undefined,
   });
   for (const text of planned.notices) inputs.notice(text);
   if (!planned.needed) return undefined;
+  if (boot.initramfs === "none") {
+    const names = planned.modules.map(({ name }) => name).join(", ");
+    inputs.notice(`boot.initramfs is none, but the kernel has to load modules before it finds its root: ${names}`);
+    return undefined;
+  }
   const busybox =
     boot.busybox === undefined
       ? undefined
       : requireFile(inputs.bootFiles, boot.busybox, "the busybox that boot.busybox names");
   return contentOf(await buildInitramfs(inputs.root, planned, { busybox, mtime: inputs.time }));
+}
+
+/** Release and configuration of the kernel: by its file's name, by itself, or by the only config-RELEASE beside it. */
+async function kernelFacts(
+  sources: readonly FileSource[],
+  name: string,
+  kernel: Uint8Array,
+): Promise<{ release?: string | undefined; config?: string | undefined }> {
+  const named = releaseOfFileName(name);
+  const facts = named === undefined ? await readKernel(kernel) : { release: named };
+  if ("config" in facts) return facts;
+  const configs = findFiles(sources, facts.release === undefined ? "config-*" : `config-${facts.release}`);
+  const [config] = configs;
+  if (config === undefined || configs.length > 1) return facts;
+  return {
+    release: config.name.slice("config-".length),
+    config: new TextDecoder().decode(await readContent(config.content)),
+  };
 }
 
 /**
@@ -181,7 +210,27 @@ function userdataTree(plan: Plan, { root, userdata, time }: BuildInputs): Tree {
       hint: `It is laid out as on the device: put files into ${plan.overlay.paths.map((path) => path.slice(1)).join(" or ")}.`,
     });
   }
+  checkCovered(plan, userdata);
   return tree;
+}
+
+/** Refuses content that no overlay takes: it would be missing on the device. */
+function checkCovered(plan: Plan, userdata: Tree): void {
+  const overlays = plan.overlay.paths.map((path) => splitPath(fromText(path)).join("/"));
+  const outside = [...walk(userdata)]
+    .filter(({ node }) => node.type !== "directory")
+    .filter(({ path }) => !overlays.some((overlay) => path.startsWith(`${overlay}/`)))
+    .map(({ path }) => display(path));
+  if (outside.length === 0) return;
+  const more = outside.length > 5 ? ` and ${outside.length - 5} more` : "";
+  throw new ImgbuildError(
+    "source-invalid",
+    `--userdata has what no overlay takes: ${outside.slice(0, 5).join(", ")}${more}`,
+    {
+      hint: `Overlays are ${plan.overlay.paths.join(", ")}. Add a path with --set overlay.paths, or take the files out.`,
+      data: { outside },
+    },
+  );
 }
 
 function findBootloader(plan: Plan, { bootloaderFiles, notice }: BuildInputs): Map<string, Content> {

@@ -16,8 +16,10 @@ export interface InitramfsRequest {
   readonly release?: string;
   /** The text of the kernel's configuration, where there is one: config-RELEASE, or what `readKernel` found. */
   readonly config?: string;
-  /** Modules that drive the board's storage, by name. One that neither the kernel nor its modules know is skipped. */
+  /** Modules that drive the board's storage, by name: without them the root is not found. */
   readonly drivers: readonly string[];
+  /** Modules that are loaded too where the kernel has them. */
+  readonly optionalDrivers?: readonly string[];
   /** What the image needs the kernel to mount. */
   readonly filesystems: readonly FileSystemName[];
   /** How the root is compressed, where it is SquashFS. */
@@ -81,14 +83,11 @@ export async function planInitramfs(tree: Tree, request: InitramfsRequest): Prom
   }
   const folder = found && (await readModuleFolder(found.release, found.path, found.directory));
   const modular: string[] = [];
-  const absent: string[] = [];
-  for (const name of request.drivers) {
+  for (const name of [...request.drivers, ...(request.optionalDrivers ?? [])]) {
     if (!folder || folder.isBuiltin(canonical(name))) continue;
     if (folder.files.has(canonical(name))) modular.push(canonical(name));
-    else if (folder.knowsBuiltin) absent.push(name);
+    else if (folder.knowsBuiltin && request.drivers.includes(name)) throw missingDriver(name, folder.release);
   }
-  // Modules are renamed and merged from release to release; a profile lists all the names that its board has known.
-  if (absent.length > 0) notices.push(`the kernel ${folder!.release} has no driver ${absent.join(", ")}; left out`);
   for (const name of request.filesystems) {
     const place = placeOf(name, config, folder, request.release);
     if (place === "module") modular.push(name);
@@ -100,6 +99,17 @@ export async function planInitramfs(tree: Tree, request: InitramfsRequest): Prom
   const order = new LoadOrder(folder, found.directory);
   for (const name of modular) await order.add(name);
   return { needed: true, release: folder.release, ...order.result(), notices };
+}
+
+function missingDriver(name: string, release: string): ImgbuildError {
+  return new ImgbuildError(
+    "kernel-unsupported",
+    `the kernel ${release} has the driver ${name} neither built in nor among the modules in the root file system`,
+    {
+      hint: `Install the module in lib/modules/${release}. If this kernel has it under another name, say so in boot.drivers.`,
+      data: { driver: name, release },
+    },
+  );
 }
 
 /** The modules of the kernel that boots; undefined where there are none. */
@@ -147,7 +157,8 @@ function placeOf(
     );
   }
   if (config || folder?.knowsBuiltin) {
-    throw new ImgbuildError("kernel-unsupported", `${which} cannot mount ${name}: ${option} is not set`, {
+    const reason = config ? `${option} is not set` : "it is neither built in nor among the modules in the root";
+    throw new ImgbuildError("kernel-unsupported", `${which} cannot mount ${name}: ${reason}`, {
       hint: `Build the kernel with ${option}=y, or with ${option}=m and its modules in lib/modules.`,
       data: { option },
     });

@@ -32,7 +32,7 @@ export class Workspace {
   /** Makes the folders that are missing, and removes what killed builds left in them. */
   #begin(): string {
     try {
-      fs.mkdirSync(this.folder, { recursive: true });
+      makeFolder(this.folder);
       for (const name of fs.readdirSync(this.folder)) {
         const found = path.join(this.folder, name);
         if (name.startsWith(PREFIX) && isAbandoned(found)) fs.rmSync(found, { recursive: true, force: true });
@@ -91,6 +91,14 @@ export class Workspace {
     if (this.#partial !== undefined) fs.rmSync(this.#partial, { recursive: true, force: true });
     this.#partial = undefined;
   }
+}
+
+/** Makes a folder and those above it that are missing. Node's own `recursive` never ends below /proc. */
+function makeFolder(folder: string): void {
+  if (fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = path.dirname(folder);
+  if (parent !== folder) makeFolder(parent);
+  fs.mkdirSync(folder);
 }
 
 /** So that the renames survive a power cut. Windows cannot open folders; there it is left out. */

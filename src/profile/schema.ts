@@ -124,7 +124,9 @@ export const profileSchema = z
     storage: z.strictObject({
       size: size("Length of the board's user area; partitions that take the rest reach to its end.").optional(),
       table: z.enum(["mbr", "gpt"]),
-      alignment: size("Every partition begins at a multiple of this.").default(4 * 2 ** 20),
+      alignment: size("Every partition begins at a multiple of this, which is one of 512.")
+        .refine((bytes) => bytes > 0 && bytes % 512 === 0, "not a multiple of 512 bytes")
+        .default(4 * 2 ** 20),
     }),
     partitions: z
       .record(z.string().regex(/^[a-z][a-z0-9_-]*$/, "a name of small letters, digits, - and _"), partition)
@@ -151,6 +153,10 @@ export const profileSchema = z
         .array(z.string())
         .default([])
         .describe("Kernel modules that the board's storage needs, if not built in."),
+      optionalDrivers: z
+        .array(z.string())
+        .default([])
+        .describe("Kernel modules that are loaded with them where the kernel has them."),
       busybox: z.string().optional().describe("A static busybox for the initramfs. Default: the root's own."),
       files: z.array(z.string()).default([]).describe("More boot files that go onto BootFS."),
     }),

@@ -116,7 +116,7 @@ test("colibri-imx8x: an Image becomes Image.gz, and a tar on standard input is a
   const kernel = Buffer.alloc(100_000, "kernel");
   kernel.write("ARM\x64", 56, "latin1");
   fs.writeFileSync(path.join(boot, "Image"), kernel);
-  for (const name of ["imx8qxp-colibri-iris.dtb", "imx8dx-colibri-iris.dtb", "imx8mm-other.dtb"]) {
+  for (const name of ["imx8qxp-colibri-eval-v3.dtb", "imx8dx-colibri-iris.dtb", "imx8mm-other.dtb"]) {
     fs.writeFileSync(path.join(boot, name), name);
   }
   const tar = spawnSync("tar", ["-C", root, "-czf", "-", "."], { maxBuffer: 2 ** 28 }).stdout;
@@ -128,7 +128,12 @@ test("colibri-imx8x: an Image becomes Image.gz, and a tar on standard input is a
   run("mcopy", ["-i", bootfs, "::Image.gz", folder]);
   assert.ok(gunzipSync(fs.readFileSync(path.join(folder, "Image.gz"))).equals(kernel));
   const listed = run("mdir", ["-b", "-i", bootfs, "::"]).trim().split("\n").sort();
-  assert.deepEqual(listed, ["::/Image.gz", "::/boot.scr", "::/imx8dx-colibri-iris.dtb", "::/imx8qxp-colibri-iris.dtb"]);
+  assert.deepEqual(listed, [
+    "::/Image.gz",
+    "::/boot.scr",
+    "::/imx8dx-colibri-iris.dtb",
+    "::/imx8qxp-colibri-eval-v3.dtb",
+  ]);
 });
 
 test("--userdata goes to the upper layer of its overlay, under the owner and mode of the folder it covers", (t) => {
@@ -143,10 +148,15 @@ test("--userdata goes to the upper layer of its overlay, under the owner and mod
   const ext4 = path.join(folder, "out/colibri-imx6/userdata.ext4");
   assert.equal(run("debugfs", ["-R", "cat /overlay/home-root/upper/sub/file.txt", ext4]), "from the start");
   assert.match(run("debugfs", ["-R", "stat /overlay/home-root/upper", ext4]), /Mode: +0700/);
+  const refused = (message: RegExp) => {
+    const { status, stderr } = imgbuild([...SMALL, root, "--userdata", "data"], { cwd: folder });
+    assert.equal(status, 1);
+    assert.match(stderr, message);
+  };
+  fs.writeFileSync(path.join(folder, "data/stray.txt"), "");
+  refused(/--userdata has what no overlay takes: stray\.txt/);
   fs.renameSync(path.join(folder, "data/home"), path.join(folder, "data/house"));
-  const wrong = imgbuild([...SMALL, root, "--userdata", "data"], { cwd: folder });
-  assert.equal(wrong.status, 1);
-  assert.match(wrong.stderr, /--userdata holds nothing for any overlay\n.*home\/root/);
+  refused(/--userdata holds nothing for any overlay\n.*home\/root/);
 });
 
 test("nothing but the input changes a byte of any artifact", (t) => {

@@ -51,7 +51,11 @@ test("sources that are not there, or are something else", (t) => {
 
 test("usage", (t) => {
   const { folder, root } = setUp(t);
-  fails(folder, [root], 2, /profile/, /--help/);
+  fails(folder, [root], 2, /--profile is missing/, /imgbuild profiles/);
+  fails(folder, ["bild"], 2, /there is no command bild/, /--help/);
+  fails(folder, [], 2, /./, /--help/);
+  fails(folder, [...SMALL, root, "--set"], 2, /set/, /--help/);
+  fails(folder, [...SMALL, root, "--set", "storage.alignment=0"], 2, /storage\.alignment/, /./);
   fails(folder, ["--profile", "colibri", root], 2, /no profile "colibri"/, /colibri-imx6/);
   const misspelt = [...SMALL, root, "--set", "partitions.rootfs.sise=1MiB"];
   fails(folder, misspelt, 2, /--set: there is no key partitions\.rootfs\.sise/, /size/);
@@ -72,10 +76,47 @@ test("no kernel, no device tree, half a bootloader", (t) => {
   fs.renameSync(path.join(root, "boot/other"), path.join(root, "boot/zImage"));
   fs.rmSync(tree);
   fails(folder, [...SMALL, root], 1, /no device tree imx6dl-colibri-\*\.dtb/, /--boot-files/);
+  fs.writeFileSync(tree.replace("eval-v3", "iris"), "");
+  fails(
+    folder,
+    [...SMALL, root],
+    1,
+    /default device tree imx6dl-colibri-eval-v3\.dtb is not among/,
+    /imx6dl-colibri-iris\.dtb/,
+  );
   fs.writeFileSync(tree, "");
   fs.mkdirSync(path.join(folder, "loader"));
   fs.writeFileSync(path.join(folder, "loader/SPL"), "");
   fails(folder, [...SMALL, root, "--bootloader", "loader"], 1, /u-boot\.img not found/, /--bootloader/);
+});
+
+test("a kernel that could not reach its root is refused, as its configuration tells", (t) => {
+  const { folder, root } = setUp(t);
+  const config = path.join(root, "boot/config-6.1.0-1-armmp");
+  const auto = [...SMALL, root, "--set", "boot.initramfs=auto"];
+  const set = (text: string) => fs.writeFileSync(config, text);
+  set("CONFIG_SQUASHFS=m\n");
+  fails(folder, auto, 1, /squashfs as a module, which the root file system lacks|SQUASHFS_ZLIB/, /CONFIG_SQUASHFS/);
+  const usable = "CONFIG_SQUASHFS=y\nCONFIG_SQUASHFS_ZLIB=y\nCONFIG_EXT4_FS=y\n";
+  set(usable);
+  fails(folder, auto, 1, /cannot mount overlay: CONFIG_OVERLAY_FS is not set/, /CONFIG_OVERLAY_FS=y/);
+  set(`${usable}CONFIG_OVERLAY_FS=m\n`);
+  fails(folder, auto, 1, /overlay as a module, which the root file system lacks/, /lib\/modules/);
+  set(`${usable}CONFIG_OVERLAY_FS=y\n`);
+  const modules = path.join(root, "lib/modules/6.1.0-1-armmp");
+  fs.mkdirSync(modules, { recursive: true });
+  fs.writeFileSync(path.join(modules, "modules.builtin"), "kernel/drivers/gpio/gpio-mxc.ko\n");
+  fails(folder, auto, 1, /driver sdhci-esdhc-imx neither built in nor among the modules/, /boot\.drivers/);
+  fs.appendFileSync(path.join(modules, "modules.builtin"), "kernel/drivers/mmc/host/sdhci-esdhc-imx.ko\n");
+  assert.equal(imgbuild(auto, { cwd: folder }).status, 0);
+});
+
+test("an output inside of the root, and one that cannot be there", (t) => {
+  const { folder, root } = setUp(t);
+  fails(folder, [...SMALL, root, "--output", path.join(root, "out")], 2, /inside of .*rootfs/, /elsewhere/);
+  fails(folder, ["squashfs", root, path.join(root, "x.squashfs")], 2, /inside of .*rootfs/, /elsewhere/);
+  fails(folder, ["squashfs", root, "nowhere/x.squashfs"], 1, /no folder nowhere/, /./);
+  fails(folder, [...SMALL, root, "--output", "/proc/imgbuild"], 1, /cannot write/, /./);
 });
 
 test("a root that is too large says by how much, what is large, and which key to set; the last image stays", (t) => {
@@ -107,7 +148,7 @@ test("a full disk", (t) => {
   fs.mkdirSync(out);
   run("mount", ["-t", "tmpfs", "-o", "size=2M", "tmpfs", out]);
   try {
-    fails(folder, [...SMALL, root], 1, /the disk is full/, /--output/);
+    fails(folder, [...SMALL, root], 1, /the disk is full/, /another disk/);
     assert.deepEqual(fs.readdirSync(path.join(out, "colibri-imx6")), []);
   } finally {
     run("umount", [out]);
@@ -116,7 +157,8 @@ test("a full disk", (t) => {
 
 test("an output folder that cannot be made", (t) => {
   const { folder, root } = setUp(t);
-  fails(folder, [...SMALL, root, "--output", path.join(root, "etc/hostname/out")], 1, /cannot write/, /./);
+  fs.writeFileSync(path.join(folder, "file"), "");
+  fails(folder, [...SMALL, root, "--output", path.join(folder, "file/out")], 1, /cannot write/, /./);
 });
 
 test("an image replaces a file, not a device, a folder or a symlink", (t) => {

@@ -61,7 +61,8 @@ for (const suffix of ["", ".gz", ".xz", ".zst"] as const) {
           "crypto/crc32c_generic": { alias: ["crc32c", "crypto-crc32c"] },
         },
       });
-      const plan = await planInitramfs(tree, { ...REQUEST, drivers: ["sdhci_esdhc-imx", "nonsense", "other"] });
+      const request = { ...REQUEST, drivers: ["sdhci_esdhc-imx"], optionalDrivers: ["nonsense", "other"] };
+      const plan = await planInitramfs(tree, request);
       assert.ok(plan.needed);
       assert.equal(plan.release, "6.1.0-test");
       assert.deepEqual(plan.target, { bits, machine: bits === 64 ? 62 : 40 });
@@ -74,7 +75,11 @@ for (const suffix of ["", ".gz", ".xz", ".zst"] as const) {
         plan.modules.filter(({ optional }) => optional).map(({ name }) => name),
         ["crc32c_generic"],
       );
-      assert.deepEqual(plan.notices, ["the kernel 6.1.0-test has no driver nonsense, other; left out"]);
+      assert.deepEqual(plan.notices, []);
+      await assert.rejects(planInitramfs(tree, { ...REQUEST, drivers: ["nonsense"] }), {
+        code: "kernel-unsupported",
+        message: /6\.1\.0-test has the driver nonsense neither built in nor among the modules/,
+      });
     });
   }
 }
