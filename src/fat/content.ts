@@ -1,6 +1,7 @@
 /** Streams the content of files to a device: small ones together in one write, holes as zeros that stay holes. */
 import type { Device } from "../bytes/device.js";
 import type { Extent } from "../bytes/extent.js";
+import { isZero } from "../bytes/zeros.js";
 import type { Content, ContentReader } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 
@@ -49,7 +50,10 @@ export class ContentWriter {
 
   /** Hands over what is still in the buffer. */
   async flush(): Promise<void> {
-    if (this.#used > 0) await this.#device.write(this.#start, this.#buffer.subarray(0, this.#used));
+    // Zeros need not take room on the disk: a sparse file of the host is read as zeros, and nobody says where its holes are.
+    const hole = this.#used >= HOLE_BYTES && isZero(this.#buffer, 0, this.#used);
+    if (hole) await this.#device.zero(this.#start, this.#used);
+    else if (this.#used > 0) await this.#device.write(this.#start, this.#buffer.subarray(0, this.#used));
     this.#start += this.#used;
     this.#used = 0;
   }

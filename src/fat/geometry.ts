@@ -60,7 +60,7 @@ function layOut(sectors: number, type: FatType, sectorsPerCluster: number, rootN
   let fatSectors = alignUp(Math.floor(rest / (clustersPerFatSector * sectorsPerCluster + FAT_COUNT)), unit);
   fatSectors = Math.max(unit, fatSectors - unit);
   while (clustersBeside(fatSectors) > 0 && fatSectorsFor(clustersBeside(fatSectors)) > fatSectors) fatSectors += unit;
-  const clusters = Math.min(clustersBeside(fatSectors), CLUSTER_LIMITS[32][1]);
+  const clusters = clustersBeside(fatSectors);
   if (clusters < 1) return undefined;
   return {
     type,
@@ -94,11 +94,17 @@ function clusterSizes(sectors: number, type: FatType): readonly number[] {
     .map(({ sectorsPerCluster }) => sectorsPerCluster);
 }
 
-function layOutAs(sectors: number, type: FatType, rootNeeded: number): Geometry | undefined {
+/** As `layOut`, and undefined also when the number of clusters would make it a volume of another type. */
+function layOutWithin(sectors: number, type: FatType, sectorsPerCluster: number, rootNeeded: number) {
   const [least, most] = CLUSTER_LIMITS[type];
+  const geometry = layOut(sectors, type, sectorsPerCluster, rootNeeded);
+  return geometry !== undefined && geometry.clusters >= least && geometry.clusters <= most ? geometry : undefined;
+}
+
+function layOutAs(sectors: number, type: FatType, rootNeeded: number): Geometry | undefined {
   for (const sectorsPerCluster of clusterSizes(sectors, type)) {
-    const geometry = layOut(sectors, type, sectorsPerCluster, rootNeeded);
-    if (geometry !== undefined && geometry.clusters >= least && geometry.clusters <= most) return geometry;
+    const geometry = layOutWithin(sectors, type, sectorsPerCluster, rootNeeded);
+    if (geometry !== undefined) return geometry;
   }
   return undefined;
 }
@@ -108,7 +114,7 @@ function layOutAs(sectors: number, type: FatType, rootNeeded: number): Geometry 
  * FAT12 below. `rootNeeded` is how many entries the root directory has to hold. Undefined when no volume of that type
  * can have that size.
  */
-export function findGeometry(size: number, type: FatType | undefined, rootNeeded: number): Geometry | undefined {
+function findGeometry(size: number, type: FatType | undefined, rootNeeded: number): Geometry | undefined {
   const sectors = Math.min(Math.floor(size / SECTOR_SIZE), MAX_SECTORS);
   for (const candidate of type === undefined ? ([32, 16, 12] as const) : [type]) {
     const geometry = layOutAs(sectors, candidate, rootNeeded);
@@ -120,7 +126,7 @@ export function findGeometry(size: number, type: FatType | undefined, rootNeeded
 }
 
 /** As `findGeometry`. Throws a `layout-conflict` error that says which sizes the type can have. */
-export function chooseGeometry(size: number, type: FatType | undefined, rootNeeded: number): Geometry {
+function chooseGeometry(size: number, type: FatType | undefined, rootNeeded: number): Geometry {
   const geometry = findGeometry(size, type, rootNeeded);
   if (geometry !== undefined) return geometry;
   const name = type === undefined ? "FAT" : `FAT${type}`;
@@ -140,6 +146,46 @@ export function chooseGeometry(size: number, type: FatType | undefined, rootNeed
   );
 }
 
+/** How many clusters of so many bytes something takes on a volume of a type. */
+export type ClustersNeeded = (type: FatType, clusterBytes: number) => number;
+
+/**
+ * The geometry of a volume of exactly `size` bytes with room for content: the usual one, or with smaller clusters, of which
+ * many small files waste less. Undefined when the content does not fit either way.
+ */
+function findRoom(
+  size: number,
+  type: FatType | undefined,
+  rootNeeded: number,
+  needed: ClustersNeeded,
+): Geometry | undefined {
+  const usual = findGeometry(size, type, rootNeeded);
+  if (usual === undefined) return undefined;
+  for (let { sectorsPerCluster } = usual; sectorsPerCluster >= 1; sectorsPerCluster /= 2) {
+    const geometry = layOutWithin(usual.sectors, usual.type, sectorsPerCluster, rootNeeded);
+    if (geometry !== undefined && geometry.clusters >= needed(geometry.type, clusterBytes(geometry))) return geometry;
+  }
+  return undefined;
+}
+
+/**
+ * The geometry of a volume of at most `size` bytes with room for content. Whatever fits into a volume fits into every larger
+ * one of the type: where the type or the cluster size changes with the size, and what fitted just below does not fit any
+ * more, the volume is left shorter than its place. Undefined when the content does not fit; throws as `chooseGeometry`.
+ */
+export function chooseRoom(
+  size: number,
+  type: FatType | undefined,
+  rootNeeded: number,
+  needed: ClustersNeeded,
+): Geometry | undefined {
+  chooseGeometry(size, type, rootNeeded);
+  const whole = findRoom(size, type, rootNeeded, needed);
+  if (whole !== undefined) return whole;
+  const smallest = smallestVolume(type, rootNeeded, needed);
+  return smallest === undefined || smallest > size ? undefined : findRoom(smallest, type, rootNeeded, needed);
+}
+
 /**
  * The smallest size in bytes of a volume with room for content that takes `needed(type, clusterBytes)` clusters, and
  * for `rootNeeded` entries in its root. Undefined when the type cannot be as large.
@@ -147,7 +193,7 @@ export function chooseGeometry(size: number, type: FatType | undefined, rootNeed
 export function smallestVolume(
   type: FatType | undefined,
   rootNeeded: number,
-  needed: (type: FatType, clusterBytes: number) => number,
+  needed: ClustersNeeded,
 ): number | undefined {
   let best: number | undefined;
   for (const candidate of type === undefined ? ([12, 16, 32] as const) : [type]) {
@@ -171,9 +217,7 @@ export function smallestVolume(
         sectors++
       ) {
         if (best !== undefined && sectors * SECTOR_SIZE >= best) break;
-        const geometry = findGeometry(sectors * SECTOR_SIZE, type, rootNeeded);
-        if (geometry !== undefined && geometry.clusters >= needed(geometry.type, clusterBytes(geometry)))
-          best = sectors * SECTOR_SIZE;
+        if (findRoom(sectors * SECTOR_SIZE, type, rootNeeded, needed) !== undefined) best = sectors * SECTOR_SIZE;
       }
     }
   }

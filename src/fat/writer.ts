@@ -8,7 +8,8 @@ import type { Tree } from "../tree/tree.js";
 import { ContentWriter } from "./content.js";
 import { encodeDirectory } from "./directory.js";
 import {
-  chooseGeometry,
+  type ClustersNeeded,
+  chooseRoom,
   clusterBytes,
   clusterStart,
   fatStart,
@@ -65,7 +66,10 @@ const BACKUP_SECTOR = 6;
 const BOOT_CODE = Uint8Array.of(0xcd, 0x18, 0xf4, 0xeb, 0xfd);
 
 /**
- * Formats all of `device` and puts `tree` into it. Owner, mode and xattrs have no place in FAT and are left out; each name
+ * Formats `device` and puts `tree` into it. Clusters have the size that mkfs.fat chooses, or a smaller one where the tree
+ * would not fit otherwise. In the few cases where even so it fits a smaller volume only, the end of the device is not used.
+ *
+ * Owner, mode and xattrs have no place in FAT and are left out; each name
  * of a hard link becomes a file of its own. Bytes that belong to no file are not written, except where FAT needs zeros.
  *
  * Throws `not-representable` for names, sizes and node types that FAT cannot hold, `does-not-fit` when the tree is too
@@ -76,10 +80,10 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
   const label = storedLabel(options);
   const plan = planTree(tree, label);
   const rootEntries = plan.directories[0]!.bytes / ENTRY_SIZE;
-  const geometry = chooseGeometry(device.size, options.type, rootEntries);
+  const geometry = chooseRoom(device.size, options.type, rootEntries, clusterCounter(plan));
+  if (geometry === undefined) throw doesNotFit(device.size, plan, options.type);
   const clusterSize = clusterBytes(geometry);
   const used = countClusters(plan, geometry.type, clusterSize);
-  if (used > geometry.clusters) throw doesNotFit(device.size, plan, options.type);
   if (label !== undefined && label !== options.label) {
     observer?.notice?.(`the FAT label "${options.label}" is stored as "${label}": FAT keeps capitals only`);
   }
@@ -124,7 +128,8 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
 }
 
 /**
- * The smallest size in bytes, a multiple of 512, of a device that `writeFat` takes `tree` on with the same options.
+ * The smallest size in bytes, a multiple of 512, of a device that `writeFat` takes `tree` on with the same options. It takes
+ * it on every larger one too, up to the largest that the type can have.
  * Throws `not-representable` as `writeFat` does, and `does-not-fit` when no volume of the type can be large enough.
  */
 export function measureFat(tree: Tree, options: Pick<FatOptions, "label" | "type">): number {
@@ -145,7 +150,18 @@ function storedLabel(options: Pick<FatOptions, "label">): string | undefined {
 
 function smallestSize(plan: FatPlan, type: FatType | undefined): number | undefined {
   const rootEntries = plan.directories[0]!.bytes / ENTRY_SIZE;
-  return smallestVolume(type, rootEntries, (fatType, clusterSize) => countClusters(plan, fatType, clusterSize));
+  return smallestVolume(type, rootEntries, clusterCounter(plan));
+}
+
+/** `countClusters`, which has to look at every file, once for each type and cluster size. */
+function clusterCounter(plan: FatPlan): ClustersNeeded {
+  const counted = new Map<string, number>();
+  return (type, clusterSize) => {
+    const key = `${type} ${clusterSize}`;
+    const clusters = counted.get(key) ?? countClusters(plan, type, clusterSize);
+    counted.set(key, clusters);
+    return clusters;
+  };
 }
 
 function largestFiles(plan: FatPlan): { path: string; size: number }[] {

@@ -5,7 +5,7 @@ import { breathe } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import { isFakeroot, type LibcStat, readLibcStats } from "./fakeroot.js";
 import { readHostXattrs, type XattrsByPath } from "./host-xattrs.js";
-import { type Directory, type Metadata, type Node, newDirectory, type RegularFile } from "./node.js";
+import { type Directory, type Metadata, type Node, newDirectory } from "./node.js";
 import type { Observer } from "./observer.js";
 import { fileContent, sourceError } from "./source-file.js";
 import type { Tree } from "./tree.js";
@@ -56,21 +56,12 @@ const TYPES = new Map<number, Node["type"]>([
   [0o140000, "socket"],
 ]);
 
-/**
- * Files of this size and more that take no block on the disk are taken for holes from end to end. Smaller ones may be
- * stored inside their inode (ext4's inline_data, btrfs's inline extents), whose blocks some file systems do not count.
- */
-const SMALLEST_HOLE = 64 * 1024;
-
 class DirectoryReader {
   readonly #host: Buffer;
   readonly #stats: ReadonlyMap<ByteString, LibcStat> | undefined;
   readonly #xattrs: XattrsByPath;
   /** Inodes with more than one name. */
   readonly #linked = new Map<string, Node>();
-  /** Devices that count blocks at all: some network and FUSE file systems say 0 for every file. */
-  readonly #countBlocks = new Set<bigint>();
-  readonly #seeminglyHoles: { file: RegularFile; device: bigint }[] = [];
 
   constructor(folder: string, stats: ReadonlyMap<ByteString, LibcStat> | undefined, xattrs: XattrsByPath) {
     this.#host = Buffer.from(folder.endsWith("/") ? folder : `${folder}/`);
@@ -90,9 +81,6 @@ class DirectoryReader {
         directory.entries.set(name, node);
         if (node.type === "directory") folders.push([child, node]);
       }
-    }
-    for (const { file, device } of this.#seeminglyHoles) {
-      if (this.#countBlocks.has(device)) file.content = { ...file.content, data: [] };
     }
     return { root };
   }
@@ -151,7 +139,8 @@ class DirectoryReader {
       case "directory":
         return newDirectory(metadata);
       case "file":
-        return this.#file(path, hostPath, stat, metadata);
+        // Where its holes are is not asked: a file without blocks (st_blocks) may well hold data on btrfs, FUSE and others.
+        return { type, ...metadata, content: fileContent(hostPath, stat, () => this.#shown(path)) };
       case "symlink":
         try {
           return { type, ...metadata, target: fromBytes(fs.readlinkSync(hostPath, { encoding: "buffer" })) };
@@ -169,14 +158,6 @@ class DirectoryReader {
           hint: "Remove it from the source.",
         });
     }
-  }
-
-  #file(path: ByteString, hostPath: Buffer, { size, mtimeNs, blocks, dev }: fs.BigIntStats, metadata: Metadata): Node {
-    const content = fileContent(hostPath, { size, mtimeNs }, () => this.#shown(path));
-    const file: RegularFile = { type: "file", ...metadata, content };
-    if (blocks > 0n) this.#countBlocks.add(dev);
-    else if (size >= SMALLEST_HOLE) this.#seeminglyHoles.push({ file, device: dev });
-    return file;
   }
 }
 

@@ -273,6 +273,17 @@ test("folders deeper than a stack of calls", async (t) => {
   });
 });
 
+test("zeros that nobody called a hole take no room on the disk either", async (t) => {
+  const bytes = new Uint8Array(20 * MiB);
+  bytes[3] = 1;
+  bytes[12 * MiB] = 2;
+  const volume = await makeVolume(t, 64 * MiB, treeOf({ sparse: bytes }));
+  assert.ok(fs.statSync(volume.image).blocks * 512 < 6 * MiB);
+  await withReader(volume.image, async (device) => {
+    assert.ok(Buffer.from(bytes).equals(await (await openFat(device)).read(fromText("sparse"))));
+  });
+});
+
 test("an empty volume lists nothing", async () => {
   const device = new MemoryDevice(MiB);
   await writeFat(device, treeOf({}), OPTIONS);

@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import { MemoryDevice } from "../../src/bytes/device.js";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { type Device, MemoryDevice } from "../../src/bytes/device.js";
 import { type FatType, measureFat, openFat, writeFat } from "../../src/fat/index.js";
+import { newDirectory, newFile } from "../../src/tree/node.js";
+import type { Tree } from "../../src/tree/tree.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 import { fsck, makeVolume, mtools, OPTIONS, treeOf, withReader } from "./volume.js";
 
@@ -135,6 +138,60 @@ test("the measured size takes the tree, and a sector less does not", async (t) =
       );
     }
   }
+});
+
+/** A FAT volume whose writes go nowhere: what counts here is whether there is room. */
+const discarding = (size: number): Device => ({
+  size,
+  read: async (_, length) => new Uint8Array(length),
+  write: async () => {},
+  zero: async () => {},
+});
+
+test("what fits into a size fits into every larger one", async () => {
+  const small = (count: number, bytes = 10) =>
+    treeOf(Object.fromEntries(Array.from({ length: count }, (_, i) => [`${i % 100}/${i}`, new Uint8Array(bytes)])));
+  // As a hole, so that no test has to hold it.
+  const large = (size: number): Tree => {
+    const root = newDirectory();
+    const reader = { read: async () => {}, close: async () => {} };
+    root.entries.set(fromText("large"), newFile({ size, data: [], open: async () => reader }));
+    return { root };
+  };
+  // Sizes around those at which the type or the usual size of a cluster changes.
+  const sizes = [4, 8, 8.5, 16, 32, 32.25, 32.5, 33, 33.25, 34, 64, 128, 130, 256, 259, 260, 261, 300, 512, 1024, 2047];
+  const above = [...sizes.map((mib) => mib * MiB), ...sizes.map((mib) => mib * MiB + 512), 8 * GiB, 9 * GiB, 40 * GiB];
+  for (const [name, tree, types] of [
+    ["3,000 small files", small(3000), [undefined, 12, 16]],
+    ["a file that fills FAT16", large(33_869_004), [undefined, 12, 16, 32]],
+    ["a file that fills FAT12", large(8_367_636), [undefined, 12]],
+  ] as const) {
+    for (const type of types) {
+      const options = { ...OPTIONS, ...(type && { type }) };
+      const smallest = measureFat(tree, options);
+      const most = type === 12 ? 127 * MiB : type === 16 ? 2047 * MiB : 64 * GiB;
+      for (const size of [smallest, smallest + 512, smallest + 1024, ...above]) {
+        if (size < smallest || size > most) continue;
+        const { freeClusters } = await writeFat(discarding(size), tree, options);
+        assert.ok(freeClusters >= 0, `${name}, FAT${type}, ${size} bytes`);
+      }
+    }
+  }
+});
+
+test("many small files get smaller clusters than usual, and volumes shorter than their place are sound", async (t) => {
+  if (lacks(t, "fsck.fat", "mtype")) return;
+  const files = (count: number) =>
+    treeOf(Object.fromEntries(Array.from({ length: count }, (_, i) => [`${i % 100}/${i}`, `${i}`])));
+  const many = await makeVolume(t, 300 * MiB, files(100_000));
+  assert.deepEqual([many.type, many.clusterSize], [32, 2048]);
+  fsck(many.image);
+  assert.equal(mtools("mtype", many.image, "::99/99999"), "99999");
+  // FAT16 has these many clusters in 33 MiB with clusters of 512 bytes, and not again below 100 MiB.
+  const short = await makeVolume(t, 40 * MiB, files(60_000), { type: 16 });
+  assert.deepEqual([short.type, short.clusterSize], [16, 512]);
+  fsck(short.image);
+  assert.equal(mtools("mtype", short.image, "::99/59999"), "59999");
 });
 
 test("a tree that does not fit says how much it needs, and what is large", async () => {
