@@ -1,20 +1,27 @@
 /** Copies the content of regular files, and leaves out what is zeros. */
-import { isZero } from "../bytes/zeros.js";
+import { display } from "../bytes/bytestring.js";
+import { ImgbuildError } from "../errors.js";
 import type { Content, ContentReader } from "../tree/node.js";
 import type { BlockWriter } from "./block-writer.js";
 import { ExtentList } from "./extents.js";
 import type { Run } from "./geometry.js";
-import { dataBlocks } from "./survey.js";
+import { nonZeroBlocks } from "./holes.js";
+import { dataBlocks, type ScannedFile } from "./survey.js";
 
 export interface ContentTarget {
   readonly blockSize: number;
   readonly writer: BlockWriter;
+  /** What the plan counts on, when it was made from a scan of this file. */
+  readonly scanned: ScannedFile | undefined;
   allocate(blocks: number): Run[];
   /** So many bytes of the source are done. */
   progress(bytes: number): void;
 }
 
-/** Writes all data of `content`, and returns where it is. */
+/**
+ * Writes all data of `content`, and returns where it is. Throws a `source-changed` error when there is data where the scan
+ * found none: no block was planned for it.
+ */
 export async function writeContent(content: Content, target: ContentTarget): Promise<ExtentList> {
   const extents = new ExtentList();
   const runs = dataBlocks(content, target.blockSize);
@@ -47,6 +54,7 @@ async function copyRun(
     // Where the data is was found out by whoever read the tree, or it is found out here.
     const kept = content.data ? [{ start: 0, end: blocks }] : nonZeroBlocks(bytes, blockSize);
     for (const { start, end } of kept) {
+      if (target.scanned) checkPlanned(target.scanned, block + start, block + end, content.size, blockSize);
       let from = start;
       for (const place of target.allocate(end - start)) {
         const count = place.end - place.start;
@@ -62,14 +70,20 @@ async function copyRun(
   }
 }
 
-/** The blocks of `bytes` that are not all zeros. */
-function nonZeroBlocks(bytes: Uint8Array, blockSize: number): Run[] {
-  const runs: Run[] = [];
-  for (let block = 0; block * blockSize < bytes.length; block++) {
-    if (isZero(bytes, block * blockSize, (block + 1) * blockSize)) continue;
-    const last = runs.at(-1);
-    if (last?.end === block) last.end++;
-    else runs.push({ start: block, end: block + 1 });
-  }
-  return runs;
+/**
+ * Rejects data outside of what the scan found. Data that has become zeros needs no look: it takes a block less, and no more
+ * extents than that block pays for. So whatever passes fits into what was planned.
+ */
+function checkPlanned({ path, data }: ScannedFile, start: number, end: number, size: number, blockSize: number): void {
+  const bytes = { start: start * blockSize, end: Math.min(end * blockSize, size) };
+  const planned = data.intersect(bytes.start, bytes.end)[0];
+  if (planned?.start === bytes.start && planned.end === bytes.end) return;
+  throw new ImgbuildError(
+    "source-changed",
+    `/${display(path)} changed while it was read: between bytes ${bytes.start} and ${bytes.end} there was a hole, and is data now`,
+    {
+      hint: "Something still writes to the source. Wait until it is done, or build from a copy or a tar.",
+      data: { path: `/${display(path)}` },
+    },
+  );
 }

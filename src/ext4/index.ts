@@ -16,8 +16,9 @@
  *                               of extent trees and of attributes behind       extents.ts, xattrs.ts, acl.ts
  *     groups 1, 3^n, 5^n, 7^n   begin with a copy of superblock, descriptors   geometry.ts (hasSuperblock)
  *
- * survey.ts looks at the tree, geometry.ts and plan.ts lay out the disk, placement.ts and allocator.ts say what goes where,
- * writer.ts writes. layout.ts declares the structures, checksum.ts where their checksums start.
+ * survey.ts looks at the tree, holes.ts into its files if it must, geometry.ts and plan.ts lay out the disk, placement.ts
+ * and allocator.ts say what goes where, writer.ts writes. layout.ts declares the structures, checksum.ts where their
+ * checksums start.
  */
 import type { Device } from "../bytes/device.js";
 import { isUuid, uuidBytes } from "../bytes/uuid.js";
@@ -25,9 +26,10 @@ import { ImgbuildError } from "../errors.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
 import type { BlockSize } from "./geometry.js";
+import { scanForHoles } from "./holes.js";
 import { TIME_RANGE } from "./inode.js";
-import { type PlanOptions, planFileSystem, smallestSize } from "./plan.js";
-import { type SurveyOptions, surveyTree } from "./survey.js";
+import { checkJournalSize, doesNotFit, type Plan, type PlanOptions, planWithin, smallestSize } from "./plan.js";
+import { type Survey, type SurveyOptions, surveyTree } from "./survey.js";
 import { Ext4Writer } from "./writer.js";
 
 export interface Ext4Options {
@@ -90,13 +92,30 @@ function settle(options: Ext4Options): Settings {
   demand(Number.isInteger(options.time), `the time ${options.time}`, "whole seconds since 1970");
   const time = Math.min(Math.max(options.time, 0), TIME_RANGE.last);
   const seed = new DataView(uuidBytes(options.hashSeed).buffer);
+  const plan = { blockSize, inodeRatio, journalSize, wide };
+  checkJournalSize(plan);
   const hashSeed = Int32Array.from({ length: 4 }, (_, i) => seed.getInt32(4 * i, true));
   return {
     survey: { blockSize, hashSeed, time },
-    plan: { blockSize, inodeRatio, journalSize, wide },
+    plan,
     reservedPercent,
     label,
   };
+}
+
+/**
+ * Plans `tree` into `size` bytes. A tree that does not fit when every file counts in full is counted again, by what is in its
+ * files: that reads all of it, which the usual tree is spared.
+ */
+async function fit(size: number, tree: Tree | undefined, settings: Settings): Promise<{ survey: Survey; plan: Plan }> {
+  let survey = surveyTree(tree, settings.survey);
+  let plan = planWithin(size, survey, settings.plan);
+  if (plan === undefined && survey.unknown.length > 0) {
+    survey = await scanForHoles(survey, settings.plan.blockSize);
+    plan = planWithin(size, survey, settings.plan);
+  }
+  if (plan === undefined) throw doesNotFit(size, survey, settings.plan);
+  return { survey, plan };
 }
 
 /**
@@ -106,12 +125,12 @@ function settle(options: Ext4Options): Settings {
  * it is mounted. Unused inode tables are not written: they need not be zeros.
  *
  * Throws before anything is written: `does-not-fit` with `{ needed, available }` in bytes, `not-representable` for a name,
- * id, size or attributes that ext4 cannot hold, `source-invalid`, `usage`. Then what reading the content throws.
+ * id, size or attributes that ext4 cannot hold, `source-invalid`, `usage`. What reading the content throws comes later, or
+ * before `does-not-fit`: then holes count as holes, also those that nobody knew of in files from 64 KiB on.
  */
 export async function writeExt4(device: Device, tree: Tree | undefined, options: Ext4Options): Promise<Ext4Summary> {
   const settings = settle(options);
-  const survey = surveyTree(tree, settings.survey);
-  const plan = planFileSystem(device.size, survey, settings.plan);
+  const { survey, plan } = await fit(device.size, tree, settings);
   const { geometry, journalBlocks } = plan;
   const { uuid, hashSeed } = options;
   const reservedBlocks = Math.floor((geometry.blocks * settings.reservedPercent) / 100);
@@ -136,7 +155,8 @@ export async function writeExt4(device: Device, tree: Tree | undefined, options:
 
 /**
  * The smallest size in bytes, a multiple of the block size, that `writeExt4` takes `tree` at; so does it every larger one.
- * Reads no content: a file whose holes are not known counts in full. Throws what `writeExt4` throws about the tree.
+ * Reads no content: a file whose holes are not known counts in full, though `writeExt4` would find them and do with less.
+ * Every build asks for this size and hardly any has such holes. Throws what `writeExt4` throws about the tree.
  */
 export function measureExt4(tree: Tree | undefined, options: Ext4Options): number {
   const settings = settle(options);

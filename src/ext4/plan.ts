@@ -22,7 +22,7 @@ export interface Plan {
 }
 
 /** A file system of at most `size` bytes that takes everything, or undefined. */
-function planWithin(size: number, survey: Survey, options: PlanOptions): Plan | undefined {
+export function planWithin(size: number, survey: Survey, options: PlanOptions): Plan | undefined {
   // A sixteenth of the inodes is kept for new files, however small the files of the tree are.
   const inodes = survey.inodes + Math.ceil(survey.inodes / 16);
   const geometry = computeGeometry({ ...options, size, inodes });
@@ -64,13 +64,10 @@ export function smallestSize(survey: Survey, options: PlanOptions): number {
   return high * blockSize;
 }
 
-/** Plans a file system of at most `size` bytes. Throws a `does-not-fit` error with the size that would do. */
-export function planFileSystem(size: number, survey: Survey, options: PlanOptions): Plan {
-  checkJournalSize(options);
-  const plan = planWithin(size, survey, options);
-  if (plan) return plan;
+/** The `does-not-fit` error for a tree that no file system of `size` bytes takes: it has the size that would do. */
+export function doesNotFit(size: number, survey: Survey, options: PlanOptions): ImgbuildError {
   const needed = smallestSize(survey, options);
-  throw new ImgbuildError(
+  return new ImgbuildError(
     "does-not-fit",
     `the ext4 file system needs ${formatSize(needed)} (${needed} bytes) and has ${formatSize(size)} (${size} bytes)`,
     {
@@ -80,7 +77,8 @@ export function planFileSystem(size: number, survey: Survey, options: PlanOption
   );
 }
 
-function checkJournalSize({ journalSize, blockSize }: PlanOptions): void {
+/** Throws a `usage` error for a journal that cannot be. */
+export function checkJournalSize({ journalSize, blockSize }: PlanOptions): void {
   if (journalSize === undefined || journalSize === 0) return;
   const smallest = SMALLEST_JOURNAL_BLOCKS * blockSize;
   if (journalSize >= smallest && journalSize <= 2 ** 31) return;

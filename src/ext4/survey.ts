@@ -3,10 +3,17 @@
  * written. Everything that can be wrong with a tree is found here, before a byte is written.
  */
 import { type ByteString, display, fromText } from "../bytes/bytestring.js";
-import type { Extent } from "../bytes/extent.js";
+import type { Extent, ExtentSet } from "../bytes/extent.js";
 import { ImgbuildError } from "../errors.js";
 import { isDeviceNumber, MAX_MAJOR, MAX_MINOR } from "../tree/device-number.js";
-import { type Content, type Directory, type Metadata, type Node, newDirectory } from "../tree/node.js";
+import {
+  type Content,
+  type Directory,
+  type Metadata,
+  type Node,
+  newDirectory,
+  type RegularFile,
+} from "../tree/node.js";
 import { sortedEntries, type Tree } from "../tree/tree.js";
 import { type DirectoryLayout, layoutDirectory } from "./directory.js";
 import { extentTreeBlocks } from "./extents.js";
@@ -21,6 +28,21 @@ export interface Visit {
   readonly parent: Directory;
   /** Which of the folders in the root it is or is under, by position in `Survey.folders`; -1 for all else. */
   readonly folder: number;
+}
+
+/** A file of which nobody has said where its holes are. */
+export interface UnknownHoles {
+  readonly node: RegularFile;
+  readonly path: ByteString;
+  /** As in its `Visit`. */
+  readonly folder: number;
+}
+
+/** Where a scan of such a file found data. */
+export interface ScannedFile {
+  readonly path: ByteString;
+  /** Bytes of the file, in whole blocks but for its end. */
+  readonly data: ExtentSet;
 }
 
 export interface Survey {
@@ -40,6 +62,10 @@ export interface Survey {
   readonly clampedTimes: number;
   /** Names of each inode that has several and is no directory. */
   readonly links: ReadonlyMap<Node, number>;
+  /** The files that count as if they had no holes, though they are large enough for some that matter. */
+  readonly unknown: readonly UnknownHoles[];
+  /** The files that count with the data that was found in them. */
+  readonly scanned: ReadonlyMap<RegularFile, ScannedFile>;
 }
 
 export interface SurveyOptions {
@@ -54,9 +80,11 @@ const LOST_AND_FOUND = fromText("lost+found");
 const LOST_AND_FOUND_BYTES = 16_384;
 /** Block numbers within a file have 32 bits, and the last one is not used. */
 const MAX_FILE_BLOCKS = 2 ** 32 - 1;
+/** Of smaller files, a root file system has so many that opening each to look for holes would cost more than the holes do. */
+const HOLES_MATTER_FROM = 65_536;
 
 /** The blocks of a file that hold data, as far as that is known beforehand: ascending, neither touching nor overlapping. */
-export function dataBlocks({ size, data }: Content, blockSize: number): Run[] {
+export function dataBlocks({ size, data }: Pick<Content, "size" | "data">, blockSize: number): Run[] {
   const runs: Run[] = [];
   for (const extent of data ?? ([{ start: 0, end: size }] satisfies Extent[])) {
     const start = Math.floor(extent.start / blockSize);
@@ -86,6 +114,7 @@ class Surveyor {
   readonly #layouts = new Map<Directory, DirectoryLayout>();
   readonly #xattrs = new Map<Node, XattrPlacement>();
   readonly #links = new Map<Node, number>();
+  readonly #unknown: UnknownHoles[] = [];
   #blocks = 0;
   #clampedTimes = 0;
 
@@ -133,6 +162,8 @@ class Surveyor {
       xattrs: this.#xattrs,
       clampedTimes: this.#clampedTimes,
       links: this.#links,
+      unknown: this.#unknown,
+      scanned: new Map(),
     };
   }
 
@@ -157,6 +188,9 @@ class Surveyor {
     const blocks = this.#blocksOf(node, path);
     this.#blocks += blocks;
     if (folder >= 0) this.#folders[folder]! += blocks;
+    if (node.type === "file" && node.content.data === undefined && node.content.size >= HOLES_MATTER_FROM) {
+      this.#unknown.push({ node, path, folder });
+    }
   }
 
   #blocksOf(node: Node, path: ByteString): number {
@@ -169,7 +203,7 @@ class Surveyor {
           throw cannotHold(path, `a file of ${node.content.size} bytes in blocks of ${blockSize}`);
         }
         // Zeros that are found later only make it less: a hole saves a block, and a block of the tree holds many extents.
-        return withTree(dataBlocks(node.content, blockSize), blockSize);
+        return fileBlocks(node.content, blockSize);
       case "symlink":
         if (node.target.length === 0 || node.target.length >= blockSize) {
           throw cannotHold(path, `a symlink to ${node.target.length} bytes in blocks of ${blockSize}`);
@@ -188,6 +222,11 @@ class Surveyor {
         return 0;
     }
   }
+}
+
+/** The blocks of a file, as far as is known beforehand, and those of its extent tree, when no end of a free run splits it. */
+export function fileBlocks(content: Pick<Content, "size" | "data">, blockSize: number): number {
+  return withTree(dataBlocks(content, blockSize), blockSize);
 }
 
 /** The blocks of runs that lie together, and those of the extent tree. */

@@ -196,10 +196,12 @@ export class Ext4Writer {
     return { ...tree, size: layout.blocks * blockSize, flags, links };
   }
 
-  async #writeFile({ content }: RegularFile, number: number, goal: number): Promise<InodeBody> {
+  async #writeFile(node: RegularFile, number: number, goal: number): Promise<InodeBody> {
+    const { content } = node;
     const extents = await writeContent(content, {
       blockSize: this.#geometry.blockSize,
       writer: this.#writer,
+      scanned: this.#survey.scanned.get(node),
       allocate: (blocks) => this.#blocks.allocate(goal, blocks),
       progress: (bytes) => this.#observer.progress?.(bytes, 0),
     });

@@ -22,6 +22,7 @@ export interface Geometry {
 }
 
 const SECTOR_SIZE = 512;
+/** The boot sector counts them in 32 bits. */
 const MAX_SECTORS = 2 ** 32 - 1;
 const FAT_COUNT = 2;
 /** What a fixed root directory holds at least, as everybody makes it. */
@@ -115,7 +116,8 @@ function layOutAs(sectors: number, type: FatType, rootNeeded: number): Geometry 
  * can have that size.
  */
 function findGeometry(size: number, type: FatType | undefined, rootNeeded: number): Geometry | undefined {
-  const sectors = Math.min(Math.floor(size / SECTOR_SIZE), MAX_SECTORS);
+  const sectors = Math.floor(size / SECTOR_SIZE);
+  if (sectors > MAX_SECTORS) return undefined;
   for (const candidate of type === undefined ? ([32, 16, 12] as const) : [type]) {
     const geometry = layOutAs(sectors, candidate, rootNeeded);
     // As mkfs.fat has it: what would be FAT16 with clusters below 2 KiB only is FAT12, unless FAT16 was asked for.
@@ -130,19 +132,30 @@ function chooseGeometry(size: number, type: FatType | undefined, rootNeeded: num
   const geometry = findGeometry(size, type, rootNeeded);
   if (geometry !== undefined) return geometry;
   const name = type === undefined ? "FAT" : `FAT${type}`;
+  const shown = size < 2 ** 10 ? formatSize(size) : `${formatSize(size)} (${size} bytes)`;
+  const refuse = (why: string, hint: string, data: Readonly<Record<string, number>> = {}) =>
+    new ImgbuildError("layout-conflict", `${name} cannot be ${shown}: ${why}`, {
+      hint,
+      data: { type: type ?? null, size, ...data },
+    });
+  if (size >= (MAX_SECTORS + 1) * SECTOR_SIZE) {
+    throw refuse(
+      `it has at most ${MAX_SECTORS.toLocaleString("en-US")} sectors of ${SECTOR_SIZE} bytes`,
+      `Make it smaller than ${formatSize((MAX_SECTORS + 1) * SECTOR_SIZE)} (${(MAX_SECTORS + 1) * SECTOR_SIZE} bytes).`,
+    );
+  }
   const least = smallestVolume(type, rootNeeded, () => 1);
-  const tooSmall = least !== undefined && size < least;
-  throw new ImgbuildError(
-    "layout-conflict",
-    tooSmall
-      ? `${name} cannot be ${formatSize(size)} (${size} bytes): it has at least ${(CLUSTER_LIMITS[type ?? 12][0]).toLocaleString("en-US")} clusters, and so ${least} bytes`
-      : `${name} cannot be ${formatSize(size)} (${size} bytes): that is more than ${(CLUSTER_LIMITS[type ?? 32][1]).toLocaleString("en-US")} clusters of at most 32 KiB`,
-    {
-      hint: tooSmall
-        ? `Make the partition at least ${formatSize(alignUp(least, 2 ** 20))}${type === 32 ? ", or leave the type out to get FAT16." : "."}`
-        : "Make the partition smaller, or leave the type out to get FAT32.",
-      data: { type: type ?? null, size, ...(tooSmall ? { needed: least } : {}) },
-    },
+  if (least !== undefined && size < least) {
+    const clusters = CLUSTER_LIMITS[type ?? 12][0];
+    throw refuse(
+      `it has at least ${clusters.toLocaleString("en-US")} cluster${clusters === 1 ? "" : "s"}, and so ${least} bytes`,
+      `Make the partition at least ${formatSize(alignUp(least, 2 ** 20))}${type === 32 ? ", or leave the type out to get FAT16." : "."}`,
+      { needed: least },
+    );
+  }
+  throw refuse(
+    `that is more than ${CLUSTER_LIMITS[type ?? 32][1].toLocaleString("en-US")} clusters of at most 32 KiB`,
+    "Make the partition smaller, or leave the type out to get FAT32.",
   );
 }
 

@@ -10,7 +10,7 @@ import { MemoryDevice } from "../../src/bytes/device.js";
 import { computeGeometry } from "../../src/ext4/geometry.js";
 import { measureExt4, writeExt4 } from "../../src/ext4/index.js";
 import { type Content, newDirectory, newFile } from "../../src/tree/node.js";
-import type { Tree } from "../../src/tree/tree.js";
+import { type Tree, walk } from "../../src/tree/tree.js";
 import { randomTrees } from "../support/random-tree.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 import { assertClean, GiB, MiB, makeImage, OPTIONS, superblockFields } from "./support.js";
@@ -169,6 +169,10 @@ test("what was measured is enough, and a block less is refused with that number"
     treeOfFiles(1, 7 * MiB),
   ];
   for (const tree of [...trees, ...fc.sample(randomTrees, { numRuns: 8, seed: 4 })]) {
+    // Holes that only the writer finds would let it do with less than what was measured.
+    for (const { node } of walk(tree)) {
+      if (node.type === "file") node.content = { ...node.content, data: [{ start: 0, end: node.content.size }] };
+    }
     for (const blockSize of BLOCK_SIZES) {
       const options = { ...OPTIONS, blockSize };
       const needed = measureExt4(tree, options);

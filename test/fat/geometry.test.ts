@@ -103,6 +103,33 @@ test("a type that the size does not allow is refused, and a small volume becomes
   assert.match(notices.join("\n"), /32 MiB is too small for FAT32, which begins at 33 MiB: it becomes FAT16/);
 });
 
+test("a FAT ends before 2^32 sectors, since it counts them in 32 bits", async (t) => {
+  if (lacks(t, "fsck.fat")) return;
+  const device = (size: number) => ({ ...new MemoryDevice(0), size }) as never;
+  for (const type of [undefined, 12, 16, 32] as const) {
+    for (const size of [2048 * GiB, 3072 * GiB]) {
+      await assert.rejects(writeFat(device(size), treeOf({}), { ...OPTIONS, ...(type && { type }) }), {
+        code: "layout-conflict",
+        message: /at most 4,294,967,295 sectors of 512 bytes/,
+        hint: /smaller than 2048 GiB/,
+      });
+    }
+  }
+  const volume = await makeVolume(t, 2048 * GiB - 512, treeOf({}));
+  assert.equal(volume.type, 32);
+  assert.match(fsck(volume.image), /4294967295 sectors total/);
+});
+
+test("a size that is too small is refused in whole sentences", async () => {
+  for (const [size, message] of [
+    [1, /^FAT cannot be 1 byte: it has at least 1 cluster, and so \d+ bytes$/],
+    [2, /^FAT cannot be 2 bytes: it has at least 1 cluster, /],
+    [2048, /^FAT cannot be 2 KiB \(2048 bytes\): it has at least 1 cluster, /],
+  ] as const) {
+    await assert.rejects(writeFat(new MemoryDevice(size), treeOf({}), OPTIONS), { code: "layout-conflict", message });
+  }
+});
+
 test("the smallest FAT32 has 65,525 clusters, and fsck.fat and mtools take it", async (t) => {
   if (lacks(t, "fsck.fat", "mdir")) return;
   const smallest = measureFat(treeOf({}), { type: 32 });
