@@ -1,6 +1,7 @@
 /** What goes into each partition: the root with its init script, BootFS, UserData, the bootloader. */
-import { gunzipSync, gzipSync } from "node:zlib";
+import { gunzipSync } from "node:zlib";
 import { display, fromText } from "../bytes/bytestring.js";
+import { gzip } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import { buildInitramfs, planInitramfs, readKernel, releaseOfFileName } from "../initramfs/index.js";
 import { installOverlay, userdataUpper } from "../overlay/index.js";
@@ -92,7 +93,7 @@ async function fillBootfs(
     addNode(bootTree, fromText(name), newFile(content, metadata), metadata);
 
   const kernel = await findKernel(inputs.bootFiles, boot.kernel, boot.kernelFile);
-  add(boot.kernel, contentOf(inFormat(kernel.bytes, kernel.compressed, boot.kernel === "Image.gz")));
+  add(boot.kernel, contentOf(await inFormat(kernel.bytes, kernel.compressed, boot.kernel === "Image.gz")));
   const deviceTrees = findDeviceTrees(inputs.bootFiles, boot.deviceTrees);
   for (const { name, content } of deviceTrees) add(name, content);
   for (const name of boot.files) add(name, requireFile(inputs.bootFiles, name, "which boot.files asks for"));
@@ -118,9 +119,9 @@ async function fillBootfs(
 }
 
 /** A kernel as gzip, or as it is; at one level, so that the bytes do not depend on how it was found. */
-function inFormat(bytes: Uint8Array, compressed: boolean, wanted: boolean): Uint8Array {
+async function inFormat(bytes: Uint8Array, compressed: boolean, wanted: boolean): Promise<Uint8Array> {
   if (compressed === wanted) return bytes;
-  return wanted ? gzipSync(bytes, { level: 9 }) : gunzipSync(bytes);
+  return wanted ? gzip(bytes, 9) : gunzipSync(bytes);
 }
 
 /** The initramfs that the profile names, the one that the kernel needs, or none. */
