@@ -3,15 +3,12 @@
  * has a better one ("lazy evaluation", RFC 1951, section 4). What "better" means in bits follows libdeflate
  * (lib/deflate_compress.c, deflate_compress_lazy_generic, MIT): a byte of length counts as four halvings of the offset.
  */
-import { MAX_MATCH, MIN_MATCH, matchLength, matchOffset } from "./format";
+import { MAX_MATCH, matchLength, matchOffset } from "./format";
 import { longestMatch, skip } from "./hash-chains";
 import { lookahead, niceLength, searchDepth } from "./levels";
 import { shortestUseful } from "./min-length";
 import { beginSegment, beginSegments, countLiteral, countMatch, endSegments, OBSERVATIONS } from "./segments";
 import { SEQUENCES, writeSequence } from "./sequences";
-
-/** A match of three bytes from further away costs more than three literals. */
-const FAR_FOR_3: u32 = 8192;
 
 /** How much better a match is that begins one or two positions later, to be worth the literals before it. */
 const GAIN_AFTER_1: i32 = 2;
@@ -39,7 +36,7 @@ export function parseLazily(begin: usize, end: usize): void {
     let limit = min<i32>(MAX_MATCH, <i32>(end - at));
     let nice = min<i32>(niceAlways, limit);
     let match = longestMatch(at, shortest - 1, limit, nice, depth);
-    if (match == 0 || (matchLength(match) == MIN_MATCH && matchOffset(match) > FAR_FOR_3)) {
+    if (match == 0) {
       countLiteral(counts, load<u8>(at++));
       run++;
       observed++;

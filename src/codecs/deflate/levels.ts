@@ -36,13 +36,13 @@ export function setLevel(level: i32): void {
     case 5:
       return set(1, 35, 65);
     case 6:
-      return set(1, 100, 130);
+      return set(1, 70, 100);
     case 7:
       return set(2, 300, 258);
     case 8:
-      return set(OPTIMAL, 35, 75, 2);
+      return set(OPTIMAL, 20, 50, 2);
     default:
-      return set(OPTIMAL, 100, 150, 4);
+      return set(OPTIMAL, 50, 100, 3);
   }
 }
 
