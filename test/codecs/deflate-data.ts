@@ -104,6 +104,13 @@ export function hardInputs(): Map<string, Uint8Array> {
     "a period of 259",
     Uint8Array.from({ length: 100_000 }, (_, i) => (i % 259) & 255),
   );
+  // Every position has many matches, each a little longer than the nearer one.
+  for (const symbols of [2, 3, 4]) {
+    inputs.set(
+      `noise of ${symbols} symbols`,
+      noise(300_000, symbols).map((byte) => byte % symbols),
+    );
+  }
   inputs.set("counts of Fibonacci", fibonacci());
   inputs.set(
     "noise, text, zeros, noise",

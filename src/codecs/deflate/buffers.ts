@@ -17,7 +17,8 @@ export const PADDING: i32 = 16;
 export const INPUT: usize = memory.data(WINDOW + MAX_INPUT + PADDING, 64) + WINDOW;
 
 /**
- * Stored blocks add five bytes each (RFC 1951, section 3.2.4), and of 65,535 bytes or a chunk's last there are few; the
- * bit writer stores eight bytes at a time.
+ * No block is longer than the stored blocks in its place, which add at most six bytes each (RFC 1951, section 3.2.4). Blocks
+ * are made of whole segments, of 1024 bytes at least; a chunk's last one may be shorter, but chunks are longer than that too.
+ * And the bit writer stores eight bytes at a time. So 16 bytes for each 1024 are more than enough.
  */
-export const OUTPUT: usize = memory.data(MAX_INPUT + (MAX_INPUT >> 8), 64);
+export const OUTPUT: usize = memory.data(MAX_INPUT + (MAX_INPUT >> 6) + 64, 64);

@@ -63,7 +63,7 @@ export function begin(level: i32): void {
 
 /**
  * Compresses the `length` bytes at `input()`, to which those of the stream come that went before: the last `history` of them
- * end where the input begins. Returns how many bytes are at `output()`: at most one for each 256 more than the input has.
+ * end where the input begins. Returns how many bytes are at `output()`: at most one for each 64 more than the input has, and some.
  * Only with `last` they include the stream's last bits.
  */
 export function compress(length: i32, history: i32, last: bool): i32 {

@@ -38,8 +38,8 @@ import { SEQUENCES, writeSequence } from "./sequences";
 /** By position: its matches, the shortest first, then their number; 32 bits each. A chunk ends where the room does. */
 const MATCHES_SIZE: i32 = 4 * 6 * MAX_CHUNK;
 const MATCHES: usize = memory.data(MATCHES_SIZE, 16);
-/** One position has at most one match of each length, and their number. */
-const MOST_AT_POSITION: i32 = 4 * (MAX_MATCH + 1);
+/** A position has at most one match of each length, and their number; after the longest as many positions without. */
+const MOST_AT_ONCE: i32 = 4 * 2 * (MAX_MATCH + 1);
 
 /** Collects the matches of the chunk from `begin`, at most up to `end`, and makes segments of it. Returns where it ends. */
 export function collectMatches(begin: usize, end: usize, inputEnd: usize): usize {
@@ -52,7 +52,7 @@ export function collectMatches(begin: usize, end: usize, inputEnd: usize): usize
   /** Where the greedy parse stands, which is for the counts only. */
   let parsed = begin;
   let at = begin;
-  while (at < end && record < MATCHES + MATCHES_SIZE - MOST_AT_POSITION) {
+  while (at < end && record < MATCHES + MATCHES_SIZE - MOST_AT_ONCE) {
     if (at == parsed && observed >= OBSERVATIONS) {
       counts = beginSegment(at, record);
       observed = 0;
