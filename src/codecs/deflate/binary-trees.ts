@@ -1,9 +1,9 @@
 /**
- * Finds matches by binary trees, for the optimal parser: of the positions whose next four bytes hash alike, each tree is
- * sorted by what follows them, and by age from the root down. A search walks down as if to insert the position by its bytes,
- * passes the longest match for each offset on its way, and makes the position the new root. (Lempel-Ziv with binary trees: Bell,
- * 1986; with the newest at the root: LZMA and libdeflate's bt_matchfinder.h, MIT.) For matches of three bytes the two newest
- * positions are known.
+ * Finds matches by binary trees, for the optimal parser: of the positions whose next four bytes hash alike, each tree
+ * is sorted by what follows them, and by age from the root down. A search walks down as if to insert the position by
+ * its bytes, passes the longest match for each offset on its way, and makes the position the new root. (Lempel-Ziv with
+ * binary trees: Bell, 1986; with the newest at the root: LZMA and libdeflate's bt_matchfinder.h, MIT.) For matches of
+ * three bytes the two newest positions are known.
  */
 import { makeMatch, MIN_MATCH, WINDOW } from "./format";
 import { commonLength, forget, hash, NOWHERE, slide } from "./positions";
@@ -35,9 +35,9 @@ function children(position: i32): usize {
 export const SEARCHABLE: i32 = 4;
 
 /**
- * Enters the position `at` and writes the matches that it finds to `matches`, 32 bits each, each longer than the one before.
- * They are at most `limit` long, SEARCHABLE or more; it ends with one of `nice`, which is at most `limit`, or after `depth`
- * comparisons. Returns where the matches end. Positions are entered one after the other.
+ * Enters the position `at` and writes the matches that it finds to `matches`, 32 bits each, each longer than the one
+ * before. They are at most `limit` long, SEARCHABLE or more; it ends with one of `nice`, which is at most `limit`, or
+ * after `depth` comparisons. Returns where the matches end. Positions are entered one after the other.
  */
 // @ts-ignore: decorator
 @inline
@@ -70,7 +70,9 @@ export function findMatches(at: usize, limit: i32, nice: i32, depth: u32, record
     }
   }
 
-  /** Where the next node that sorts below the position is to be hung, and above; and how far those already there match. */
+  /**
+   * Where the next node that sorts below the position is to be hung, and above; and how far those already there match.
+   */
   let below = children(position);
   let above = below + 2;
   let lengthBelow = 0;

@@ -1,6 +1,6 @@
 /**
- * Bits as RFC 1951, section 3.1.1 packs them: into bytes from the lowest bit up. Mutable globals are memory accesses, so
- * whoever writes much keeps `bits`, `bitCount` and `position` in locals and gives them back.
+ * Bits as RFC 1951, section 3.1.1 packs them: into bytes from the lowest bit up. Mutable globals are memory accesses,
+ * so whoever writes much keeps `bits`, `bitCount` and `position` in locals and gives them back.
  */
 import { OUTPUT } from "./buffers";
 

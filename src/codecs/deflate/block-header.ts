@@ -1,4 +1,6 @@
-/** The head of a block with codes of its own (RFC 1951, section 3.2.7): the lengths of its codewords, run-length coded. */
+/**
+ * The head of a block with codes of its own (RFC 1951, section 3.2.7): the lengths of its codewords, run-length coded.
+ */
 import { writeBits } from "./bit-writer";
 import {
   END_OF_BLOCK,
@@ -33,7 +35,10 @@ let offsets: i32 = 0;
 let items: i32 = 0;
 let precodeLengths: i32 = 0;
 
-/** Encodes the lengths of both codes' codewords, one byte each. Returns the head's size in bits, without the block's type. */
+/**
+ * Encodes the lengths of both codes' codewords, one byte each. Returns the head's size in bits, without the block's
+ * type.
+ */
 export function makeHeader(litlenLengths: usize, offsetLengths: usize): i32 {
   litlens = FIRST_LENGTH + LENGTH_SYMBOLS;
   while (litlens > END_OF_BLOCK + 1 && load<u8>(litlenLengths + litlens - 1) == 0) litlens--;

@@ -1,51 +1,22 @@
 /**
- * Where a chunk is cut into blocks. Each block has codes that fit what is in it, and a head that says what they are. Beginning
- * with every segment as a block, those neighbours are joined whose joining saves most, as long as it saves anything: sizes
- * are estimated by the entropy of the counts (Shannon, 1948), heads by how many symbols occur.
+ * Where a chunk is cut into blocks. Each block has codes that fit what is in it, and a head that says what they are.
+ * Beginning with every segment as a block, those neighbours are joined whose joining saves most, as long as it saves
+ * anything: sizes are estimated by the entropy of the counts (Shannon, 1948), heads by how many symbols occur.
  */
-import { END_OF_BLOCK, OFFSET_SYMBOLS } from "./format";
+import { LITLEN_SYMBOLS, OFFSET_SYMBOLS } from "./format";
+import { LOGARITHM_FRACTION, logarithm } from "./logarithms";
 import { addCounts, COUNTS_SIZE, OFFSET_COUNTS, segment, segmentCount } from "./segments";
 
-/** Sizes are in units of 2^-FRACTION bits. */
-export const LOGARITHM_FRACTION: i32 = 12;
-const FRACTION: i32 = LOGARITHM_FRACTION;
-/** Logarithms are looked up for numbers of TABLE_BITS + 1 bits. */
-const TABLE_BITS: i32 = 9;
-const LOGARITHMS: usize = memory.data(2 << TABLE_BITS, 16);
-
-/** Has to be called once: the binary logarithms of 1 to just below 2, bit by bit, by squaring (Knuth, TAOCP 1.2.2, ex. 25). */
-export function prepareLogarithms(): void {
-  for (let i = 0; i < 1 << TABLE_BITS; i++) {
-    let x: u64 = (<u64>i << (31 - TABLE_BITS)) + (1 << 31);
-    let logarithm: u32 = 0;
-    for (let bit = 0; bit < FRACTION; bit++) {
-      x = (x * x) >> 31;
-      logarithm <<= 1;
-      if (x >= <u64>1 << 32) {
-        logarithm |= 1;
-        x >>= 1;
-      }
-    }
-    store<u16>(LOGARITHMS + (i << 1), <u16>logarithm);
-  }
-}
-
-/** The binary logarithm of a number from 1 to 2^31, in units of 2^-FRACTION. */
-export function logarithm(value: u32): u32 {
-  const exponent = 31 - clz<u32>(value);
-  const index = ((value << (31 - exponent)) >> (31 - TABLE_BITS)) & ((1 << TABLE_BITS) - 1);
-  return (exponent << FRACTION) + load<u16>(LOGARITHMS + (index << 1));
-}
-
-/** Fitted on blocks of all kinds: what a head costs, and each symbol that occurs. */
-const HEAD: i64 = 60 << FRACTION;
-const HEAD_SYMBOL: i64 = 4 << FRACTION;
+/**
+ * What a head costs, and what it costs more for each symbol that occurs: what made root file systems smallest. Sizes
+ * are in units of 2^-LOGARITHM_FRACTION bits.
+ */
+const HEAD: i64 = 60 << LOGARITHM_FRACTION;
+const HEAD_SYMBOL: i64 = 4 << LOGARITHM_FRACTION;
 
 /** The size of a block with these counts, extra bits left out. */
 function estimatedSize(counts: usize): i64 {
-  return (
-    HEAD + entropy(counts, END_OF_BLOCK + 1 + 29) + entropy(counts + OFFSET_COUNTS, OFFSET_SYMBOLS - 2)
-  );
+  return HEAD + entropy(counts, LITLEN_SYMBOLS) + entropy(counts + OFFSET_COUNTS, OFFSET_SYMBOLS);
 }
 
 /** What `symbols` symbols cost that occur so often, with what the head says about them. */

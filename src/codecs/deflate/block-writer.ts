@@ -1,4 +1,7 @@
-/** Writes blocks (RFC 1951, section 3.2.3), each in the shortest of the three ways: stored, by the fixed codes, by its own. */
+/**
+ * Writes blocks (RFC 1951, section 3.2.3), each in the shortest of the three ways: stored, by the fixed codes, by its
+ * own.
+ */
 import { alignToByte, bitCount, bits, position, setWriter, writeBits, writeBytes } from "./bit-writer";
 import { makeHeader, writeHeader } from "./block-header";
 import {

@@ -1,4 +1,6 @@
-/** The checksums of the containers: Adler-32 of zlib (RFC 1950, section 8.2) and CRC-32 of gzip (RFC 1952, section 8). */
+/**
+ * The checksums of the containers: Adler-32 of zlib (RFC 1950, section 8.2) and CRC-32 of gzip (RFC 1952, section 8).
+ */
 
 const MODULUS: u32 = 65521;
 /** The most bytes whose sums stay below 2^32, as RFC 1950's sample code has it, in whole vectors. */

@@ -5,7 +5,7 @@ export const WINDOW: i32 = 32768;
 export const MIN_MATCH: i32 = 3;
 export const MAX_MATCH: i32 = 258;
 
-/** Literals and lengths share one alphabet; its last two symbols exist in the fixed code only (section 3.2.5). */
+/** Literals and lengths share one alphabet; the last two symbols of either exist in the fixed codes only (section 3.2.5). */
 export const LITLEN_SYMBOLS: i32 = 288;
 export const OFFSET_SYMBOLS: i32 = 32;
 export const END_OF_BLOCK: i32 = 256;
@@ -16,7 +16,9 @@ export const LENGTH_SYMBOLS: i32 = 29;
 export const MAX_CODEWORD: i32 = 15;
 export const MAX_PRECODEWORD: i32 = 7;
 
-/** By length symbol less FIRST_LENGTH: how many extra bits follow it, and the length when they are zero less MIN_MATCH. */
+/**
+ * By length symbol less FIRST_LENGTH: how many extra bits follow it, and the length when they are zero less MIN_MATCH.
+ */
 const LENGTH_EXTRA: usize = memory.data<u8>([
   0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0,
 ]);

@@ -1,6 +1,7 @@
 /**
- * Finds matches by hash chains, for the greedy and lazy parsers: the positions whose next four bytes hash alike form a list,
- * newest first (RFC 1951, section 4). Of three-byte matches only the newest is known: further away they are not worth it.
+ * Finds matches by hash chains, for the greedy and lazy parsers: the positions whose next four bytes hash alike form a
+ * list, newest first (RFC 1951, section 4). Of three-byte matches only the newest is known: further away they are not
+ * worth it.
  */
 import { makeMatch, MIN_MATCH, WINDOW } from "./format";
 import { commonLength, forget, hash, slide } from "./positions";
@@ -49,8 +50,9 @@ export function skip(from: usize, to: usize): void {
 }
 
 /**
- * Enters the position `at`, and looks for the longest match that is longer than `longerThan` and at most `limit`, comparing
- * at most `depth` earlier positions and stopping at a length of `nice`. Positions are entered one after the other.
+ * Enters the position `at`, and looks for the longest match that is longer than `longerThan` and at most `limit`,
+ * comparing at most `depth` earlier positions and stopping at a length of `nice`. Positions are entered one after the
+ * other.
  */
 // @ts-ignore: decorator
 @inline
@@ -85,6 +87,8 @@ export function longestMatch(at: usize, longerThan: i32, limit: i32, nice: i32, 
   if (best < nice) {
     while (candidate > tooFar) {
       const earlier = start + candidate;
+      // Asked for before it is needed, because it may be far from the processor.
+      candidate = <i32>load<i16>(OLDER + ((candidate & (WINDOW - 1)) << 1));
       if (load<u32>(earlier + tail) == wanted && load<u32>(earlier) == bytes) {
         const length = commonLength(earlier, at, 4, limit);
         if (length > best) {
@@ -96,7 +100,6 @@ export function longestMatch(at: usize, longerThan: i32, limit: i32, nice: i32, 
         }
       }
       if (--left == 0) break;
-      candidate = <i32>load<i16>(OLDER + ((candidate & (WINDOW - 1)) << 1));
     }
   }
   return found == 0 ? 0 : makeMatch(best, <u32>(at - found));

@@ -28,8 +28,8 @@ function set(table: usize, index: i32, value: u32): void {
 
 /**
  * Makes the code with the shortest result for symbols that occur `counts` times (32 bits each), no codeword longer than
- * `longest` bits. Writes to `lengths`, one byte a symbol, how long the codewords are: 0 for symbols that do not occur. There
- * are always two codewords at least: some decoders refuse a code of one.
+ * `longest` bits. Writes to `lengths`, one byte a symbol, how long the codewords are: 0 for symbols that do not occur.
+ * There are always two codewords at least: some decoders refuse a code of one.
  */
 export function makeCode(counts: usize, symbols: i32, longest: i32, lengths: usize): void {
   memory.fill(lengths, 0, symbols);
@@ -91,8 +91,8 @@ function sortByDigit(from: usize, to: usize, length: i32, shift: i32): void {
 }
 
 /**
- * Moffat and Katajainen, "In-Place Calculation of Minimum-Redundancy Codes" (1995), the first two phases: of `n` weights in
- * TREE, lightest first, makes the depths of the n - 1 inner nodes, deepest first.
+ * Moffat and Katajainen, "In-Place Calculation of Minimum-Redundancy Codes" (1995), the first two phases: of `n`
+ * weights in TREE, lightest first, makes the depths of the n - 1 inner nodes, deepest first.
  */
 function makeTree(n: i32): void {
   set(TREE, 0, get(TREE, 0) + get(TREE, 1));

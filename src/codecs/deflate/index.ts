@@ -11,12 +11,12 @@
  *       └─ bit-writer.ts
  *     output
  *
- * Nothing is allocated: every table is static memory, sized for the worst case and next to no other's by accident, because
- * WebAssembly does not notice when one is overrun. The result depends on level, input and history alone.
+ * Nothing is allocated: every table is static memory that the compiler places, and is sized for the worst case,
+ * because WebAssembly does not notice when one is overrun. The result depends on level, input and history alone.
  */
 import { beginTrees } from "./binary-trees";
 import { alignToByte, position, resetBits, rewind } from "./bit-writer";
-import { nextBlock, prepareLogarithms, splitIntoBlocks } from "./block-splitter";
+import { nextBlock, splitIntoBlocks } from "./block-splitter";
 import { prepareBlocks, writeBlock } from "./block-writer";
 import { INPUT, MAX_INPUT, OUTPUT, PADDING } from "./buffers";
 import { prepareCrc32 } from "./checksums";
@@ -24,6 +24,7 @@ import { prepareFormat, WINDOW } from "./format";
 import { beginChains, skip } from "./hash-chains";
 import { parseLazily } from "./lazy-parser";
 import { lookahead, OPTIMAL, setLevel } from "./levels";
+import { prepareLogarithms } from "./logarithms";
 import { collectMatches, enterHistory, parseOptimally } from "./optimal-parser";
 import { MAX_CHUNK, segment, segmentCount, segmentParsed, segmentPosition } from "./segments";
 import { SEQUENCES } from "./sequences";
@@ -62,9 +63,9 @@ export function begin(level: i32): void {
 }
 
 /**
- * Compresses the `length` bytes at `input()`, to which those of the stream come that went before: the last `history` of them
- * end where the input begins. Returns how many bytes are at `output()`: at most one for each 64 more than the input has, and some.
- * Only with `last` they include the stream's last bits.
+ * Compresses the `length` bytes at `input()`, to which those of the stream come that went before: the last `history` of
+ * them end where the input begins. Returns how many bytes are at `output()`: at most one for each 64 more than the
+ * input has, and some. Only with `last` they include the stream's last bits.
  */
 export function compress(length: i32, history: i32, last: bool): i32 {
   const end = INPUT + length;

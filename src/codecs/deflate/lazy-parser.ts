@@ -1,6 +1,6 @@
 /**
- * The fast parser. At each position it takes the longest match, unless it is greedy no more and one of the next positions
- * has a better one ("lazy evaluation", RFC 1951, section 4). What "better" means in bits follows libdeflate
+ * The fast parser. At each position it takes the longest match, unless it is greedy no more and one of the next
+ * positions has a better one ("lazy evaluation", RFC 1951, section 4). What "better" means in bits follows libdeflate
  * (lib/deflate_compress.c, deflate_compress_lazy_generic, MIT): a byte of length counts as four halvings of the offset.
  */
 import { MAX_MATCH, matchLength, matchOffset } from "./format";

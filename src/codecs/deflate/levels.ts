@@ -1,6 +1,7 @@
 /**
- * What each level does. Which combinations of search depth, sufficient length and parser are worth having follows libdeflate
- * (lib/deflate_compress.c, MIT), which publishes them; the scale is that of gzip and `mksquashfs -Xcompression-level`.
+ * What each level does. Which combinations of search depth, sufficient length and parser are worth having follows
+ * libdeflate (lib/deflate_compress.c, MIT), which publishes them; the scale is that of gzip and `mksquashfs
+ * -Xcompression-level`.
  *
  * | level | parser                                  |
  * | ----- | --------------------------------------- |

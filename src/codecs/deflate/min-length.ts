@@ -1,8 +1,8 @@
 /**
- * The shortest match worth taking. Where few different bytes are in use, literals cost few bits, and short matches, whose
- * offsets cost many, do harm. That this is worth having, and about where to draw the lines, is libdeflate's finding
- * (lib/deflate_compress.c, choose_min_match_len, MIT). It looks at the first 4 KiB; here the whole chunk is looked at, because
- * programs begin with headers full of zeros.
+ * The shortest match worth taking. Where few different bytes are in use, literals cost few bits, and short matches,
+ * whose offsets cost many, do harm. That this is worth having, and about where to draw the lines, is libdeflate's
+ * finding (lib/deflate_compress.c, choose_min_match_len, MIT). It looks at the first 4 KiB; here the whole chunk is
+ * looked at, because programs begin with headers full of zeros.
  */
 import { MIN_MATCH } from "./format";
 

@@ -1,10 +1,10 @@
 /**
- * The thorough parser. First it collects, for every position of a chunk, the matches that could be taken. Then, block by
- * block, it finds the sequences that take the fewest bits: the shortest path through the block from its end backwards, by
- * dynamic programming (Storer and Szymanski, 1982). What a symbol costs depends on the codes, and they on the path; so it begins with the
- * counts of a greedy parse, and corrects the costs by the counts of the path found, some times over (as Zopfli and libdeflate do).
+ * The thorough parser. First it collects, for every position of a chunk, the matches that could be taken. Then, block
+ * by block, it finds the sequences that take the fewest bits: the shortest path through the block from its end
+ * backwards, by dynamic programming (Storer and Szymanski, 1982). What a symbol costs depends on the codes, and they on
+ * the path; so it begins with the counts of a greedy parse, and corrects the costs by the counts of the path found,
+ * some times over (as Zopfli and libdeflate do).
  */
-import { logarithm, LOGARITHM_FRACTION } from "./block-splitter";
 import { findMatches, SEARCHABLE } from "./binary-trees";
 import {
   END_OF_BLOCK,
@@ -21,6 +21,7 @@ import {
   offsetExtra,
 } from "./format";
 import { niceLength, passes, searchDepth } from "./levels";
+import { LOGARITHM_FRACTION, logarithm } from "./logarithms";
 import { shortestUseful } from "./min-length";
 import {
   beginSegment,
@@ -41,7 +42,12 @@ const MATCHES: usize = memory.data(MATCHES_SIZE, 16);
 /** A position has at most one match of each length, and their number; after the longest as many positions without. */
 const MOST_AT_ONCE: i32 = 4 * 2 * (MAX_MATCH + 1);
 
-/** Collects the matches of the chunk from `begin`, at most up to `end`, and makes segments of it. Returns where it ends. */
+/** The greedy parse takes no match of three bytes from further away. */
+const FAR_FOR_3: u32 = 4096;
+
+/**
+ * Collects the matches of the chunk from `begin`, at most up to `end`, and makes segments of it. Returns where it ends.
+ */
 export function collectMatches(begin: usize, end: usize, inputEnd: usize): usize {
   const depth = searchDepth;
   const shortest = shortestUseful(begin, end, depth);
@@ -65,7 +71,8 @@ export function collectMatches(begin: usize, end: usize, inputEnd: usize): usize
     store<u32>(record, <u32>(record - first) >> 2);
     record += 4;
     if (at == parsed) {
-      if (matchLength(longest) >= shortest && !(matchLength(longest) == MIN_MATCH && matchOffset(longest) > 4096)) {
+      const tooFar = matchLength(longest) == MIN_MATCH && matchOffset(longest) > FAR_FOR_3;
+      if (matchLength(longest) >= shortest && !tooFar) {
         countMatch(counts, longest);
         parsed += matchLength(longest);
       } else {
@@ -79,8 +86,7 @@ export function collectMatches(begin: usize, end: usize, inputEnd: usize): usize
       // What lies inside such a match is not looked at: it will be taken.
       const skipped = min<usize>(at + matchLength(longest) - 1, end);
       for (; at < skipped; at++) {
-        const limit = min<i32>(MAX_MATCH, <i32>(inputEnd - at));
-        if (limit >= SEARCHABLE) findMatches(at, limit, min<i32>(niceLength, limit), depth, false, record);
+        enter(at, inputEnd, depth);
         store<u32>(record, 0);
         record += 4;
         if (at >= parsed) {
@@ -94,7 +100,9 @@ export function collectMatches(begin: usize, end: usize, inputEnd: usize): usize
   return at;
 }
 
-/** Costs have a fraction of this many bits; they are in the upper half of 64 bits, what is chosen for them in the lower. */
+/**
+ * Costs have a fraction of this many bits; they are in the upper half of 64 bits, what is chosen for them in the lower.
+ */
 const COST_FRACTION: i32 = 8;
 /** By byte, and by length of a match: the cost, and the length. */
 const LITERAL_COSTS: usize = memory.data(8 * 256, 64);
@@ -109,8 +117,8 @@ const CHOICES: usize = memory.data(4 * MAX_CHUNK, 64);
 const IMPOSSIBLE: u64 = 1 << 62;
 
 /**
- * Replaces `counts` by those of the best sequences for the block from `begin` up to `end`, and writes these to SEQUENCES.
- * `records` is where the block's matches end. Returns where the sequences end.
+ * Replaces `counts` by those of the best sequences for the block from `begin` up to `end`, and writes these to
+ * SEQUENCES. `records` is where the block's matches end. Returns where the sequences end.
  */
 export function parseOptimally(counts: usize, begin: usize, end: usize, records: usize): usize {
   for (let pass = passes; pass > 0; pass--) {
@@ -122,7 +130,9 @@ export function parseOptimally(counts: usize, begin: usize, end: usize, records:
   return writePath(counts, begin, end);
 }
 
-/** The cost of a symbol that occurs `count` times in `total`: its information content, as codewords can be that long. */
+/**
+ * The cost of a symbol that occurs `count` times in `total`: its information content, as codewords can be that long.
+ */
 function symbolCost(count: u32, total: u32): u32 {
   // What does not occur may become worth it: as rare as can be, not impossible.
   const bits = count == 0 ? logarithm(total) + (1 << LOGARITHM_FRACTION) : logarithm(total) - logarithm(count);
@@ -222,8 +232,11 @@ function writePath(counts: usize, begin: usize, end: usize): usize {
 
 /** Enters the positions of the history. */
 export function enterHistory(begin: usize, end: usize, inputEnd: usize): void {
-  for (let at = begin; at < end; at++) {
-    const limit = min<i32>(MAX_MATCH, <i32>(inputEnd - at));
-    if (limit >= SEARCHABLE) findMatches(at, limit, min<i32>(niceLength, limit), searchDepth, false, 0);
-  }
+  for (let at = begin; at < end; at++) enter(at, inputEnd, searchDepth);
+}
+
+/** Enters a position whose matches are not wanted. */
+function enter(at: usize, inputEnd: usize, depth: u32): void {
+  const limit = min<i32>(MAX_MATCH, <i32>(inputEnd - at));
+  if (limit >= SEARCHABLE) findMatches(at, limit, min<i32>(niceLength, limit), depth, false, 0);
 }

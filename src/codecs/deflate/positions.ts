@@ -1,7 +1,7 @@
 /**
- * Tables of positions in the window, 16 bits each so that they stay in the processor's cache. A position counts from a base
- * that moves on by a window at a time; then all tables slide: their positions shrink by a window, and what was further back
- * than that becomes NOWHERE. (The idea is that of zlib's and libdeflate's match finders.)
+ * Tables of positions in the window, 16 bits each so that they stay in the processor's cache. A position counts from a
+ * base that moves on by a window at a time; then all tables slide: their positions shrink by a window, and what was
+ * further back than that becomes NOWHERE. (The idea is that of zlib's and libdeflate's match finders.)
  */
 
 

@@ -9,7 +9,9 @@ import { FIRST_LENGTH, LITLEN_SYMBOLS, lengthSymbol, matchLength, matchOffsetSym
 /** The most bytes that are parsed at once: a SquashFS block of the usual size. */
 export const MAX_CHUNK: i32 = 1 << 17;
 
-/** Literals and matches in a segment. Fewer would say too little about what comes, more would place cuts too roughly. */
+/**
+ * Literals and matches in a segment. Fewer would say too little about what comes, more would place cuts too roughly.
+ */
 export const OBSERVATIONS: i32 = 1024;
 
 export const COUNTS_SIZE: i32 = 4 * (LITLEN_SYMBOLS + OFFSET_SYMBOLS);

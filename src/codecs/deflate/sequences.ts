@@ -1,6 +1,6 @@
 /**
- * What a parse comes to: sequences, each a run of literals and the match after it (0 at the end of a segment). Eight bytes:
- * the match, then the number of literals, which stay in the input.
+ * What a parse comes to: sequences, each a run of literals and the match after it (0 at the end of a segment). Eight
+ * bytes: the match, then the number of literals, which stay in the input.
  */
 import { MAX_CHUNK } from "./segments";
 
