@@ -18,26 +18,28 @@ const MAIN = path.resolve(import.meta.dirname, "../src/cli/main.js");
 /** The cases for a root file system `tree` with a kernel in its boot folder. `scratch` takes configuration files. */
 export function cases(tree: string, scratch: string): Case[] {
   const imgbuild = (...args: string[]): Command => ({ program: process.execPath, args: [MAIN, ...args, "--quiet"] });
+  const squashfs = (name: string, options: readonly string[]): Case => ({
+    name,
+    peer: "mksquashfs",
+    file: "rootfs.squashfs",
+    ours: (output) => imgbuild("squashfs", tree, path.join(output, "rootfs.squashfs"), "--jobs", "2", ...options),
+    theirs: (output) => ({
+      program: "mksquashfs",
+      args: [
+        tree,
+        path.join(output, "rootfs.squashfs"),
+        "-processors",
+        "2",
+        "-noappend",
+        "-no-progress",
+        "-quiet",
+        "-no-exports",
+      ],
+    }),
+  });
   return [
-    {
-      name: "squashfs, gzip",
-      peer: "mksquashfs",
-      file: "rootfs.squashfs",
-      ours: (output) => imgbuild("squashfs", tree, path.join(output, "rootfs.squashfs"), "--jobs", "2"),
-      theirs: (output) => ({
-        program: "mksquashfs",
-        args: [
-          tree,
-          path.join(output, "rootfs.squashfs"),
-          "-processors",
-          "2",
-          "-noappend",
-          "-no-progress",
-          "-quiet",
-          "-no-exports",
-        ],
-      }),
-    },
+    squashfs("squashfs, gzip", []),
+    squashfs("squashfs, gzip, best level", ["--level", "9"]),
     {
       name: "whole image",
       peer: "genimage",

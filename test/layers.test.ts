@@ -18,7 +18,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   uboot: ["bytes"],
   initramfs: ["bytes", "tree", "codecs"],
   overlay: ["bytes", "tree"],
-  image: ["bytes", "tree", "overlay", ...FORMATS],
+  image: ["bytes", "tree", "codecs", "overlay", ...FORMATS],
   output: ["bytes", "tree", "image"],
   profile: ["bytes", "image"],
   qemu: ["bytes", "image", "output", "fat", "partition"],

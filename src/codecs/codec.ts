@@ -2,7 +2,7 @@
  * What a codec is, and the list of them. A codec is one file that exports a function making a Compressor; its line below
  * names it and its options. It is loaded when it is first asked for, in whichever thread asks.
  */
-import type { ZlibOptions } from "./zlib.js";
+import type { DeflateOptions } from "./deflate.js";
 
 /** Compresses independent blocks, one after the other. Belongs to one thread. */
 export interface Compressor {
@@ -15,7 +15,7 @@ export interface Compressor {
 
 /** The options of each codec, by name. Plain data: they are sent to workers. */
 export interface CodecOptions {
-  readonly zlib: ZlibOptions;
+  readonly zlib: DeflateOptions;
 }
 
 type CodecName = keyof CodecOptions;
@@ -26,7 +26,7 @@ export type CodecSpec = {
 }[CodecName];
 
 const LOADERS: { readonly [Name in CodecName]: (options: CodecOptions[Name]) => Promise<Compressor> } = {
-  zlib: async (options) => (await import("./zlib.js")).zlibCompressor(options),
+  zlib: async (options) => (await import("./deflate.js")).zlibCompressor(options),
 };
 
 /** A compressor for the calling thread. */

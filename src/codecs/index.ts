@@ -1,3 +1,4 @@
-/** Compression: codecs by name, and the pool that runs them on all cores. */
+/** Compression: codecs by name, the pool that runs them on all cores, and whole files as gzip. */
 export { type CodecSpec, type Compressor, createCompressor } from "./codec.js";
+export { gzip } from "./deflate.js";
 export { CompressorPool, type Consumer, type PoolOptions, type Slot } from "./pool.js";

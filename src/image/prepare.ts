@@ -1,6 +1,7 @@
 /** What goes into each partition: the root with its init script, BootFS, UserData, the bootloader. */
-import { gunzipSync, gzipSync } from "node:zlib";
+import { gunzipSync } from "node:zlib";
 import { display, fromText } from "../bytes/bytestring.js";
+import { gzip } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import { buildInitramfs, planInitramfs, readKernel, releaseOfFileName } from "../initramfs/index.js";
 import { installOverlay, userdataUpper } from "../overlay/index.js";
@@ -87,7 +88,7 @@ async function fillBootfs(
     addNode(bootTree, fromText(name), newFile(content, metadata), metadata);
 
   const kernel = await findKernel(inputs.bootFiles, boot.kernel, boot.kernelFile);
-  add(boot.kernel, contentOf(inFormat(kernel.bytes, kernel.compressed, boot.kernel === "Image.gz")));
+  add(boot.kernel, contentOf(await inFormat(kernel.bytes, kernel.compressed, boot.kernel === "Image.gz")));
   const deviceTrees = findDeviceTrees(inputs.bootFiles, boot.deviceTrees);
   const { defaultDeviceTree } = boot;
   if (defaultDeviceTree !== undefined && !deviceTrees.some(({ name }) => name === defaultDeviceTree)) {
@@ -123,9 +124,9 @@ async function fillBootfs(
 }
 
 /** A kernel as gzip, or as it is; at one level, so that the bytes do not depend on how it was found. */
-function inFormat(bytes: Uint8Array, compressed: boolean, wanted: boolean): Uint8Array {
+async function inFormat(bytes: Uint8Array, compressed: boolean, wanted: boolean): Promise<Uint8Array> {
   if (compressed === wanted) return bytes;
-  return wanted ? gzipSync(bytes, { level: 9 }) : gunzipSync(bytes);
+  return wanted ? gzip(bytes, 9) : gunzipSync(bytes);
 }
 
 /** The initramfs that the profile names, the one that the kernel needs, or none. */

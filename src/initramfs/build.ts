@@ -1,7 +1,7 @@
 /** Puts the initramfs together: the early script, a static busybox, and the modules of a plan. */
 import * as fs from "node:fs";
-import { gzipSync } from "node:zlib";
 import { display, fromText } from "../bytes/bytestring.js";
+import { gzip } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import { type Content, readContent } from "../tree/node.js";
 import { follow } from "../tree/real-path.js";
@@ -28,6 +28,9 @@ const BUSYBOX_PATHS = [
   "/sbin/busybox",
   "/usr/lib/initramfs-tools/bin/busybox",
 ].map(fromText);
+
+/** It is loaded by the bootloader at each boot: as small as can be. */
+const GZIP_LEVEL = 9;
 
 /** What early.sh calls. It cannot do without any of them. */
 const APPLETS = ["dd", "findfs", "grep", "hexdump", "insmod", "mount", "sh", "sleep", "switch_root", "tr", "umount"];
@@ -66,14 +69,7 @@ export async function buildInitramfs(
   }
   const order = plan.modules.map(({ name, optional }) => `${name}${optional ? " optional" : ""}\n`).join("");
   members.push({ path: "modules/order", type: "file", mode: 0o644, bytes: Buffer.from(order) });
-  return compress(writeCpio(members, options.mtime ?? 0));
-}
-
-/** gzip whose header does not tell on which system it was made (RFC 1952, "OS"; 255: unknown). The time in it is 0. */
-function compress(bytes: Uint8Array): Uint8Array {
-  const compressed = gzipSync(bytes, { level: 9 });
-  compressed[9] = 255;
-  return compressed;
+  return gzip(writeCpio(members, options.mtime ?? 0), GZIP_LEVEL);
 }
 
 async function findBusybox(tree: Tree, target: ElfTarget): Promise<Uint8Array> {

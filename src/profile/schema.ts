@@ -78,7 +78,12 @@ const partition = z.discriminatedUnion("filesystem", [
     ...common,
     filesystem: z.literal("squashfs"),
     compressor: z.enum(["gzip"]).default("gzip"),
-    level: z.int().min(1).max(9).optional().describe("The compressor's level. Default: its best trade."),
+    level: z
+      .int()
+      .min(1)
+      .max(9)
+      .optional()
+      .describe("The compressor's level: 1 (fast) to 9 (smallest, six times as long). Default: 6."),
     blockSize: size("Data block size, a power of two from 4KiB to 1MiB.").default(131072),
     exports: z.boolean().default(false).describe("An NFS export table. An overlay's lower layer should not have one."),
   }),

@@ -114,7 +114,7 @@ test("an error of a consumer reaches the caller, and the pool can still be close
 });
 
 test("a worker that fails makes the caller fail", async () => {
-  // The calling thread reads a possible level; what is sent to the workers has one that zlib refuses.
+  // The calling thread reads a possible level; what is sent to the workers has one that the encoder refuses.
   let reads = 0;
   const spec: CodecSpec = {
     codec: "zlib",

@@ -217,7 +217,8 @@ test("each option changes what it says, and nothing else", async (t) => {
     return run("unsquashfs", ["-s", image], { env: { TZ: "UTC" } });
   };
   const usual = await say({});
-  assert.match(usual, /Compression gzip\nBlock size 131072\nFilesystem is not exportable/);
+  assert.match(usual, /Compression gzip\n\tcompression-level 6\n\twindow-size 15\n\tStrategies selected: default\n/);
+  assert.match(usual, /\nBlock size 131072\nFilesystem is not exportable/);
   assert.match(usual, /Always-use-fragments option is not specified\n/);
   assert.match(
     usual,
@@ -231,6 +232,8 @@ test("each option changes what it says, and nothing else", async (t) => {
   assert.match(await say({ xattrs: false }), /Xattrs are not stored\n/);
   assert.match(await say({ blockSize: 65_536 }), /Block size 65536\n/);
   assert.match(await say({ level: 4 }), /compression-level 4\n/);
+  // What the format takes for granted is not stored.
+  assert.match(await say({ level: 9 }), /Compression gzip\nBlock size 131072\n/);
   await say({ sparse: false });
   assert.match(await say({ time: 2 ** 31 }), /time Tue Jan 19 03:14:08 2038/);
   // The format's own time is moved into its range, as those of inodes are.
