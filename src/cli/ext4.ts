@@ -5,7 +5,7 @@ import { seededUuid, uuidBytes } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { writeExt4 } from "../ext4/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { sourceAndImage, writeImageFile } from "./image-file.js";
+import { sourceAndImage, sourceAndImagePaths, writeImageFile } from "./image-file.js";
 import { type CommonOptions, sizeOption, sourceOptions } from "./options.js";
 import { madeTime } from "./source.js";
 
@@ -35,15 +35,7 @@ type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: 
 export const ext4Command: CommandModule<CommonOptions, Arguments> = {
   command: "ext4 <paths..>",
   describe: "write an ext4, as mke2fs -d does: ext4 [SOURCE] IMAGE --size SIZE",
-  builder: (yargs) =>
-    yargs
-      .positional("paths", {
-        type: "string",
-        array: true,
-        demandOption: true,
-        describe: "[SOURCE] IMAGE; without SOURCE it is empty",
-      })
-      .options(options) as never,
+  builder: (yargs) => yargs.positional("paths", sourceAndImagePaths).options(options) as never,
   async handler(args) {
     const { source, image } = sourceAndImage("ext4", args.paths);
     if (args.uuid !== undefined) checkUuid(args.uuid);

@@ -4,7 +4,7 @@ import { seededId } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { writeFat } from "../fat/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { sourceAndImage, writeImageFile } from "./image-file.js";
+import { sourceAndImage, sourceAndImagePaths, writeImageFile } from "./image-file.js";
 import { type CommonOptions, sizeOption, sourceOptions } from "./options.js";
 import { madeTime } from "./source.js";
 
@@ -26,15 +26,7 @@ type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: 
 export const fatCommand: CommandModule<CommonOptions, Arguments> = {
   command: "fat <paths..>",
   describe: "write a FAT, as mkfs.fat and mcopy do: fat [SOURCE] IMAGE --size SIZE",
-  builder: (yargs) =>
-    yargs
-      .positional("paths", {
-        type: "string",
-        array: true,
-        demandOption: true,
-        describe: "[SOURCE] IMAGE; without SOURCE it is empty",
-      })
-      .options(options) as never,
+  builder: (yargs) => yargs.positional("paths", sourceAndImagePaths).options(options) as never,
   async handler(args) {
     const { source, image } = sourceAndImage("fat", args.paths);
     const volumeId = args.volumeId === undefined ? undefined : parseVolumeId(args.volumeId);

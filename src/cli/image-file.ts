@@ -1,6 +1,7 @@
 /** A single file system as a file: written beside its place, renamed when it is complete. */
 import * as fs from "node:fs";
 import * as path from "node:path";
+import type { PositionalOptions } from "yargs";
 import { RecordingDevice } from "../bytes/device.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
@@ -86,6 +87,14 @@ function writableTarget(image: string): string {
     hint: stat.isDirectory() ? "Name a file in it." : "Write the image to a file, and copy that to the device with dd.",
   });
 }
+
+/** The arguments [SOURCE] IMAGE. The parser has no optional argument in front of a required one, so they are a list. */
+export const sourceAndImagePaths = {
+  type: "string",
+  array: true,
+  demandOption: true,
+  describe: "[SOURCE] IMAGE; without SOURCE it is empty",
+} as const satisfies PositionalOptions;
 
 /** SOURCE and IMAGE from a list of one or two arguments. */
 export function sourceAndImage(
