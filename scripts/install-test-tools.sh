@@ -33,16 +33,16 @@ xz xz-utils
 zstd zstd
 '
 
-# The same, of which not every release has the package.
-if apt-cache show pseudo >/dev/null 2>&1; then
-  tools="$tools
-pseudo pseudo"
-fi
+# Not every release has this package; which one does is known when the lists of packages are.
+wants_pseudo() {
+  ! command -v pseudo >/dev/null && apt-cache show pseudo >/dev/null 2>&1
+}
 
 PATH=$PATH:/usr/sbin:/sbin
 packages=$(echo "$tools" | while read -r program package; do
   if [ -n "$program" ] && ! command -v "$program" >/dev/null; then echo "$package"; fi
 done)
+if wants_pseudo; then packages="$packages pseudo"; fi
 if [ -z "$packages" ]; then exit 0; fi
 
 # One line, so that it can be pasted.
@@ -52,7 +52,6 @@ if [ "${1-}" = --list ]; then
   exit 0
 fi
 
-command="apt-get install --yes --no-install-recommends $packages"
 if ! command -v apt-get >/dev/null; then
   echo "${0##*/}: the tests need what Debian has in these packages, and there is no apt-get here: $packages" >&2
   exit 1
@@ -61,10 +60,14 @@ elif [ "$(id -u)" = 0 ]; then
 elif command -v sudo >/dev/null; then
   sudo=sudo
 else
-  echo "${0##*/}: the tests need more programs; as root, run: $command" >&2
+  echo "${0##*/}: the tests need more programs; as root, run: apt-get install $packages" >&2
   exit 1
 fi
 echo "installing what the tests need: $packages" >&2
 $sudo apt-get --quiet=2 update
+case " $packages " in
+*" pseudo "*) ;;
+*) if wants_pseudo; then packages="$packages pseudo"; fi ;;
+esac
 # shellcheck disable=SC2086 # the packages are words
-$sudo env DEBIAN_FRONTEND=noninteractive $command
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $packages

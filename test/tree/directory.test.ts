@@ -187,13 +187,20 @@ test("under pseudo, owners and devices are those of pseudo", (t) => {
   assertFaked(lines);
 });
 
-test("a user that may not read a file is told which", (t) => {
-  if (lacksRoot(t) || lacks(t, "setpriv")) return;
+test("a user that may not read a file is told which", async (t) => {
+  if (lacksRoot(t)) return;
   const root = temporaryFolder(t);
-  fs.chmodSync(root, 0o755);
   fs.writeFileSync(path.join(root, "secret"), "x", { mode: 0o600 });
-  const { lines } = describeElsewhere(root, ["setpriv", "--reuid=65534", "--clear-groups"]);
-  assert.deepEqual(lines, ["source-unreadable", `cannot read ${root}/secret: EACCES`]);
+  fs.chmodSync(root, 0o755);
+  const tree = await readDirectory(root, { xattrs: false });
+  const { content } = lookup(tree, fromText("secret")) as RegularFile;
+  // From here on the kernel asks this user's permissions; the modules are loaded already, wherever they are.
+  process.seteuid!(65534);
+  try {
+    await assert.rejects(readContent(content), fails("source-unreadable", /^cannot read .*\/secret: EACCES$/));
+  } finally {
+    process.seteuid!(0);
+  }
 });
 
 test("xattrs come through GNU tar where there is no getfattr, and without either a notice says so", async (t) => {
