@@ -33,7 +33,7 @@ export class Reporter {
     progress: (bytes, files) => {
       this.#bytes += bytes;
       this.#files += files;
-      this.#show(false);
+      this.#show();
     },
     notice: (text) => this.notice(text),
   };
@@ -80,10 +80,10 @@ export class Reporter {
     }
   }
 
-  #show(force: boolean): void {
+  #show(): void {
     if (this.#quiet || this.#mode === "none") return;
     const now = performance.now();
-    if (!force && now - this.#shown < (this.#mode === "bar" ? BAR_EVERY_MS : LINE_EVERY_MS)) return;
+    if (now - this.#shown < (this.#mode === "bar" ? BAR_EVERY_MS : LINE_EVERY_MS)) return;
     this.#shown = now;
     const elapsed = (now - this.#since) / 1000;
     const { bytes: total } = this.#total;

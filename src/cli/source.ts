@@ -62,7 +62,7 @@ function setTimes(tree: Tree, mtime: number | undefined): void {
 export function refuseInside(folder: string, source: string): void {
   if (source === STANDARD_INPUT || !isDirectory(source)) return;
   const inside = path.relative(fs.realpathSync(source), existingPath(path.resolve(folder)));
-  if (inside.startsWith("..") || path.isAbsolute(inside)) return;
+  if (inside === ".." || inside.startsWith(`..${path.sep}`) || path.isAbsolute(inside)) return;
   throw new ImgbuildError("usage", `the output would be inside of ${source}`, {
     hint: "Name a folder elsewhere: what is made must not become a part of what it is made of.",
   });

@@ -11,7 +11,7 @@ import type { Content } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
 import { explainCapacity } from "./capacity.js";
-import { fittedSize, type Layout, type Placement, place } from "./place.js";
+import { type Layout, type Placement, place } from "./place.js";
 import type { PartitionPlan, Plan } from "./plan.js";
 import type { Prepared } from "./prepare.js";
 
@@ -88,22 +88,18 @@ export async function assemble(
 ): Promise<AssembledImage> {
   const sizes = bootloaderSizes(prepared);
   const fitted = await measure(plan, prepared, options);
-  const written: { placement: Placement; used: number; uuid: string | undefined }[] = [];
+  const written: { used: number; uuid: string | undefined }[] = [];
   for (const [index, partition] of plan.partitions.entries()) {
     options.stage?.(partition.name);
-    // Starts depend on earlier sizes only, and those are known by now.
+    // Its start depends on earlier sizes only, which are known by now: checkPlan lets no "rest" come before an open one.
     const placement = place(plan, fitted, sizes).placements[index]!;
     const content = prepared.contents.get(partition.name);
     const open = partition.size === "fit" && !fitted.has(partition.name);
     const room = open ? (plan.storage.size ?? device.size) - placement.start : placement.size;
     const window = slice(recorder, placement.start, room);
-    const { used, uuid } = await writePartition(window, partition, content, prepared, options);
-    if (open) fitted.set(partition.name, used);
-    written.push({
-      placement: { ...placement, size: open ? fittedSize(partition, used, plan.storage.alignment) : placement.size },
-      used,
-      uuid,
-    });
+    const result = await writePartition(window, partition, content, prepared, options);
+    if (open) fitted.set(partition.name, result.used);
+    written.push(result);
   }
   const layout = place(plan, fitted, sizes);
   device.resize(layout.size);

@@ -30,6 +30,16 @@ export function checkPlan({ partitions, storage }: Plan): void {
       "Set storage.table to gpt, or leave partitions out.",
     );
   }
+  const rest = partitions.findIndex(({ size }) => size === "rest");
+  const open = partitions.findLastIndex(({ filesystem, size }) => filesystem === "squashfs" && size === "fit");
+  if (rest >= 0 && rest < open) {
+    // How long a SquashFS gets is known when it is written, and by then what is in front of it has been.
+    const [first, second] = [partitions[rest]!.name, partitions[open]!.name];
+    throw refuse(
+      `${first} is to take the rest in front of ${second}, whose size only compressing can tell`,
+      `Put ${first} behind ${second}, or give ${second} a size.`,
+    );
+  }
   const numbers = new Map<number, string>();
   for (const partition of partitions) {
     const other = numbers.get(partition.number);

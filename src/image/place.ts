@@ -35,7 +35,7 @@ function tableBytes(table: "mbr" | "gpt"): { head: number; tail: number } {
 }
 
 /** The length of a "fit" partition for content of `bytes`: with its headroom, at least its minimum, in whole alignments. */
-export function fittedSize(partition: PartitionPlan, bytes: number, alignment: number): number {
+function fittedSize(partition: PartitionPlan, bytes: number, alignment: number): number {
   const { headroom, minimum } = partition;
   const extra = "bytes" in headroom ? headroom.bytes : Math.ceil(bytes * headroom.share);
   return alignUp(Math.max(bytes + extra, minimum), alignment);

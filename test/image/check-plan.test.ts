@@ -37,6 +37,14 @@ test("sources where there can be none, or has to be one", () => {
   refused(["partitions.app={filesystem: squashfs, size: 1MiB}"], /app has nothing to put into its squashfs/);
 });
 
+test("nothing takes the rest in front of a SquashFS that is as long as it gets", () => {
+  refused(
+    ["partitions.bootfs.size=rest", "partitions.rootfs.size=fit", "partitions.userdata.size=1MiB"],
+    /bootfs is to take the rest in front of rootfs/,
+  );
+  assert.equal(load("colibri-imx6", "partitions.rootfs.size=fit").partitions.length, 3);
+});
+
 test("an MBR holds four partitions", () => {
   const more = ["a", "b"].map((name) => `partitions.${name}={filesystem: ext4, size: 1MiB}`);
   refused(more, /holds 4 partitions, and the profile has 5/);
