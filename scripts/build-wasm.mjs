@@ -9,13 +9,18 @@ const compiler = path.join(root, "node_modules/assemblyscript/bin/asc.js");
 
 const modified = (file) => fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
-for (const name of fs.readdirSync(codecs)) {
-  const folder = path.join(codecs, name);
-  const config = path.join(folder, "asconfig.json");
+// Encoders may import each other's files, so all of their sources count for each.
+const folders = fs.readdirSync(codecs, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+const sources = folders.flatMap(({ name }) =>
+  fs.readdirSync(path.join(codecs, name)).map((file) => path.join(codecs, name, file)),
+);
+const newest = Math.max(...[...sources, compiler].map(modified));
+
+for (const { name } of folders) {
+  const config = path.join(codecs, name, "asconfig.json");
   if (!fs.existsSync(config)) continue;
   const output = path.join(root, "build/src/codecs", `${name}.wasm`);
-  const inputs = [...fs.readdirSync(folder).map((file) => path.join(folder, file)), compiler];
-  if (inputs.every((input) => modified(input) < modified(output))) continue;
+  if (newest < modified(output)) continue;
   const { status } = spawnSync(process.execPath, [compiler, "--config", config], { cwd: root, stdio: "inherit" });
   if (status !== 0) process.exit(1);
 }

@@ -1,17 +1,16 @@
 /** `imgbuild squashfs SOURCE IMAGE`: a SquashFS, as mksquashfs makes one. */
 import type { CommandModule, InferredOptionTypes, Options } from "yargs";
-import { writeSquashfs } from "../squashfs/index.js";
+import { COMPRESSOR_NAMES, describeLevels, writeSquashfs } from "../squashfs/index.js";
 import { writeImageFile } from "./image-file.js";
-import { type CommonOptions, checkNumber, sizeOption, sourceOptions } from "./options.js";
+import { type CommonOptions, sizeOption, sourceOptions } from "./options.js";
 import { madeTime } from "./source.js";
 
 const options = {
-  compressor: { alias: "c", choices: ["gzip"] as const, describe: "compressor", default: "gzip" as const },
+  compressor: { alias: "c", choices: COMPRESSOR_NAMES, describe: "compressor", default: "gzip" as const },
   level: {
     alias: "l",
     type: "number",
-    describe: "1 (fast) to 9 (smallest, six times as long)",
-    defaultDescription: "6",
+    describe: describeLevels(),
     requiresArg: true,
   },
   "block-size": {
@@ -41,7 +40,6 @@ export const squashfsCommand: CommandModule<CommonOptions, Arguments> = {
       .positional("image", { type: "string", demandOption: true, describe: "the file to make" })
       .options(options) as never,
   async handler(args) {
-    checkNumber("level", args.level, 1, 9);
     const { compressor, level, exports, xattrs, fragments, dedupe, sparse, jobs } = args;
     const blockSize = sizeOption(args.blockSize)!;
     const pad = sizeOption(args.pad)!;

@@ -1,6 +1,6 @@
 /**
- * What a codec is, and the list of them. A codec is one file that exports a function making a Compressor; its line below
- * names it and its options. It is loaded when it is first asked for, in whichever thread asks.
+ * What a codec is, and the list of them. A codec is one file that exports functions making a Compressor and a Decompressor;
+ * its lines below name it and its options. It is loaded when it is first asked for, in whichever thread asks.
  */
 import type { DeflateOptions } from "./deflate.js";
 
@@ -13,23 +13,45 @@ export interface Compressor {
   compress(input: Uint8Array, output: Uint8Array): number;
 }
 
-/** The options of each codec, by name. Plain data: they are sent to workers. */
+/** Decompresses independent blocks, one after the other. Belongs to one thread. */
+export interface Decompressor {
+  /**
+   * Decompresses all of `input`, which is one block as the Compressor makes it, and returns the number of bytes written to
+   * `output`. Never writes beyond it, whatever the input. Throws an `image-corrupt` error when the input is damaged, when
+   * it is longer or shorter than its block, or when the result does not fit.
+   */
+  decompress(input: Uint8Array, output: Uint8Array): number;
+}
+
+/** The options of each codec's Compressor, by name. Plain data: they are sent to workers. */
 export interface CodecOptions {
   readonly zlib: DeflateOptions;
 }
 
-type CodecName = keyof CodecOptions;
+export type CodecName = keyof CodecOptions;
 
 /** A codec with its options. The same spec gives the same bytes in every thread. */
 export type CodecSpec = {
   [Name in CodecName]: { readonly codec: Name; readonly options: CodecOptions[Name] };
 }[CodecName];
 
-const LOADERS: { readonly [Name in CodecName]: (options: CodecOptions[Name]) => Promise<Compressor> } = {
+const COMPRESSORS: { readonly [Name in CodecName]: (options: CodecOptions[Name]) => Promise<Compressor> } = {
   zlib: async (options) => (await import("./deflate.js")).zlibCompressor(options),
 };
 
+const DECOMPRESSORS: { readonly [Name in CodecName]: () => Promise<Decompressor> } = {
+  zlib: async () => (await import("./inflate.js")).zlibDecompressor(),
+};
+
 /** A compressor for the calling thread. */
-export function createCompressor(spec: CodecSpec): Promise<Compressor> {
-  return LOADERS[spec.codec](spec.options);
+export function createCompressor<Name extends CodecName>(spec: {
+  readonly codec: Name;
+  readonly options: CodecOptions[Name];
+}): Promise<Compressor> {
+  return COMPRESSORS[spec.codec](spec.options);
+}
+
+/** A decompressor for the calling thread. */
+export function createDecompressor(codec: CodecName): Promise<Decompressor> {
+  return DECOMPRESSORS[codec]();
 }

@@ -4,6 +4,7 @@
  */
 import { ImgbuildError } from "../errors.js";
 import type { Compressor } from "./codec.js";
+import { instantiateWasm } from "./wasm.js";
 
 export interface DeflateOptions {
   /** 1 (fast) to 9 (small); deflate/levels.ts has what they do. */
@@ -23,11 +24,6 @@ interface Exports {
   crc32(from: number, length: number, seed: number): number;
 }
 
-/** The part of the WebAssembly API that is used here: TypeScript declares it for browsers only. */
-declare const WebAssembly: {
-  instantiate(bytes: Uint8Array, imports: object): Promise<{ readonly instance: { readonly exports: unknown } }>;
-};
-
 type Checksum = "adler32" | "crc32";
 
 /** The encoder of a thread. It does one thing after the other, so everyone can have the same. */
@@ -41,13 +37,7 @@ class Encoder {
   }
 
   static async load(): Promise<Encoder> {
-    const url = new URL("./deflate.wasm", import.meta.url);
-    const bytes =
-      url.protocol === "file:"
-        ? await (await import("node:fs/promises")).readFile(url)
-        : new Uint8Array(await (await fetch(url)).arrayBuffer());
-    const { instance } = await WebAssembly.instantiate(bytes, {});
-    return new Encoder(instance.exports as Exports);
+    return new Encoder(await instantiateWasm<Exports>("./deflate.wasm"));
   }
 
   /**

@@ -1,4 +1,11 @@
 /** Compression: codecs by name, the pool that runs them on all cores, and whole files as gzip. */
-export { type CodecSpec, type Compressor, createCompressor } from "./codec.js";
+export {
+  type CodecName,
+  type CodecSpec,
+  type Compressor,
+  createCompressor,
+  createDecompressor,
+  type Decompressor,
+} from "./codec.js";
 export { gzip } from "./deflate.js";
 export { CompressorPool, type Consumer, type PoolOptions, type Slot } from "./pool.js";

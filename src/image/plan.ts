@@ -2,6 +2,7 @@
  * What an image is to be: plain data, all sizes in bytes. A profile resolves into a plan; placing, assembling and the
  * emulator read it; the manifest repeats it.
  */
+import type { CompressorName } from "../squashfs/index.js";
 
 export type Architecture = "arm" | "arm64";
 
@@ -60,7 +61,7 @@ export interface FatPartition extends PartitionCommon {
 
 export interface SquashfsPartition extends PartitionCommon {
   readonly filesystem: "squashfs";
-  readonly compressor: "gzip";
+  readonly compressor: CompressorName;
   readonly level?: number | undefined;
   readonly blockSize: number;
   readonly exports: boolean;

@@ -5,6 +5,7 @@ import { gzip } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import { buildInitramfs, planInitramfs, readKernel, releaseOfFileName } from "../initramfs/index.js";
 import { installOverlay, userdataUpper } from "../overlay/index.js";
+import { COMPRESSORS } from "../squashfs/index.js";
 import { treeDigest } from "../tree/digest.js";
 import { type Content, contentOf, newDirectory, newFile, readContent } from "../tree/node.js";
 import { follow } from "../tree/real-path.js";
@@ -147,7 +148,10 @@ async function initramfsContent(
     drivers: boot.drivers,
     optionalDrivers: boot.optionalDrivers,
     filesystems: [...(rootfs.filesystem === "squashfs" ? (["squashfs"] as const) : []), ...writable],
-    compressor: rootfs.filesystem === "squashfs" ? rootfs.compressor : undefined,
+    compressor:
+      rootfs.filesystem === "squashfs"
+        ? { name: rootfs.compressor, kernelOption: COMPRESSORS[rootfs.compressor].kernelOption }
+        : undefined,
   });
   for (const text of planned.notices) inputs.notice(text);
   if (!planned.needed) return undefined;

@@ -30,5 +30,4 @@ export {
   type InitramfsRequest,
   type PlannedModule,
   planInitramfs,
-  type SquashfsCompressor,
 } from "./plan.js";

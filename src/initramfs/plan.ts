@@ -9,7 +9,6 @@ import { canonical } from "./modinfo.js";
 import { describeModule, type ModuleFolder, moduleFolders, readAliases, readModuleFolder } from "./modules.js";
 
 export type FileSystemName = "squashfs" | "overlay" | "ext4";
-export type SquashfsCompressor = "gzip" | "xz" | "zstd" | "lz4" | "lzo";
 
 export interface InitramfsRequest {
   /** The kernel's release (`uname -r`), where it is known; it chooses the folder in lib/modules. */
@@ -22,8 +21,8 @@ export interface InitramfsRequest {
   readonly optionalDrivers?: readonly string[];
   /** What the image needs the kernel to mount. */
   readonly filesystems: readonly FileSystemName[];
-  /** How the root is compressed, where it is SquashFS. */
-  readonly compressor?: SquashfsCompressor;
+  /** How the root is compressed, where it is SquashFS: the compressor, and the kernel's option for it. */
+  readonly compressor?: { readonly name: string; readonly kernelOption: string };
 }
 
 export interface PlannedModule {
@@ -52,14 +51,6 @@ const OPTIONS: Readonly<Record<FileSystemName, string>> = {
   squashfs: "CONFIG_SQUASHFS",
   overlay: "CONFIG_OVERLAY_FS",
   ext4: "CONFIG_EXT4_FS",
-};
-
-const COMPRESSOR_OPTIONS: Readonly<Record<SquashfsCompressor, string>> = {
-  gzip: "CONFIG_SQUASHFS_ZLIB",
-  xz: "CONFIG_SQUASHFS_XZ",
-  zstd: "CONFIG_SQUASHFS_ZSTD",
-  lz4: "CONFIG_SQUASHFS_LZ4",
-  lzo: "CONFIG_SQUASHFS_LZO",
 };
 
 /**
@@ -170,11 +161,11 @@ function placeOf(
 function checkOptions(config: KernelConfig, request: InitramfsRequest, notices: string[]): void {
   const isSet = (option: string) => config.get(option) === "y";
   if (request.compressor && request.filesystems.includes("squashfs")) {
-    const option = COMPRESSOR_OPTIONS[request.compressor];
+    const { name, kernelOption: option } = request.compressor;
     if (config.has("CONFIG_SQUASHFS") && !isSet(option)) {
       throw new ImgbuildError(
         "kernel-unsupported",
-        `the kernel cannot read SquashFS compressed with ${request.compressor}: ${option} is not set`,
+        `the kernel cannot read SquashFS compressed with ${name}: ${option} is not set`,
         {
           hint: `Build the kernel with ${option}=y, or choose another compressor (partitions.rootfs.compressor).`,
           data: { option },

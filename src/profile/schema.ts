@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
 import { KERNEL_FORMATS } from "../image/plan.js";
+import { COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
 
 function size(description: string) {
   return z
@@ -74,19 +75,24 @@ const partition = z.discriminatedUnion("filesystem", [
       .optional()
       .describe("Default: by the size."),
   }),
-  z.strictObject({
-    ...common,
-    filesystem: z.literal("squashfs"),
-    compressor: z.enum(["gzip"]).default("gzip"),
-    level: z
-      .int()
-      .min(1)
-      .max(9)
-      .optional()
-      .describe("The compressor's level: 1 (fast) to 9 (smallest, six times as long). Default: 6."),
-    blockSize: size("Data block size, a power of two from 4KiB to 1MiB.").default(131072),
-    exports: z.boolean().default(false).describe("An NFS export table. An overlay's lower layer should not have one."),
-  }),
+  z
+    .strictObject({
+      ...common,
+      filesystem: z.literal("squashfs"),
+      compressor: z.enum(COMPRESSOR_NAMES).default("gzip").describe("Smallest: xz; fastest to read: lz4, zstd."),
+      level: z.int().min(1).optional().describe(`The compressor's level. ${describeLevels()}.`),
+      blockSize: size("Data block size, a power of two from 4KiB to 1MiB.").default(131072),
+      exports: z
+        .boolean()
+        .default(false)
+        .describe("An NFS export table. An overlay's lower layer should not have one."),
+    })
+    .check(({ value: { compressor, level }, issues }) => {
+      const { minLevel, maxLevel } = COMPRESSORS[compressor];
+      if (level === undefined || (level >= minLevel && level <= maxLevel)) return;
+      const message = `${compressor} has levels from ${minLevel} to ${maxLevel}`;
+      issues.push({ code: "custom", message, path: ["level"], input: level });
+    }),
   z.strictObject({
     ...common,
     filesystem: z.literal("ext4"),

@@ -1,15 +1,26 @@
-/** The compressors of the format: number in the superblock, codec, and how their options are stored. */
-import type { CodecSpec } from "../codecs/index.js";
+/**
+ * The compressors of the format: this table is the one place that knows their names, levels, numbers and stored options, and
+ * what a kernel needs to read them. Profiles, the command line and the checks of kernels ask it.
+ */
+import type { CodecName, CodecSpec } from "../codecs/index.js";
 import { gzipOptions } from "./layout.js";
 
-interface FormatCompressor {
+export interface FormatCompressor {
   /** In the superblock (squashfs_fs.h, "definitions for structures on disk"). */
   readonly id: number;
+  /** What has to be set in the kernel's configuration. */
+  readonly kernelOption: string;
+  readonly minLevel: number;
   readonly maxLevel: number;
   readonly defaultLevel: number;
-  codec(level: number): CodecSpec;
-  /** The options as stored behind the superblock; undefined when they are the defaults, which are not stored. */
-  options(level: number): Uint8Array | undefined;
+  /** What the levels mean, for help texts: a few words. */
+  readonly levels: string;
+  /** What decodes it. */
+  readonly decoder: CodecName;
+  /** The codec for a level within the bounds. */
+  codec(level: number, blockSize: number): CodecSpec;
+  /** The options as stored behind the superblock; undefined when they are what readers assume, and need not be stored. */
+  options(level: number, blockSize: number): Uint8Array | undefined;
 }
 
 /** What readers assume where no options are stored. Levels are for their information only: they all inflate alike. */
@@ -20,9 +31,13 @@ const GZIP_WINDOW = 15;
 export const COMPRESSORS = {
   gzip: {
     id: 1,
+    kernelOption: "CONFIG_SQUASHFS_ZLIB",
+    minLevel: 1,
     maxLevel: 9,
     // Six times as fast as zlib at its smallest, and smaller; 9 takes as long as that.
     defaultLevel: 6,
+    levels: "1 (fast) to 9 (smallest, six times as long)",
+    decoder: "zlib",
     codec: (level) => ({ codec: "zlib", options: { level } }),
     options: (level) =>
       level === UNSTORED_GZIP_LEVEL ? undefined : gzipOptions.encode({ level, windowSize: GZIP_WINDOW }),
@@ -30,3 +45,13 @@ export const COMPRESSORS = {
 } as const satisfies Record<string, FormatCompressor>;
 
 export type CompressorName = keyof typeof COMPRESSORS;
+
+/** The names, in the order in which they are offered. */
+export const COMPRESSOR_NAMES = Object.keys(COMPRESSORS) as CompressorName[];
+
+/** What each compressor's levels are, for help texts. */
+export function describeLevels(): string {
+  return Object.entries<FormatCompressor>(COMPRESSORS)
+    .map(([name, { levels, defaultLevel }]) => `${name}: ${levels}, default ${defaultLevel}`)
+    .join("; ");
+}

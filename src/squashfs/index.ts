@@ -17,6 +17,12 @@
  * Everything from the inode table on is metadata: compressed in blocks of 8 KiB (metadata.ts). plan.ts decides on inode
  * numbers and order, duplicates.ts finds files with the same bytes, and writer.ts puts it all together.
  */
-export type { CompressorName } from "./compressors.js";
+export {
+  COMPRESSOR_NAMES,
+  COMPRESSORS,
+  type CompressorName,
+  describeLevels,
+  type FormatCompressor,
+} from "./compressors.js";
 export type { SquashfsOptions } from "./options.js";
 export { type SquashfsSummary, writeSquashfs } from "./writer.js";

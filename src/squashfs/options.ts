@@ -2,13 +2,13 @@
 import type { CodecSpec } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import type { Observer } from "../tree/observer.js";
-import { COMPRESSORS, type CompressorName } from "./compressors.js";
+import { COMPRESSOR_NAMES, COMPRESSORS, type CompressorName, type FormatCompressor } from "./compressors.js";
 import { storedTime } from "./layout.js";
 
 export interface SquashfsOptions {
   /** Default: gzip. */
   readonly compressor?: CompressorName | undefined;
-  /** Of the compressor: 1 (fast) to 9 (small) for gzip. Default: 6, already smaller than mksquashfs at 9. */
+  /** Of the compressor; compressors.ts has what each of them offers, and its default. */
   readonly level?: number | undefined;
   /** Bytes of a data block: a power of two from 4096 to 1,048,576. Kernels cannot mount blocks smaller than their pages. Default: 131,072. */
   readonly blockSize?: number | undefined;
@@ -60,12 +60,12 @@ export function resolveOptions(options: SquashfsOptions): Settings {
   const { compressor: name = "gzip", blockSize = 131_072, time, pad = 4096, jobs } = options;
   if (!Object.hasOwn(COMPRESSORS, name)) {
     throw new ImgbuildError("usage", `"${name}" is not a SquashFS compressor that can be written`, {
-      hint: `Choose one of: ${Object.keys(COMPRESSORS).join(", ")}.`,
+      hint: `Choose one of: ${COMPRESSOR_NAMES.join(", ")}.`,
     });
   }
-  const compressor = COMPRESSORS[name];
+  const compressor: FormatCompressor = COMPRESSORS[name];
   const level = options.level ?? compressor.defaultLevel;
-  inRange("compression level", level, 1, compressor.maxLevel);
+  inRange(`${name} level`, level, compressor.minLevel, compressor.maxLevel);
   inRange("block size", blockSize, 4096, 2 ** 20);
   if (!Number.isInteger(Math.log2(blockSize))) {
     throw new ImgbuildError("usage", `a SquashFS block size of ${blockSize} is not a power of two`, {
@@ -79,8 +79,8 @@ export function resolveOptions(options: SquashfsOptions): Settings {
   if (jobs !== undefined) inRange("number of jobs", jobs, 1, 1024);
   return {
     compressorId: compressor.id,
-    codec: compressor.codec(level),
-    compressorOptions: compressor.options(level),
+    codec: compressor.codec(level, blockSize),
+    compressorOptions: compressor.options(level, blockSize),
     blockSize,
     time: storedTime(time),
     fragments: options.fragments ?? true,

@@ -127,7 +127,14 @@ test("every module comes after what it depends on, and nothing else comes", asyn
 
 test("a kernel with everything built in needs no initramfs", async () => {
   const none = { needed: false, notices: [] };
-  assert.deepEqual(await planInitramfs(sampleTree(), { ...REQUEST, config: CONFIG, compressor: "gzip" }), none);
+  assert.deepEqual(
+    await planInitramfs(sampleTree(), {
+      ...REQUEST,
+      config: CONFIG,
+      compressor: { name: "gzip", kernelOption: "CONFIG_SQUASHFS_ZLIB" },
+    }),
+    none,
+  );
   assert.deepEqual(await planInitramfs(sampleTree({ builtin: BUILTIN }), REQUEST), none);
   const withModule = sampleTree({ builtin: BUILTIN, modules: { "drivers/net/dummy": {} } });
   assert.deepEqual(await planInitramfs(withModule, REQUEST), none);
@@ -158,7 +165,10 @@ test("what the kernel lacks is named by its option", async () => {
   const list = await refusal(sampleTree({ builtin: BUILTIN.slice(0, 2) }), {});
   assert.equal(list.data.option, "CONFIG_EXT4_FS");
 
-  const compressor = await refusal(sampleTree(), { config: CONFIG, compressor: "zstd" });
+  const compressor = await refusal(sampleTree(), {
+    config: CONFIG,
+    compressor: { name: "zstd", kernelOption: "CONFIG_SQUASHFS_ZSTD" },
+  });
   assert.equal(compressor.data.option, "CONFIG_SQUASHFS_ZSTD");
 
   const absent = await refusal(sampleTree({ builtin: BUILTIN }), {
