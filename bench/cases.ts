@@ -2,48 +2,72 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { Command } from "./measure.js";
+import { makeCopies, makeSmallFiles } from "./trees.js";
 
 export interface Case {
   readonly name: string;
-  readonly peer: string;
   /** Makes `output`, a folder that does not exist yet. */
   readonly ours: (output: string) => Command;
   readonly theirs: (output: string) => Command;
+  readonly peer: string;
   /** The file in the output folder whose size is compared. */
   readonly file: string;
+  /** Takes minutes, and gigabytes of disk: only with --large. */
+  readonly large?: boolean;
 }
 
 const MAIN = path.resolve(import.meta.dirname, "../src/cli/main.js");
+const IMAGE = "rootfs.squashfs";
 
-/** The cases for a root file system `tree` with a kernel in its boot folder. `scratch` takes configuration files. */
-export function cases(tree: string, scratch: string): Case[] {
-  const imgbuild = (...args: string[]): Command => ({ program: process.execPath, args: [MAIN, ...args, "--quiet"] });
-  const squashfs = (name: string, options: readonly string[]): Case => ({
-    name,
+const imgbuild = (...args: string[]): Command => ({ program: process.execPath, args: [MAIN, ...args, "--quiet"] });
+
+/** Both make a SquashFS of `tree` in blocks of 128 KiB with two processors. `ours` and `theirs` are further options. */
+function squashfs(name: string, tree: string, ours: readonly string[], theirs: readonly string[]): Case {
+  return {
+    name: `squashfs, ${name}`,
     peer: "mksquashfs",
-    file: "rootfs.squashfs",
-    ours: (output) => imgbuild("squashfs", tree, path.join(output, "rootfs.squashfs"), "--jobs", "2", ...options),
+    file: IMAGE,
+    ours: (output) => imgbuild("squashfs", tree, path.join(output, IMAGE), "--jobs", "2", ...ours),
     theirs: (output) => ({
       program: "mksquashfs",
-      args: [
-        tree,
-        path.join(output, "rootfs.squashfs"),
-        "-processors",
-        "2",
-        "-noappend",
-        "-no-progress",
-        "-quiet",
-        "-no-exports",
-      ],
+      args: [tree, path.join(output, IMAGE), ...MKSQUASHFS, ...theirs],
     }),
-  });
+  };
+}
+const MKSQUASHFS = ["-processors", "2", "-noappend", "-no-progress", "-quiet", "-no-exports"];
+
+/** The cases for a root file system `tree` with a kernel in its boot folder. `scratch` takes what they need for it. */
+export function cases(tree: string, scratch: string): Case[] {
+  const gzip = squashfs("gzip", tree, [], []);
+  const copies = path.join(scratch, "copies");
+  const small = path.join(scratch, "small-files");
   return [
-    squashfs("squashfs, gzip", []),
-    squashfs("squashfs, gzip, best level", ["--level", "9"]),
+    gzip,
+    squashfs("gzip, best level", tree, ["--level", "9"], []),
+    squashfs("lz4", tree, ["-c", "lz4", "--level", "1"], ["-comp", "lz4"]),
+    squashfs("lz4 HC", tree, ["-c", "lz4"], ["-comp", "lz4", "-Xhc"]),
+    squashfs("zstd", tree, ["-c", "zstd"], ["-comp", "zstd"]),
+    squashfs("xz", tree, ["-c", "xz"], ["-comp", "xz"]),
+    squashfs("lzo", tree, ["-c", "lzo"], ["-comp", "lzo"]),
+    squashfs(
+      "no compression",
+      tree,
+      ["--uncompressed", "inodes,data,fragments,xattrs"],
+      ["-noI", "-noD", "-noF", "-noX"],
+    ),
+    {
+      ...gzip,
+      name: "squashfs, gzip, against gensquashfs",
+      peer: "gensquashfs",
+      theirs: (output) => ({
+        program: "gensquashfs",
+        args: ["--pack-dir", tree, "--compressor", "gzip", "--num-jobs", "2", "--quiet", path.join(output, IMAGE)],
+      }),
+    },
     {
       name: "whole image",
       peer: "genimage",
-      file: "rootfs.squashfs",
+      file: IMAGE,
       ours: (output) => {
         const sizes = ["storage.size=1GiB", "partitions.rootfs.size=512MiB", "partitions.userdata.size=256MiB"];
         const set = [...sizes, "boot.initramfs=none"].flatMap((setting) => ["--set", setting]);
@@ -51,7 +75,24 @@ export function cases(tree: string, scratch: string): Case[] {
       },
       theirs: (output) => genimage(tree, output, scratch),
     },
+    large(squashfs("3 GB", copies, ["--no-dedupe"], ["-no-duplicates"]), () => makeCopies(tree, copies, 9)),
+    large(squashfs("3 GB, lz4", copies, ["-c", "lz4", "--no-dedupe"], ["-comp", "lz4", "-no-duplicates"]), () =>
+      makeCopies(tree, copies, 9),
+    ),
+    large(squashfs("a million small files", small, [], []), () => makeSmallFiles(small, 1_000_000)),
   ];
+}
+
+/** A case whose tree is made when it is first run. */
+function large(item: Case, makeTree: () => void): Case {
+  return {
+    ...item,
+    large: true,
+    ours: (output) => {
+      makeTree();
+      return item.ours(output);
+    },
+  };
 }
 
 /** genimage with partitions of the same sizes and kinds. Its squashfs blocks are 4 KiB unless it is told otherwise. */

@@ -1,6 +1,7 @@
 /**
  * Compares imgbuild with what people use now: time, memory and size, as ratios ours / theirs from runs that alternate, so
- * that a busy machine slows both. `node build/bench/main.js TREE [--runs N] [--record]`; --record keeps the ratios in
+ * that a busy machine slows both. `node build/bench/main.js TREE [--runs N] [--only TEXT] [--large] [--record]`: --only runs
+ * the cases whose names contain the text, --large also those that take long, --record keeps the ratios in
  * bench/recorded.json, which later runs show beside theirs.
  */
 import * as fs from "node:fs";
@@ -12,14 +13,20 @@ import { best, type Measurement, measure } from "./measure.js";
 
 const RECORDED = path.resolve(import.meta.dirname, "../../bench/recorded.json");
 
-type Ratios = Readonly<Record<"wall" | "cpu" | "memory" | "size", number>>;
+const COLUMNS = ["wall", "cpu", "memory", "size"] as const;
+type Ratios = Readonly<Record<(typeof COLUMNS)[number], number>>;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { runs: { type: "string", default: "3" }, record: { type: "boolean", default: false } },
+  options: {
+    runs: { type: "string", default: "3" },
+    only: { type: "string", default: "" },
+    large: { type: "boolean", default: false },
+    record: { type: "boolean", default: false },
+  },
 });
 const [tree] = positionals;
-if (tree === undefined) throw new Error("usage: main.js TREE [--runs N] [--record]");
+if (tree === undefined) throw new Error("usage: main.js TREE [--runs N] [--only TEXT] [--large] [--record]");
 
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-bench-"));
 try {
@@ -28,14 +35,17 @@ try {
     : {};
   const results: Record<string, Ratios> = {};
   for (const item of cases(path.resolve(tree), scratch)) {
-    results[item.name] = compare(item, Number(values.runs), recorded[item.name]);
+    if (!item.name.includes(values.only) || (item.large && !values.large)) continue;
+    results[item.name] = compare(item, item.large ? 1 : Number(values.runs));
   }
-  if (values.record) fs.writeFileSync(RECORDED, `${JSON.stringify(results, undefined, 2)}\n`);
+  printTable(results, recorded);
+  if (values.record) fs.writeFileSync(RECORDED, `${JSON.stringify({ ...recorded, ...results }, rounded, 2)}\n`);
 } finally {
   fs.rmSync(scratch, { recursive: true, force: true });
 }
 
-function compare(item: Case, runs: number, last: Ratios | undefined): Ratios {
+/** Runs both sides in turn, and prints what they took. */
+function compare(item: Case, runs: number): Ratios {
   const sides = { ours: [] as Measurement[], theirs: [] as Measurement[] };
   const sizes = { ours: 0, theirs: 0 };
   for (let run = 0; run < runs; run++) {
@@ -47,38 +57,38 @@ function compare(item: Case, runs: number, last: Ratios | undefined): Ratios {
       sizes[side] = fs.statSync(path.join(output, item.file)).size;
     }
   }
-  const [ours, theirs] = [best(sides.ours), best(sides.theirs)];
-  const ratios: Ratios = {
+  const ours = { ...best(sides.ours), size: sizes.ours };
+  const theirs = { ...best(sides.theirs), size: sizes.theirs };
+  console.log(`\n${item.name}, best of ${runs}`);
+  for (const [who, { wall, cpu, memory, size }] of [
+    ["imgbuild", ours],
+    [item.peer, theirs],
+  ] as const) {
+    console.log(
+      `  ${who.padEnd(12)}${wall.toFixed(2)} s, ${cpu.toFixed(2)} s of CPU, ${(memory / 1e6).toFixed(0)} MB of memory, ${(size / 1e6).toFixed(2)} MB`,
+    );
+  }
+  return {
     wall: ours.wall / theirs.wall,
     cpu: ours.cpu / theirs.cpu,
     memory: ours.memory / theirs.memory,
-    size: sizes.ours / sizes.theirs,
+    size: ours.size / theirs.size,
   };
-  console.log(`\n${item.name}: imgbuild / ${item.peer}, best of ${runs}`);
-  row("", "imgbuild", item.peer, "ratio", "recorded");
-  for (const [key, digits, unit, scale] of [
-    ["wall", 2, "s", 1],
-    ["cpu", 2, "s", 1],
-    ["memory", 1, "MB", 1e6],
-  ] as const) {
-    row(
-      key,
-      `${(ours[key] / scale).toFixed(digits)} ${unit}`,
-      `${(theirs[key] / scale).toFixed(digits)} ${unit}`,
-      ratios[key].toFixed(3),
-      last?.[key].toFixed(3),
-    );
-  }
-  row(
-    "size",
-    `${(sizes.ours / 1e6).toFixed(2)} MB`,
-    `${(sizes.theirs / 1e6).toFixed(2)} MB`,
-    ratios.size.toFixed(4),
-    last?.size.toFixed(4),
-  );
-  return ratios;
 }
 
-function row(...cells: (string | undefined)[]): void {
-  console.log(`  ${cells.map((cell, i) => (i === 0 ? (cell ?? "").padEnd(8) : (cell ?? "-").padStart(12))).join("")}`);
+/** The ratios ours / theirs, and in brackets those that were recorded last. */
+function printTable(results: Readonly<Record<string, Ratios>>, recorded: Readonly<Record<string, Ratios>>): void {
+  console.log(`\n${"imgbuild / peer".padEnd(38)}${COLUMNS.map((column) => column.padEnd(18)).join("")}`);
+  for (const [name, ratios] of Object.entries(results)) {
+    const cells = COLUMNS.map((column) => {
+      const last = recorded[name]?.[column];
+      return `${ratios[column].toFixed(3)} (${last === undefined ? "-" : last.toFixed(3)})`.padEnd(18);
+    });
+    console.log(`${name.padEnd(38)}${cells.join("")}`);
+  }
+}
+
+/** Four digits are more than the machine is worth. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === "number" ? Number(value.toFixed(4)) : value;
 }
