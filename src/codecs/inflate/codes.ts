@@ -116,8 +116,8 @@ function readLengths(total: i32): i32 {
     if (exhausted()) return ENDS_EARLY;
     refill();
     const entry = load<u32>(PRECODE_TABLE + (<usize>(bits & ((1 << MAX_PRECODEWORD) - 1)) << 2));
-    if (entry & SPECIAL) return INVALID_CODEWORD;
     take((entry >> CODEWORD_SHIFT) & CODEWORD_MASK);
+    if (entry & SPECIAL) return INVALID_CODEWORD;
     const symbol = <i32>(entry >> VALUE_SHIFT);
     let length: i32 = 0;
     let run: i32 = 1;

@@ -106,6 +106,8 @@ export function decodeSymbols(from: usize, limit: usize): i32 {
         entry = entryAt(subtable, buffer, (entry >> CODEWORD_SHIFT) & CODEWORD_MASK);
       }
       if (entry & SPECIAL) {
+        buffer >>= entry & DROP_MASK;
+        count -= entry & DROP_MASK;
         failure = INVALID_CODEWORD;
         break;
       }

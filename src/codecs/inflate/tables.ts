@@ -40,8 +40,8 @@ const SORTED: usize = memory.data(2 * 288, 16);
  * 0 for those without one; `meanings` the symbols' entries as they are before the codeword is known: the extra bits' number
  * in bits 0 to 5, nothing in bits 8 to 11. Returns 0 or a failure.
  *
- * Incomplete codes are refused but for two: one codeword of one bit where it is `lone`, as encoders make it when there is
- * one offset only (section 3.2.7), and none at all. So zlib does, and then Linux.
+ * Incomplete codes are refused, but where it may be `lone`: one codeword of one bit, as encoders make it when there is one
+ * offset only (section 3.2.7), and none at all. What zlib accepts, and so Linux, is the same.
  */
 export function makeTable(
   lengths: usize,
@@ -54,7 +54,7 @@ export function makeTable(
   const longest = sortSymbols(lengths, symbols);
   if (longest < 0) return longest;
   if (longest <= 1) {
-    if (!lone && count(1) == 1) return INCOMPLETE;
+    if (!lone && count(1) < 2) return INCOMPLETE;
     // Two codewords, one, or none: what has no meaning stays invalid.
     const single = count(1);
     for (let bit: u32 = 0; bit < 2; bit++) {
