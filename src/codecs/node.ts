@@ -5,8 +5,8 @@
 
 /** The module `name`, or undefined where this is not Node (or something that says it is). */
 export function nodeModule<Name extends keyof BuiltinModules>(name: Name): BuiltinModules[Name] | undefined {
-  const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } };
-  return process?.getBuiltinModule?.(name) as BuiltinModules[Name] | undefined;
+  const node = (globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } }).process;
+  return node?.getBuiltinModule?.(name) as BuiltinModules[Name] | undefined;
 }
 
 /** Those that are asked for. */
