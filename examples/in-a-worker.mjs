@@ -20,7 +20,7 @@ self.onmessage = async ({ data: files }) => {
   const tree = { root: newDirectory() };
   for (const { path, file } of files) addNode(tree, fromText(path), newFile(contentOfBlob(file)));
 
-  // Nothing becomes larger by more than its metadata, which a KiB for each file is enough for.
+  // Contents never become larger. A KiB for the metadata of each file, and a MiB for all else, is plenty.
   const room = files.reduce((sum, { file }) => sum + file.size + 1024, 2 ** 20);
   const device = new MemoryDevice(room);
   const { size } = await writeSquashfs(device, tree, { time: 0 });
