@@ -6,7 +6,8 @@
  *     const prepared = await prepare(plan, { root, bootFiles: [filesInTree(root, "boot", "rootfs/boot")], ... });
  *     await writeArtifacts(new Workspace("out"), plan, prepared, { time, jobs });
  *
- * Single formats are in imgbuild/squashfs, imgbuild/ext4, imgbuild/fat and imgbuild/partition; trees in imgbuild/tree.
+ * Single formats are in imgbuild/squashfs, imgbuild/ext4, imgbuild/fat and imgbuild/partition; trees in imgbuild/tree,
+ * devices in imgbuild/bytes. These run wherever JavaScript does; Node's files and folders are in imgbuild/host.
  */
 export { ERROR_CODES, type ErrorCode, ImgbuildError } from "./errors.js";
 export { type AssembleOptions, layOut } from "./image/assemble.js";
@@ -20,4 +21,6 @@ export { Workspace } from "./output/workspace.js";
 export { shippedProfiles } from "./profile/document.js";
 export { type LoadOptions, loadPlan } from "./profile/load.js";
 export { jsonSchema } from "./profile/schema.js";
-export { readDirectory, readTar, type Tree } from "./tree/index.js";
+export { readDirectory } from "./tree/directory.js";
+export { readTar } from "./tree/tar/read-tar.js";
+export type { Tree } from "./tree/tree.js";

@@ -13,7 +13,7 @@ import { writeArtifacts } from "../output/artifacts.js";
 import type { Manifest } from "../output/manifest.js";
 import { Workspace } from "../output/workspace.js";
 import { loadProfile } from "../profile/load.js";
-import { filesInFolder, hostFile } from "../tree/index.js";
+import { filesInFolder, hostFile } from "../tree/host-files.js";
 import type { Content } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { interruptible } from "./interrupt.js";

@@ -1,7 +1,8 @@
 /** `imgbuild ext4 [SOURCE] IMAGE --size SIZE`: an ext4, as mke2fs -d makes one. */
 import type { CommandModule, InferredOptionTypes, Options } from "yargs";
+import { seededUuid } from "../bytes/seeded-ids.js";
 import { parseSize } from "../bytes/size.js";
-import { seededUuid, uuidBytes } from "../bytes/uuid.js";
+import { uuidBytes } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { writeExt4 } from "../ext4/index.js";
 import { treeDigest } from "../tree/digest.js";

@@ -1,6 +1,6 @@
 /** `imgbuild fat [SOURCE] IMAGE --size SIZE`: a FAT, as mkfs.fat and mcopy make one. */
 import type { CommandModule, InferredOptionTypes, Options } from "yargs";
-import { seededId } from "../bytes/uuid.js";
+import { seededId } from "../bytes/seeded-ids.js";
 import { ImgbuildError } from "../errors.js";
 import { writeFat } from "../fat/index.js";
 import { treeDigest } from "../tree/digest.js";

@@ -2,18 +2,18 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { ImgbuildError } from "../errors.js";
+import { readDirectory } from "../tree/directory.js";
+import { keepsOwners } from "../tree/host-owner.js";
 import {
   applyDeviceTable,
   applyOwner,
   clampTimes,
-  keepsOwners,
   newDirectory,
   newestTime,
   parseOwner,
   readDeviceTable,
-  readDirectory,
-  readTar,
 } from "../tree/index.js";
+import { readTar } from "../tree/tar/read-tar.js";
 import type { Tree } from "../tree/tree.js";
 import { walk } from "../tree/tree.js";
 import { checkNumber, MAX_TIME, sourceDateEpoch } from "./options.js";

@@ -37,7 +37,7 @@ class Encoder {
   }
 
   static async load(): Promise<Encoder> {
-    return new Encoder(await instantiateWasm<Exports>("./deflate.wasm"));
+    return new Encoder(await instantiateWasm<Exports>(new URL("./deflate.wasm", import.meta.url)));
   }
 
   /**
@@ -123,5 +123,11 @@ export async function gzip(bytes: Uint8Array, level: number): Promise<Uint8Array
   trailer.setUint32(0, crc, true);
   trailer.setUint32(4, bytes.length, true);
   pieces.push(new Uint8Array(trailer.buffer));
-  return Buffer.concat(pieces);
+  const file = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    file.set(piece, at);
+    at += piece.length;
+  }
+  return file;
 }

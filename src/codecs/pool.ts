@@ -2,13 +2,18 @@
  * Compresses blocks on all cores. The caller fills a slot, submits it, and gets the results back in the order in which it
  * submitted them, so what it writes does not depend on the number of workers. Slots are allocated once; a caller that is
  * faster than the workers waits for a slot, so memory does not grow either.
+ *
+ * The workers are Node's. Where there are none, in browsers, everything is compressed in the calling thread: run that in a
+ * Worker.
  */
-import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { ImgbuildError } from "../errors.js";
 import { type CodecSpec, type Compressor, createCompressor } from "./codec.js";
+import { nodeModule } from "./node.js";
 import { SharedSlots } from "./shared-slots.js";
 import type { WorkerStart } from "./worker.js";
+
+const THREADS = nodeModule("node:worker_threads");
 
 /** One in work, one waiting for the worker, one more so that a slow block at the head of the line idles nobody. */
 const SLOTS_PER_WORKER = 3;
@@ -36,7 +41,7 @@ export interface PoolOptions {
   readonly spec: CodecSpec;
   /** The largest block, in bytes. */
   readonly slotSize: number;
-  /** Number of workers. Default: one for each core. */
+  /** Number of workers. Default: one for each core. Elsewhere than in Node there are none. */
   readonly jobs?: number | undefined;
 }
 
@@ -57,9 +62,10 @@ export class CompressorPool {
 
   private constructor(options: PoolOptions, own: Compressor) {
     this.#spec = options.spec;
-    this.#jobs = options.jobs ?? availableParallelism();
+    this.#jobs = THREADS === undefined ? 0 : (options.jobs ?? nodeModule("node:os")!.availableParallelism());
     this.#own = own;
-    this.#slots = SharedSlots.allocate(SLOTS_PER_WORKER * this.#jobs + SLOTS_OF_CALLER, options.slotSize);
+    const slots = SLOTS_PER_WORKER * this.#jobs + SLOTS_OF_CALLER;
+    this.#slots = SharedSlots.allocate(slots, options.slotSize, this.#jobs > 0);
     this.#all = this.#slots.inputs.map((input, index) => ({ input, index, consume: undefined, done: false }));
     this.#free = [...this.#all];
   }
@@ -91,7 +97,7 @@ export class CompressorPool {
     const job = slot as PoolSlot;
     job.consume = consume;
     this.#pending.push(job);
-    job.done = this.#submitted++ < BLOCKS_BEFORE_WORKERS;
+    job.done = this.#jobs === 0 || this.#submitted++ < BLOCKS_BEFORE_WORKERS;
     if (job.done) {
       this.#slots.processNow(job.index, length, this.#own);
     } else {
@@ -128,7 +134,7 @@ export class CompressorPool {
 
   #startWorker(): void {
     const workerData: WorkerStart = { spec: this.#spec, memory: this.#slots.memory };
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData, execArgv: [] });
+    const worker = new THREADS!.Worker(new URL("./worker.js", import.meta.url), { workerData, execArgv: [] });
     this.#workers.push(worker);
     worker.on("message", (index: number) => {
       this.#all[index]!.done = true;

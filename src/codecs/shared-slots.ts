@@ -20,8 +20,8 @@ const STORED = 0;
 export interface SharedMemory {
   readonly slots: number;
   readonly slotSize: number;
-  readonly control: SharedArrayBuffer;
-  readonly blocks: SharedArrayBuffer;
+  readonly control: ArrayBufferLike;
+  readonly blocks: ArrayBufferLike;
 }
 
 export class SharedSlots {
@@ -47,13 +47,17 @@ export class SharedSlots {
     this.#queue = part(2);
   }
 
-  /** New memory for `slots` slots of `slotSize` bytes. */
-  static allocate(slots: number, slotSize: number): SharedSlots {
+  /**
+   * New memory for `slots` slots of `slotSize` bytes. It is not `shared` where there is just one thread: most web pages may
+   * not share any.
+   */
+  static allocate(slots: number, slotSize: number, shared: boolean): SharedSlots {
+    const Memory = shared ? SharedArrayBuffer : ArrayBuffer;
     return new SharedSlots({
       slots,
       slotSize,
-      control: new SharedArrayBuffer(4 * (COUNTERS + 3 * slots)),
-      blocks: new SharedArrayBuffer(2 * slots * slotSize),
+      control: new Memory(4 * (COUNTERS + 3 * slots)),
+      blocks: new Memory(2 * slots * slotSize),
     });
   }
 

@@ -1,7 +1,7 @@
 /** Writes an image: each file system into its own window, in place; the partition table last. */
 import { type Device, type RecordingDevice, slice } from "../bytes/device.js";
+import { seededId, seededUuid } from "../bytes/seeded-ids.js";
 import { alignUp, formatSize } from "../bytes/size.js";
-import { seededId, seededUuid } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { measureExt4, writeExt4 } from "../ext4/index.js";
 import { measureFat, writeFat } from "../fat/index.js";

@@ -2,6 +2,7 @@
  * Finds files with the same bytes. A hash only says where to look: what it finds is compared byte by byte, with the source
  * and not with the image, because the image may be larger than the device, and then its end is stored nowhere.
  */
+import { sameBytes } from "../bytes/same-bytes.js";
 import type { Content } from "../tree/node.js";
 import type { StoredFile } from "./data.js";
 import { Source } from "./source.js";
@@ -62,7 +63,7 @@ export class Duplicates {
       const right = this.#buffers[1].subarray(0, length);
       await a.read(at, left);
       await b.read(at, right);
-      if (Buffer.compare(left, right) !== 0) return false;
+      if (!sameBytes(left, right)) return false;
     }
     return true;
   }

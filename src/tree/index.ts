@@ -1,15 +1,13 @@
-/** The root file system in memory: from a folder or a tar, with its owners, device table and times. */
+/**
+ * The root file system in memory, with its owners, device table and times. It is the npm export imgbuild/tree, and needs
+ * no host: what reads a tree from a folder or a tar is in imgbuild/host.
+ */
 export { applyDeviceTable, type DeviceTableEntry, readDeviceTable } from "./device-table.js";
-export { treeDigest } from "./digest.js";
-export { type DirectoryOptions, readDirectory } from "./directory.js";
-export { isFakeroot } from "./fakeroot.js";
-export { filesInFolder, hostFile } from "./host-files.js";
 export { type LargePath, largestPaths } from "./largest.js";
 export * from "./node.js";
 export type { Observer } from "./observer.js";
-export { applyOwner, keepsOwners, type Owner, parseOwner } from "./owner.js";
+export { applyOwner, type Owner, parseOwner } from "./owner.js";
 export { follow, realPath } from "./real-path.js";
-export { readTar, type TarOptions, type TarTree } from "./tar/read-tar.js";
 export { clampTimes, newestTime } from "./times.js";
 export * from "./tree.js";
 export { isPortableXattr } from "./xattrs.js";

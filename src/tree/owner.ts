@@ -1,6 +1,5 @@
 /** Who owns the nodes of a tree. */
 import { ImgbuildError } from "../errors.js";
-import { isFakeroot } from "./fakeroot.js";
 import { type Tree, walk } from "./tree.js";
 
 export interface Owner {
@@ -24,13 +23,4 @@ export function parseOwner(text: string): Owner {
 /** Gives every node to `owner`. */
 export function applyOwner(tree: Tree, { uid, gid }: Owner): void {
   for (const { node } of walk(tree)) Object.assign(node, { uid, gid });
-}
-
-/**
- * Whether owners of a folder are worth keeping. Whoever is neither root nor under fakeroot or pseudo could not have made
- * files for other users: what is found is that user's own number, which means nothing on the device, and the nodes should
- * be root's instead. A tar carries owners of its own and is not asked about here.
- */
-export function keepsOwners(uid = process.getuid?.(), environment: NodeJS.ProcessEnv = process.env): boolean {
-  return uid === 0 || isFakeroot(environment);
 }

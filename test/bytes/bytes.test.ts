@@ -7,8 +7,9 @@ import fc from "fast-check";
 import { type ByteString, compareBytes, display, fromBytes, fromText, toBytes } from "../../src/bytes/bytestring.js";
 import { crc32, crc32c } from "../../src/bytes/checksum.js";
 import { alignUp, formatSize, parseSize } from "../../src/bytes/size.js";
-import { formatUuid, seededId, seededUuid, uuidBytes } from "../../src/bytes/uuid.js";
+import { formatUuid, uuidBytes } from "../../src/bytes/uuid.js";
 import { isZero } from "../../src/bytes/zeros.js";
+import { seededId, seededUuid } from "../../src/host.js";
 
 test("byte strings keep any bytes, and compare as bytes do", () => {
   fc.assert(

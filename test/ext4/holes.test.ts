@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { measureExt4, writeExt4 } from "../../src/ext4/index.js";
-import { readDirectory } from "../../src/tree/index.js";
+import { readDirectory } from "../../src/host.js";
 import { type Content, newDirectory, newFile } from "../../src/tree/node.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
 import { lacks, lacksRoot, mounted, temporaryFolder } from "../support/tools.js";

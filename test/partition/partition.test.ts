@@ -5,8 +5,8 @@ import { type TestContext, test } from "node:test";
 import fc from "fast-check";
 import { type Device, MemoryDevice } from "../../src/bytes/device.js";
 import { FileDevice, FileReader } from "../../src/bytes/file-device.js";
-import { seededUuid } from "../../src/bytes/uuid.js";
 import { ImgbuildError } from "../../src/errors.js";
+import { seededUuid } from "../../src/host.js";
 import {
   gptType,
   type MbrPartition,

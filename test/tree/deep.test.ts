@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import { largestPaths, newestTime, readTar, treeDigest, walk } from "../../src/tree/index.js";
+import { readTar, treeDigest } from "../../src/host.js";
+import { largestPaths, newestTime, walk } from "../../src/tree/index.js";
 import { deepTree } from "../support/deep-tree.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 

@@ -6,7 +6,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { fromBytes, fromText } from "../../src/bytes/bytestring.js";
 import { ImgbuildError } from "../../src/errors.js";
-import { lookup, type RegularFile, readContent, readDirectory, walk } from "../../src/tree/index.js";
+import { readDirectory } from "../../src/host.js";
+import { lookup, type RegularFile, readContent, walk } from "../../src/tree/index.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
 import { materialise } from "../support/materialise.js";
 import { randomTrees } from "../support/random-tree.js";
@@ -122,7 +123,7 @@ test("what is no folder is refused", async (t) => {
 /** Runs readDirectory in a process of its own, as another user or in another environment, and gives its description. */
 function describeElsewhere(folder: string, command: readonly string[], env: Record<string, string> = {}) {
   const script = `
-    const { readDirectory } = await import(${JSON.stringify(new URL("../../src/tree/index.js", import.meta.url).href)});
+    const { readDirectory } = await import(${JSON.stringify(new URL("../../src/host.js", import.meta.url).href)});
     const { describeTree } = await import(${JSON.stringify(new URL("../support/describe.js", import.meta.url).href)});
     try {
       const tree = await readDirectory(${JSON.stringify(folder)}, { observer: { notice: (text) => console.error(text) } });

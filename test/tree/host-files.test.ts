@@ -4,7 +4,8 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { ImgbuildError } from "../../src/errors.js";
-import { filesInFolder, hostFile, readContent } from "../../src/tree/index.js";
+import { filesInFolder, hostFile } from "../../src/host.js";
+import { readContent } from "../../src/tree/index.js";
 import { lacksRoot, temporaryFolder } from "../support/tools.js";
 
 function sampleFolder(t: TestContext): string {

@@ -6,7 +6,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { ImgbuildError } from "../../src/errors.js";
-import { lookup, type RegularFile, readContent, readTar, walk } from "../../src/tree/index.js";
+import { readTar } from "../../src/host.js";
+import { lookup, type RegularFile, readContent, walk } from "../../src/tree/index.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 
 interface Fields {

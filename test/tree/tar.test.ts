@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type ByteString, fromBytes, fromText } from "../../src/bytes/bytestring.js";
+import { readTar } from "../../src/host.js";
 import {
   addNode,
   contentOf,
@@ -12,7 +13,6 @@ import {
   newDirectory,
   newFile,
   type RegularFile,
-  readTar,
   type Tree,
 } from "../../src/tree/index.js";
 import { describeDirectory, describeTree } from "../support/describe.js";

@@ -2,14 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
+import { isFakeroot, keepsOwners } from "../../src/host.js";
 import {
   addNode,
   applyOwner,
   clampTimes,
   contentOf,
   follow,
-  isFakeroot,
-  keepsOwners,
   largestPaths,
   lookup,
   newDirectory,

@@ -7,20 +7,16 @@ import {
   FIRST_LENGTH,
   LENGTH_SYMBOLS,
   LITLEN_SYMBOLS,
+  MANY_ZEROS,
   MAX_PRECODEWORD,
+  MIN_STORED,
   OFFSET_SYMBOLS,
+  PRECODE_SYMBOLS,
+  precodeSymbol,
+  REPEAT,
+  ZEROS,
 } from "./format";
 import { makeCode, makeCodewords } from "./huffman";
-
-/** Symbols 0 to 15 of the precode are lengths; then: repeat the last 3 to 6 times, 3 to 10 zeros, 11 to 138 zeros. */
-const REPEAT: i32 = 16;
-const ZEROS: i32 = 17;
-const MANY_ZEROS: i32 = 18;
-const PRECODE_SYMBOLS: i32 = 19;
-
-/** In this order the lengths of the precode's own codewords are stored. */
-const PRECODE_ORDER: usize = memory.data<u8>([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]);
-const MIN_STORED: i32 = 4;
 
 /** The lengths as they are stored: both codes in one row, without the zeros at their ends. */
 const ROW: usize = memory.data(LITLEN_SYMBOLS + OFFSET_SYMBOLS + 1, 16);
@@ -93,7 +89,7 @@ function extraBits(symbol: i32): i32 {
 }
 
 function precodeLength(index: i32): u32 {
-  return load<u8>(CODEWORD_LENGTHS + load<u8>(PRECODE_ORDER + index));
+  return load<u8>(CODEWORD_LENGTHS + precodeSymbol(index));
 }
 
 /** Writes what makeHeader made. */

@@ -5,32 +5,32 @@
 import { alignToByte, bitCount, bits, position, setWriter, writeBits, writeBytes } from "./bit-writer";
 import { makeHeader, writeHeader } from "./block-header";
 import {
+  DYNAMIC,
   END_OF_BLOCK,
   FIRST_LENGTH,
+  FIXED,
   LENGTH_SYMBOLS,
-  LITLEN_SYMBOLS,
   lengthBase,
   lengthExtra,
   lengthSymbol,
-  MAX_CODEWORD,
-  MAX_MATCH,
-  MIN_MATCH,
+  LITLEN_SYMBOLS,
   matchLength,
   matchOffset,
   matchOffsetSymbol,
+  MAX_CODEWORD,
+  MAX_MATCH,
+  MIN_MATCH,
   OFFSET_SYMBOLS,
   offsetExtra,
+  setFixedLengths,
+  STORED,
 } from "./format";
 import { makeCode, makeCodewords } from "./huffman";
 import { OFFSET_COUNTS } from "./segments";
 import { SEQUENCE_SIZE } from "./sequences";
 
-const STORED: u32 = 0;
-const FIXED: u32 = 1;
-const DYNAMIC: u32 = 2;
 const MAX_STORED: i32 = 65535;
 
-/** The fixed codes' lengths (section 3.2.6). */
 const FIXED_LITLEN: usize = memory.data(LITLEN_SYMBOLS, 16);
 const FIXED_OFFSET: usize = memory.data(OFFSET_SYMBOLS, 16);
 
@@ -44,11 +44,7 @@ const LENGTH_CODEWORDS: usize = memory.data(4 * (MAX_MATCH + 1), 16);
 
 /** Has to be called once, before any block is written. */
 export function prepareBlocks(): void {
-  for (let symbol = 0; symbol < LITLEN_SYMBOLS; symbol++) {
-    const length = symbol < 144 ? 8 : symbol < 256 ? 9 : symbol < 280 ? 7 : 8;
-    store<u8>(FIXED_LITLEN + symbol, <u8>length);
-  }
-  memory.fill(FIXED_OFFSET, 5, OFFSET_SYMBOLS);
+  setFixedLengths(FIXED_LITLEN, FIXED_OFFSET);
 }
 
 /**

@@ -16,6 +16,35 @@ export const LENGTH_SYMBOLS: i32 = 29;
 export const MAX_CODEWORD: i32 = 15;
 export const MAX_PRECODEWORD: i32 = 7;
 
+/** How a block is stored (section 3.2.3). */
+export const STORED: u32 = 0;
+export const FIXED: u32 = 1;
+export const DYNAMIC: u32 = 2;
+
+/** The lengths of the fixed codes' codewords (section 3.2.6), one byte a symbol. */
+export function setFixedLengths(litlenLengths: usize, offsetLengths: usize): void {
+  memory.fill(litlenLengths, 8, 144);
+  memory.fill(litlenLengths + 144, 9, 256 - 144);
+  memory.fill(litlenLengths + 256, 7, 280 - 256);
+  memory.fill(litlenLengths + 280, 8, LITLEN_SYMBOLS - 280);
+  memory.fill(offsetLengths, 5, OFFSET_SYMBOLS);
+}
+
+/** Symbols 0 to 15 of the precode are lengths; then: repeat the last 3 to 6 times, 3 to 10 zeros, 11 to 138 zeros. */
+export const REPEAT: i32 = 16;
+export const ZEROS: i32 = 17;
+export const MANY_ZEROS: i32 = 18;
+export const PRECODE_SYMBOLS: i32 = 19;
+
+/** In this order the lengths of the precode's own codewords are stored: at least MIN_STORED of them. */
+const PRECODE_ORDER: usize = memory.data<u8>([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]);
+export const MIN_STORED: i32 = 4;
+
+/** The symbol whose codeword's length is stored at `place`. */
+export function precodeSymbol(place: i32): i32 {
+  return load<u8>(PRECODE_ORDER + place);
+}
+
 /**
  * By length symbol less FIRST_LENGTH: how many extra bits follow it, and the length when they are zero less MIN_MATCH.
  */
@@ -61,6 +90,11 @@ export function offsetSymbol(offset: u32): u32 {
 
 export function offsetExtra(symbol: u32): u32 {
   return select<u32>(0, (symbol >> 1) - 1, symbol < 2);
+}
+
+/** The shortest offset of a symbol. */
+export function offsetBase(symbol: u32): u32 {
+  return symbol < 2 ? symbol + 1 : ((2 | (symbol & 1)) << offsetExtra(symbol)) + 1;
 }
 
 // A match is a number: the length in bits 0 to 8, the offset's symbol in bits 9 to 13, the offset in bits 16 to 31.

@@ -1,0 +1,43 @@
+/** The examples that docs/squashfs-api.md shows: that it shows them as they are, and that they do what it says. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import { lacks, run, temporaryFolder } from "./support/tools.js";
+
+const PACKAGE = path.resolve(import.meta.dirname, "../..");
+const EXAMPLES = path.join(PACKAGE, "examples");
+const read = (...names: string[]) => fs.readFileSync(path.join(PACKAGE, ...names), "utf8");
+const DOCUMENT = read("docs/squashfs-api.md");
+
+test("the document shows every example, as it is", () => {
+  const shown = Array.from(DOCUMENT.matchAll(/```js\n(.*?)```/gs), ([, code]) => code!);
+  const examples = fs.readdirSync(EXAMPLES).map((name) => read("examples", name));
+  assert.ok(examples.length > 0);
+  assert.deepEqual(shown.toSorted(), examples.toSorted());
+});
+
+test("the document's table has every option of the writer, and no other", () => {
+  const [, fields] = /export interface SquashfsOptions \{\n(.*?)\n\}/s.exec(read("src/squashfs/options.ts"))!;
+  const options = Array.from(fields!.matchAll(/^ {2}readonly (\w+)/gm), ([, name]) => name!);
+  const table = DOCUMENT.slice(DOCUMENT.indexOf("## Options"));
+  const rows = Array.from(table.matchAll(/^\| `(\w+)`/gm), ([, name]) => name!);
+  assert.deepEqual(rows.toSorted(), options.toSorted());
+});
+
+// The other examples run without Node, in portable/web.test.ts.
+test("pack-folder packs a folder", (t) => {
+  if (lacks(t, "unsquashfs")) return;
+  const folder = temporaryFolder(t);
+  const [source, image, unpacked] = ["source", "image", "unpacked"].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  fs.mkdirSync(path.join(source, "sub"), { recursive: true });
+  for (const name of ["sub/one", "sub/two"]) fs.writeFileSync(path.join(source, name), "the same text");
+  const printed = run(process.execPath, [path.join(EXAMPLES, "pack-folder.mjs"), source, image]);
+  assert.equal(printed, `2 files, 1 of them stored with another one, in ${fs.statSync(image).size} bytes\n`);
+  run("unsquashfs", ["-dest", unpacked, image]);
+  assert.equal(fs.readFileSync(path.join(unpacked, "sub/two"), "utf8"), "the same text");
+});
