@@ -3,6 +3,8 @@
  * its lines below name it and its options. It is loaded when it is first asked for, in whichever thread asks.
  */
 import type { DeflateOptions } from "./deflate.js";
+import type { XzOptions } from "./xz.js";
+import type { ZstdOptions } from "./zstd.js";
 
 /** Compresses independent blocks, one after the other. Belongs to one thread. */
 export interface Compressor {
@@ -26,6 +28,8 @@ export interface Decompressor {
 /** The options of each codec's Compressor, by name. Plain data: they are sent to workers. */
 export interface CodecOptions {
   readonly zlib: DeflateOptions;
+  readonly xz: XzOptions;
+  readonly zstd: ZstdOptions;
 }
 
 export type CodecName = keyof CodecOptions;
@@ -37,10 +41,14 @@ export type CodecSpec = {
 
 const COMPRESSORS: { readonly [Name in CodecName]: (options: CodecOptions[Name]) => Promise<Compressor> } = {
   zlib: async (options) => (await import("./deflate.js")).zlibCompressor(options),
+  xz: async (options) => (await import("./xz.js")).xzCompressor(options),
+  zstd: async (options) => (await import("./zstd.js")).zstdCompressor(options),
 };
 
 const DECOMPRESSORS: { readonly [Name in CodecName]: () => Promise<Decompressor> } = {
   zlib: async () => (await import("./inflate.js")).zlibDecompressor(),
+  xz: async () => (await import("./xz.js")).xzDecompressor(),
+  zstd: async () => (await import("./zstd.js")).zstdDecompressor(),
 };
 
 /** A compressor for the calling thread. */

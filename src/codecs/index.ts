@@ -9,3 +9,4 @@ export {
 } from "./codec.js";
 export { gzip } from "./deflate.js";
 export { CompressorPool, type Consumer, type PoolOptions, type Slot } from "./pool.js";
+export { BCJ_FILTERS, type BcjFilter } from "./xz.js";

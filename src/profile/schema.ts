@@ -80,7 +80,7 @@ const partition = z.discriminatedUnion("filesystem", [
       ...common,
       filesystem: z.literal("squashfs"),
       compressor: z.enum(COMPRESSOR_NAMES).default("gzip").describe("Smallest: xz; fastest to read: lz4, zstd."),
-      level: z.int().min(1).optional().describe(`The compressor's level. ${describeLevels()}.`),
+      level: z.int().min(0).optional().describe(`The compressor's level. ${describeLevels()}.`),
       blockSize: size("Data block size, a power of two from 4KiB to 1MiB.").default(131072),
       exports: z
         .boolean()

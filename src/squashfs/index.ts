@@ -23,6 +23,7 @@ export {
   type CompressorName,
   describeLevels,
   type FormatCompressor,
+  type SquashfsXzOptions,
 } from "./compressors.js";
 export type { SquashfsOptions } from "./options.js";
 export { type SquashfsSummary, writeSquashfs } from "./writer.js";

@@ -68,6 +68,16 @@ export const gzipOptions = struct("gzip_comp_opts", 8, {
   strategies: [6, u16],
 });
 
+/** `filters` has a bit for each BCJ filter that blocks may have. */
+export const xzOptions = struct("xz_comp_opts", 8, {
+  dictionarySize: [0, u32],
+  filters: [4, u32],
+});
+
+export const zstdOptions = struct("zstd_comp_opts", 4, {
+  level: [0, u32],
+});
+
 /** Inode types of the basic forms; the extended form of each is 7 more. Directory entries have the basic type always. */
 export const INODE_TYPES = {
   directory: 1,

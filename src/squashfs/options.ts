@@ -2,7 +2,13 @@
 import type { CodecSpec } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import type { Observer } from "../tree/observer.js";
-import { COMPRESSOR_NAMES, COMPRESSORS, type CompressorName, type FormatCompressor } from "./compressors.js";
+import {
+  COMPRESSOR_NAMES,
+  COMPRESSORS,
+  type CompressorName,
+  type FormatCompressor,
+  type SquashfsXzOptions,
+} from "./compressors.js";
 import { storedTime } from "./layout.js";
 
 export interface SquashfsOptions {
@@ -10,6 +16,8 @@ export interface SquashfsOptions {
   readonly compressor?: CompressorName | undefined;
   /** Of the compressor; compressors.ts has what each of them offers, and its default. */
   readonly level?: number | undefined;
+  /** With the compressor xz only. */
+  readonly xz?: SquashfsXzOptions | undefined;
   /** Bytes of a data block: a power of two from 4096 to 1,048,576. Kernels cannot mount blocks smaller than their pages. Default: 131,072. */
   readonly blockSize?: number | undefined;
   /** When the file system was made, in seconds since 1970. As with inodes, what is before 1970 or after 2106 becomes the nearest that can be stored. */
@@ -40,7 +48,9 @@ export interface SquashfsOptions {
 /** The options with every default filled in. */
 export interface Settings {
   readonly compressorId: number;
+  /** Of data and fragments. */
   readonly codec: CodecSpec;
+  readonly metadataCodec: CodecSpec;
   /** What is stored after the superblock; undefined when the defaults are in use. */
   readonly compressorOptions: Uint8Array | undefined;
   readonly blockSize: number;
@@ -72,15 +82,23 @@ export function resolveOptions(options: SquashfsOptions): Settings {
       hint: "Choose 4K, 8K, 16K, 32K, 64K, 128K, 256K, 512K or 1M.",
     });
   }
+  if (options.xz !== undefined && name !== "xz") {
+    throw new ImgbuildError("usage", `options for xz cannot be given with the compressor ${name}`, {
+      hint: "Choose the compressor xz, or leave its options out.",
+    });
+  }
   if (!Number.isInteger(time)) {
     throw new ImgbuildError("usage", `a SquashFS time of ${time} is not possible`, { hint: "Give whole seconds." });
   }
   inRange("padding", pad, 1, 2 ** 30);
   if (jobs !== undefined) inRange("number of jobs", jobs, 1, 1024);
+  const request = { level, blockSize, xz: options.xz };
+  const codec = compressor.codec(request);
   return {
     compressorId: compressor.id,
-    codec: compressor.codec(level, blockSize),
-    compressorOptions: compressor.options(level, blockSize),
+    codec,
+    metadataCodec: compressor.metadataCodec?.(request) ?? codec,
+    compressorOptions: compressor.options(request),
     blockSize,
     time: storedTime(time),
     fragments: options.fragments ?? true,

@@ -65,7 +65,7 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
 
   const { fragments, ...dataFacts } = await storeFiles(output, planned, settings);
 
-  const compressor = await createCompressor(settings.codec);
+  const compressor = await createCompressor(settings.metadataCodec);
   const ids = new IdTable();
   const xattrs = settings.xattrs ? new XattrWriter(compressor) : undefined;
   const inodes = new InodeWriter(new MetadataWriter(compressor), ids, xattrs);

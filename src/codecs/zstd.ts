@@ -1,0 +1,120 @@
+/**
+ * Blocks as Zstandard frames (RFC 8878), each with its content's size and without a checksum, as ZSTD_compress makes them.
+ * Compressing and decompressing are two modules; scripts/build-wasm.mjs has where they come from.
+ */
+import { ImgbuildError } from "../errors.js";
+import { growTo, Heap, HeapBuffer, type WasmMemory } from "./c-library.js";
+import type { Compressor, Decompressor } from "./codec.js";
+import { loadLibzstdDecoder } from "./libzstd-decoder.js";
+import { instantiateWasm } from "./wasm.js";
+
+export interface ZstdOptions {
+  /** 1 (fast) to 22 (small), libzstd's levels. */
+  readonly level: number;
+}
+
+/** libzstd's encoder, under the letters with which the module exports it. */
+interface Exports {
+  /** The memory, and what is to be called first. */
+  readonly c: WasmMemory;
+  d(): void;
+  /** malloc and free. */
+  f(size: number): number;
+  g(pointer: number): void;
+  /** ZSTD_compressBound(srcSize): the longest result. */
+  h(inputSize: number): number;
+  /** ZSTD_compress(dst, dstCapacity, src, srcSize, level), with -1 for all of its errors. */
+  i(output: number, outputSize: number, input: number, inputSize: number, level: number): number;
+}
+
+interface Encoder {
+  readonly heap: Heap;
+  readonly bound: Exports["h"];
+  readonly compress: Exports["i"];
+}
+
+async function loadEncoder(): Promise<Encoder> {
+  const wasm: Exports = await instantiateWasm<Exports>("./zstd-encoder.wasm", {
+    a: {
+      a: (size: number) => growTo(wasm.c, size),
+      b: (to: number, from: number, size: number) => new Uint8Array(wasm.c.buffer).copyWithin(to, from, from + size),
+    },
+  });
+  wasm.d();
+  return { heap: new Heap(wasm.c, wasm.f, wasm.g), bound: wasm.h, compress: wasm.i };
+}
+
+let loading: Promise<Encoder> | undefined;
+
+/** The encoder allocates its state for each block, so nothing is left of the one before. Throws an `internal` error for an impossible level. */
+export async function zstdCompressor({ level }: ZstdOptions): Promise<Compressor> {
+  if (!Number.isInteger(level) || level < 1 || level > 22) {
+    throw new ImgbuildError("internal", `there is no zstd level ${level}`);
+  }
+  loading ??= loadEncoder();
+  const { heap, bound, compress } = await loading;
+  const input = new HeapBuffer(heap);
+  const output = new HeapBuffer(heap);
+  return {
+    compress(bytes, result) {
+      const from = input.fill(bytes);
+      // Into a smaller output libzstd may fail although the result would just fit.
+      const room = bound(bytes.length);
+      const to = output.reserve(room);
+      const size = compress(to, room, from, bytes.length, level);
+      if (size < 0) throw new ImgbuildError("internal", "libzstd cannot compress a block");
+      if (size > result.length) return 0;
+      result.set(heap.bytes.subarray(to, to + size));
+      return size;
+    },
+  };
+}
+
+/** Takes any frame that needs no dictionary. What the frame says about its window costs no memory: blocks are decompressed at once. */
+export async function zstdDecompressor(): Promise<Decompressor> {
+  const { heap, decompress } = await loadLibzstdDecoder();
+  const input = new HeapBuffer(heap);
+  const output = new HeapBuffer(heap);
+  return {
+    decompress(bytes, result) {
+      // libzstd would take several frames one after the other.
+      if (frameLength(bytes) !== bytes.length) throw damaged("it is not one whole frame");
+      const from = input.fill(bytes);
+      const to = output.reserve(result.length);
+      const size = decompress(to, result.length, from, bytes.length);
+      if (size < 0) throw damaged(`libzstd reports error ${-size}`);
+      result.set(heap.bytes.subarray(to, to + size));
+      return size;
+    },
+  };
+}
+
+/** Little-endian: 28 B5 2F FD. */
+const MAGIC = 0xfd2fb528;
+const RLE_BLOCK = 1;
+
+/**
+ * The length of the frame that begins `bytes` (RFC 8878, section 3.1.1). -1 when it is none. More than there is, or not a
+ * number, when it ends early.
+ */
+function frameLength(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bytes.length < 6 || view.getUint32(0, true) !== MAGIC) return -1;
+  const descriptor = bytes[4]!;
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const contentSize = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
+  const dictionaryId = [0, 1, 2, 4][descriptor & 3]!;
+  let at = 5 + (singleSegment ? 0 : 1) + dictionaryId + contentSize;
+  for (let last = false; !last; ) {
+    if (at + 3 > bytes.length) return Number.NaN;
+    const header = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
+    last = (header & 1) !== 0;
+    at += 3 + (((header >> 1) & 3) === RLE_BLOCK ? 1 : header >> 3);
+  }
+  const checksum = (descriptor & 4) === 0 ? 0 : 4;
+  return at + checksum;
+}
+
+function damaged(reason: string): ImgbuildError {
+  return new ImgbuildError("image-corrupt", `a zstd block is damaged: ${reason}`);
+}
