@@ -24,28 +24,30 @@ export async function* readRuns(
   from = 0,
 ): AsyncGenerator<SquashfsEntry[]> {
   let left = directory.listingSize - from;
-  const take = async (length: number) => {
+  const spend = (length: number): number => {
     left -= length;
     if (left < 0) throw cursor.corrupt(`the listing of directory ${directory.number} ends within an entry`);
-    return cursor.take(length) ?? cursor.read(length);
+    return length;
   };
   const { offsets } = directoryEntry;
   let before = "" as ByteString;
   while (left > 0) {
-    const { count, startBlock, inodeNumber } = directoryHeader.read(await take(directoryHeader.size));
+    const { count, startBlock, inodeNumber } = directoryHeader.read(await cursor.read(spend(directoryHeader.size)));
     if (count >= MAX_RUN) {
       throw cursor.corrupt(`a run of directory ${directory.number} has ${count + 1} entries: ${MAX_RUN} are possible`);
     }
     const run: SquashfsEntry[] = [];
     for (let i = 0; i <= count; i++) {
-      const bytes = await take(directoryEntry.size);
+      spend(directoryEntry.size);
+      const bytes = cursor.take(directoryEntry.size) ?? (await cursor.read(directoryEntry.size));
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       const type = TYPE_NAMES.get(view.getUint16(offsets.type, true));
       const nameLength = view.getUint16(offsets.nameLength, true) + 1;
       if (nameLength > MAX_NAME) {
         throw cursor.corrupt(`a name has ${nameLength} bytes: ${MAX_NAME} are possible`);
       }
-      const name = fromBytes(await take(nameLength));
+      spend(nameLength);
+      const name = fromBytes(cursor.take(nameLength) ?? (await cursor.read(nameLength)));
       checkName(cursor, name, before);
       if (type === undefined) throw cursor.corrupt(`the entry "${display(name)}" has a type that does not exist`);
       before = name;

@@ -94,7 +94,8 @@ const TYPE_BITS: Readonly<Record<InodeType, number>> = {
 /** Reads the inode at `reference`. */
 export async function readInode(image: Image, reference: number): Promise<SquashfsInode> {
   const cursor = image.inodes.cursor(positionOf(reference));
-  const head = await cursor.peek(2);
+  const head = await cursor.read(2);
+  cursor.rewind();
   const stored = head[0]! | (head[1]! << 8);
   const extended = stored > layout.EXTENDED;
   const type = TYPE_NAMES.get(extended ? stored - layout.EXTENDED : stored);

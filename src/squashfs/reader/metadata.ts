@@ -128,6 +128,7 @@ export class MetadataTable {
 /** Reads on from a place in a table. What it returns are views of cached blocks: they may not be changed. */
 export class MetadataCursor {
   readonly #table: MetadataTable;
+  readonly #start: { readonly at: number; readonly offset: number };
   /** Where the header of the current block is in the image. */
   #at: number;
   /** The next byte, in the decompressed block. */
@@ -137,12 +138,16 @@ export class MetadataCursor {
 
   constructor(table: MetadataTable, at: number, offset: number) {
     this.#table = table;
+    this.#start = { at, offset };
     this.#at = at;
     this.#offset = offset;
   }
 
   /** Where the next byte is, relative to the table. */
   get position(): Position {
+    if (this.#block !== undefined && this.#offset === METADATA_SIZE) {
+      return { block: this.#block.next - this.#table.start, offset: 0 };
+    }
     return { block: this.#at - this.#table.start, offset: this.#offset };
   }
 
@@ -172,9 +177,11 @@ export class MetadataCursor {
     }
   }
 
-  /** As `read`, and stays where it is. */
-  async peek(length: number): Promise<Uint8Array> {
-    return new MetadataCursor(this.#table, this.#at, this.#offset).read(length);
+  /** Goes back to where it began. */
+  rewind(): void {
+    if (this.#block?.at !== this.#start.at) this.#block = undefined;
+    this.#at = this.#start.at;
+    this.#offset = this.#start.offset;
   }
 
   /** The next bytes in one block: 1 to `length`. */
