@@ -105,7 +105,9 @@ async function readOptions(
   { flags, inodeTable }: Superblock,
 ): Promise<Uint8Array | undefined> {
   if ((flags & FLAGS.compressorOptions) === 0) return undefined;
-  const options = new MetadataTable(device, decoder, "the compressor's options", superblock.size, inodeTable);
+  // A table of one block; data follows it.
+  const end = Math.min(inodeTable, superblock.size + 2 + METADATA_SIZE);
+  const options = new MetadataTable(device, decoder, "the compressor's options", superblock.size, end);
   return (await options.block(options.start)).bytes;
 }
 

@@ -126,7 +126,7 @@ class ImageReader implements SquashfsReader {
 
   async inodeByNumber(number: number): Promise<SquashfsInode | undefined> {
     const { exports } = this.#image;
-    if (exports === undefined || !(number >= 1 && number <= exports.records)) return undefined;
+    if (exports === undefined || !Number.isInteger(number) || number < 1 || number > exports.records) return undefined;
     const cursor = exports.cursor(number - 1);
     const bytes = await cursor.read(8);
     const reference = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
