@@ -15,7 +15,8 @@
  *     | padding             | zeros up to a multiple of 4 KiB, outside of the file system     |
  *
  * Everything from the inode table on is metadata: compressed in blocks of 8 KiB (metadata.ts). plan.ts decides on inode
- * numbers and order, duplicates.ts finds files with the same bytes, and writer.ts puts it all together.
+ * numbers and order, duplicates.ts finds files with the same bytes, and writer.ts puts it all together. The folder reader
+ * has the other direction.
  */
 export {
   COMPRESSOR_NAMES,
@@ -26,4 +27,15 @@ export {
   type SquashfsXzOptions,
 } from "./compressors.js";
 export type { SquashfsOptions } from "./options.js";
+export type { SquashfsEntry } from "./reader/directories.js";
+export type {
+  DeviceInode,
+  DirectoryInode,
+  FileInode,
+  InodeFacts,
+  SpecialInode,
+  SquashfsInode,
+  SymlinkInode,
+} from "./reader/inodes.js";
+export { openSquashfs, type SquashfsFacts, type SquashfsReader } from "./reader/reader.js";
 export { type SquashfsSummary, writeSquashfs } from "./writer.js";

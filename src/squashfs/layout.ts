@@ -57,7 +57,7 @@ export const superblock = struct("squashfs_super_block", 96, {
   xattrTable: [56, u64],
   inodeTable: [64, size64],
   directoryTable: [72, size64],
-  fragmentTable: [80, size64],
+  fragmentTable: [80, u64],
   exportTable: [88, u64],
 });
 

@@ -71,7 +71,7 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
   const inodes = new InodeWriter(new MetadataWriter(compressor), ids, xattrs);
   const tables = {
     ...(await writeInodes(output, planned, inodes, new MetadataWriter(compressor))),
-    fragmentTable: await writeTable(output, compressor, fragments.encode()),
+    fragmentTable: BigInt(await writeTable(output, compressor, fragments.encode())),
     exportTable: settings.exports ? BigInt(await writeTable(output, compressor, exportTable(planned))) : NO_TABLE,
     idTable: await writeTable(output, compressor, ids.encode()),
     // The last one: Linux checks that it ends where the file system ends.

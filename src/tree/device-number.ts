@@ -16,3 +16,8 @@ export function isDeviceNumber(major: number, minor: number): boolean {
 export function encodeDeviceNumber({ major, minor }: { readonly major: number; readonly minor: number }): number {
   return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 }
+
+/** The numbers that `encodeDeviceNumber` made 32 bits of (new_decode_dev in include/linux/kdev_t.h). */
+export function decodeDeviceNumber(device: number): { major: number; minor: number } {
+  return { major: (device >>> 8) & 0xfff, minor: (device & 0xff) | ((device >>> 12) & 0xfff00) };
+}

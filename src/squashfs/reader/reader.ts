@@ -1,0 +1,154 @@
+/** The reader's face: opening an image, finding and listing, contents, attributes, the whole tree. */
+import type { ByteString } from "../../bytes/bytestring.js";
+import type { ReadableDevice } from "../../bytes/device.js";
+import type { Content } from "../../tree/node.js";
+import { splitPath, type Tree } from "../../tree/tree.js";
+import { FLAGS } from "../layout.js";
+import { contentOfFile } from "./content.js";
+import { DataReader } from "./data.js";
+import { findEntry, readRuns, type SquashfsEntry } from "./directories.js";
+import { type Image, openImage } from "./image.js";
+import { type DirectoryInode, type FileInode, readInode, readInodeOf, readRoot, type SquashfsInode } from "./inodes.js";
+import { readTree } from "./tree.js";
+import { XattrReader } from "./xattrs.js";
+
+/** What the superblock says. */
+export interface SquashfsFacts {
+  /** "gzip", "lzo", "lz4", "xz" or "zstd". */
+  readonly compressor: string;
+  /** As stored behind the superblock: its layout is the compressor's. Undefined where the defaults are in use. */
+  readonly compressorOptions: Uint8Array | undefined;
+  /** Bytes of a data block. */
+  readonly blockSize: number;
+  /** When the image was made, in seconds since 1970. */
+  readonly time: number;
+  /** Length of the file system in bytes; what follows on the device is padding, or something else. */
+  readonly bytesUsed: number;
+  readonly inodes: number;
+  /** Fragment blocks. */
+  readonly fragments: number;
+  /** Different user and group ids. */
+  readonly ids: number;
+  /** Different sets of extended attributes. */
+  readonly xattrSets: number;
+  /** Whether inodes can be found by their number. */
+  readonly exportable: boolean;
+  /** What the writer was told: files share no fragment blocks, or all ends of files do; files are stored once. */
+  readonly noFragments: boolean;
+  readonly alwaysFragments: boolean;
+  readonly duplicatesRemoved: boolean;
+}
+
+/**
+ * An image that is open. Nothing is read before it is asked for, and nothing that is said in the image is trusted: every
+ * method rejects with an `image-corrupt` error, with `data.offset` in bytes of the device, when it comes upon damage. What
+ * is not damaged stays readable. There is nothing to close: the device is the caller's.
+ */
+export interface SquashfsReader {
+  readonly facts: SquashfsFacts;
+  readonly root: DirectoryInode;
+  /** The inode at `path`, or undefined. Symbolic links are not followed. Reads only the listings on the way. */
+  lookup(path: ByteString): Promise<SquashfsInode | undefined>;
+  /** A directory's entries in byte order of their names. */
+  entries(directory: DirectoryInode): AsyncGenerator<SquashfsEntry>;
+  /** The inode of an entry. */
+  inode(entry: SquashfsEntry): Promise<SquashfsInode>;
+  /** The inode of this number, or undefined: for images with an export table. */
+  inodeByNumber(number: number): Promise<SquashfsInode | undefined>;
+  /** A file's content, read as it is asked for. */
+  content(file: FileInode): Promise<Content>;
+  /** An inode's extended attributes, by full name. */
+  xattrs(inode: SquashfsInode): Promise<Map<ByteString, Uint8Array>>;
+  /** All of it: inodes are read, contents when they are asked for. Names of one inode lead to one node. */
+  tree(): Promise<Tree>;
+}
+
+/**
+ * Opens the SquashFS 4.0 image that begins at byte 0 of `device`. Reads the superblock, and the indexes of the tables.
+ *
+ * Rejects with `image-corrupt` when it is no such image, when it was cut short or is damaged; with `source-unsupported` for
+ * other versions of the format and for compressors that cannot be decoded; and with what the device rejects with.
+ */
+export async function openSquashfs(device: ReadableDevice): Promise<SquashfsReader> {
+  const image = await openImage(device);
+  return new ImageReader(image, await readRoot(image));
+}
+
+const NO_XATTRS = new Map<ByteString, Uint8Array>();
+
+class ImageReader implements SquashfsReader {
+  readonly facts: SquashfsFacts;
+  readonly root: DirectoryInode;
+  readonly #image: Image;
+  readonly #data: DataReader;
+  readonly #xattrs: XattrReader | undefined;
+
+  constructor(image: Image, root: DirectoryInode) {
+    const { superblock: block, xattrs } = image;
+    this.#image = image;
+    this.#data = new DataReader(image);
+    this.#xattrs = xattrs && new XattrReader(xattrs);
+    this.root = root;
+    this.facts = {
+      compressor: image.decoder.compressor,
+      compressorOptions: image.compressorOptions,
+      blockSize: block.blockSize,
+      time: block.time,
+      bytesUsed: block.bytesUsed,
+      inodes: block.inodes,
+      fragments: block.fragments,
+      ids: block.ids,
+      xattrSets: xattrs?.sets.records ?? 0,
+      exportable: image.exports !== undefined,
+      noFragments: (block.flags & FLAGS.noFragments) !== 0,
+      alwaysFragments: (block.flags & FLAGS.alwaysFragments) !== 0,
+      duplicatesRemoved: (block.flags & FLAGS.duplicatesRemoved) !== 0,
+    };
+  }
+
+  async lookup(path: ByteString): Promise<SquashfsInode | undefined> {
+    let inode: SquashfsInode = this.root;
+    for (const name of splitPath(path)) {
+      const entry = inode.type === "directory" ? await findEntry(this.#image, inode, name) : undefined;
+      if (entry === undefined) return undefined;
+      inode = await readInodeOf(this.#image, entry);
+    }
+    return inode;
+  }
+
+  async *entries(directory: DirectoryInode): AsyncGenerator<SquashfsEntry> {
+    for await (const run of readRuns(this.#image, directory)) yield* run;
+  }
+
+  inode(entry: SquashfsEntry): Promise<SquashfsInode> {
+    return readInodeOf(this.#image, entry);
+  }
+
+  async inodeByNumber(number: number): Promise<SquashfsInode | undefined> {
+    const { exports } = this.#image;
+    if (exports === undefined || !Number.isInteger(number) || number < 1 || number > exports.records) return undefined;
+    const cursor = exports.cursor(number - 1);
+    const bytes = await cursor.read(8);
+    const reference = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+    const inode = await readInode(this.#image, Number(reference));
+    if (inode.number !== number) {
+      throw cursor.corrupt(`inode ${number} should be at ${reference}, and inode ${inode.number} is there`);
+    }
+    return inode;
+  }
+
+  content(file: FileInode): Promise<Content> {
+    return contentOfFile(this.#image, this.#data, file);
+  }
+
+  async xattrs({ xattrSet }: SquashfsInode): Promise<Map<ByteString, Uint8Array>> {
+    return new Map(xattrSet === undefined ? NO_XATTRS : await this.#xattrs!.set(xattrSet));
+  }
+
+  tree(): Promise<Tree> {
+    return readTree(this.#image, {
+      content: (file) => this.content(file),
+      xattrs: async ({ xattrSet }) => (xattrSet === undefined ? NO_XATTRS : this.#xattrs!.set(xattrSet)),
+    });
+  }
+}
