@@ -3,7 +3,7 @@
  * what a kernel needs to read them. Profiles, the command line and the checks of kernels ask it.
  */
 import type { CodecName, CodecSpec } from "../codecs/index.js";
-import { gzipOptions } from "./layout.js";
+import { gzipOptions, lzoOptions } from "./layout.js";
 
 export interface FormatCompressor {
   /** In the superblock (squashfs_fs.h, "definitions for structures on disk"). */
@@ -28,6 +28,10 @@ const UNSTORED_GZIP_LEVEL = 9;
 /** Base-two logarithm of the DEFLATE window, and no strategy but zlib's own. */
 const GZIP_WINDOW = 15;
 
+/** The number of lzo1x_999 in squashfs-tools (lzo_wrapper.h); and its level that readers assume. Levels decompress alike. */
+const LZO1X_999 = 4;
+const UNSTORED_LZO_LEVEL = 8;
+
 export const COMPRESSORS = {
   gzip: {
     id: 1,
@@ -41,6 +45,18 @@ export const COMPRESSORS = {
     codec: (level) => ({ codec: "zlib", options: { level } }),
     options: (level) =>
       level === UNSTORED_GZIP_LEVEL ? undefined : gzipOptions.encode({ level, windowSize: GZIP_WINDOW }),
+  },
+  lzo: {
+    id: 3,
+    kernelOption: "CONFIG_SQUASHFS_LZO",
+    minLevel: 1,
+    maxLevel: 9,
+    defaultLevel: 8,
+    levels: "1 (fast) to 9 (smallest)",
+    decoder: "lzo",
+    codec: (level) => ({ codec: "lzo", options: { level } }),
+    options: (level) =>
+      level === UNSTORED_LZO_LEVEL ? undefined : lzoOptions.encode({ algorithm: LZO1X_999, level }),
   },
 } as const satisfies Record<string, FormatCompressor>;
 
