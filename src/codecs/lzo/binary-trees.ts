@@ -15,7 +15,7 @@ import {
 } from "./format";
 import { firstPosition, OUT_OF_REACH, RING } from "./positions";
 
-const BITS_OF_3: i32 = 16;
+const BITS_OF_3: i32 = 15;
 const BITS_OF_4: i32 = 16;
 /** By two bytes: the newest position. */
 const NEWEST_OF_2: usize = memory.data((4 << 16) + (4 << BITS_OF_3) + (4 << BITS_OF_4) + 8 * RING, 64);

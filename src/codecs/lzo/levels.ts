@@ -35,9 +35,9 @@ export function setLevel(level: i32): void {
     case 6:
       return search(8, 32);
     case 7:
-      return search(20, 64);
+      return search(16, 48);
     case 8:
-      return search(60, 128);
+      return search(40, 96);
     default:
       return search(400, 512);
   }
