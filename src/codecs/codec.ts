@@ -3,6 +3,7 @@
  * its lines below name it and its options. It is loaded when it is first asked for, in whichever thread asks.
  */
 import type { DeflateOptions } from "./deflate.js";
+import type { LzoOptions } from "./lzo.js";
 import type { XzOptions } from "./xz.js";
 import type { ZstdOptions } from "./zstd.js";
 
@@ -30,6 +31,7 @@ export interface CodecOptions {
   readonly zlib: DeflateOptions;
   readonly xz: XzOptions;
   readonly zstd: ZstdOptions;
+  readonly lzo: LzoOptions;
 }
 
 export type CodecName = keyof CodecOptions;
@@ -43,12 +45,14 @@ const COMPRESSORS: { readonly [Name in CodecName]: (options: CodecOptions[Name])
   zlib: async (options) => (await import("./deflate.js")).zlibCompressor(options),
   xz: async (options) => (await import("./xz.js")).xzCompressor(options),
   zstd: async (options) => (await import("./zstd.js")).zstdCompressor(options),
+  lzo: async (options) => (await import("./lzo.js")).lzoCompressor(options),
 };
 
 const DECOMPRESSORS: { readonly [Name in CodecName]: () => Promise<Decompressor> } = {
   zlib: async () => (await import("./inflate.js")).zlibDecompressor(),
   xz: async () => (await import("./xz.js")).xzDecompressor(),
   zstd: async () => (await import("./zstd.js")).zstdDecompressor(),
+  lzo: async () => (await import("./lzo.js")).lzoDecompressor(),
 };
 
 /** A compressor for the calling thread. */

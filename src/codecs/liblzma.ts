@@ -68,7 +68,7 @@ interface Exports {
 
 /** A new instance, whose memory is its own: 1 MB and what is allocated, at most 256 MB. */
 export async function loadLiblzma(): Promise<Liblzma> {
-  const wasm: Exports = await instantiateWasm<Exports>("./liblzma.wasm", {
+  const wasm: Exports = await instantiateWasm<Exports>(new URL("./liblzma.wasm", import.meta.url), {
     a: { a: (size: number) => growTo(wasm.b, size) },
   });
   wasm.c();

@@ -35,7 +35,9 @@ export function loadLibzstdDecoder(): Promise<LibzstdDecoder> {
 
 async function load(): Promise<LibzstdDecoder> {
   // It grows its memory itself and only says that it did.
-  const wasm = await instantiateWasm<Exports>("./zstd-decoder.wasm", { env: { emscripten_notify_memory_growth() {} } });
+  const wasm = await instantiateWasm<Exports>(new URL("./zstd-decoder.wasm", import.meta.url), {
+    env: { emscripten_notify_memory_growth() {} },
+  });
   return {
     heap: new Heap(wasm.memory, wasm.malloc, wasm.free),
     decompress: wasm.ZSTD_decompress,

@@ -34,7 +34,7 @@ interface Encoder {
 }
 
 async function loadEncoder(): Promise<Encoder> {
-  const wasm: Exports = await instantiateWasm<Exports>("./zstd-encoder.wasm", {
+  const wasm: Exports = await instantiateWasm<Exports>(new URL("./zstd-encoder.wasm", import.meta.url), {
     a: {
       a: (size: number) => growTo(wasm.c, size),
       b: (to: number, from: number, size: number) => new Uint8Array(wasm.c.buffer).copyWithin(to, from, from + size),

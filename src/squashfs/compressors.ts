@@ -4,7 +4,7 @@
  */
 import { BCJ_FILTERS, type BcjFilter, type CodecName, type CodecSpec } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
-import { gzipOptions, METADATA_SIZE, xzOptions, zstdOptions } from "./layout.js";
+import { gzipOptions, lzoOptions, METADATA_SIZE, xzOptions, zstdOptions } from "./layout.js";
 
 /** What only xz has. */
 export interface SquashfsXzOptions {
@@ -50,6 +50,10 @@ const UNSTORED_GZIP_LEVEL = 9;
 const UNSTORED_ZSTD_LEVEL = 15;
 /** Base-two logarithm of the DEFLATE window, and no strategy but zlib's own. */
 const GZIP_WINDOW = 15;
+
+/** The number of lzo1x_999 in squashfs-tools (lzo_wrapper.h); and its level that readers assume. Levels decompress alike. */
+const LZO1X_999 = 4;
+const UNSTORED_LZO_LEVEL = 8;
 
 export const COMPRESSORS = {
   gzip: {
@@ -97,6 +101,18 @@ export const COMPRESSORS = {
     decoder: "zstd",
     codec: ({ level }) => ({ codec: "zstd", options: { level } }),
     options: ({ level }) => (level === UNSTORED_ZSTD_LEVEL ? undefined : zstdOptions.encode({ level })),
+  },
+  lzo: {
+    id: 3,
+    kernelOption: "CONFIG_SQUASHFS_LZO",
+    minLevel: 1,
+    maxLevel: 9,
+    defaultLevel: 8,
+    levels: "1 (fast) to 9 (smallest)",
+    decoder: "lzo",
+    codec: ({ level }) => ({ codec: "lzo", options: { level } }),
+    options: ({ level }) =>
+      level === UNSTORED_LZO_LEVEL ? undefined : lzoOptions.encode({ algorithm: LZO1X_999, level }),
   },
 } as const satisfies Record<string, FormatCompressor>;
 

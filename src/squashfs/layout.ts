@@ -78,6 +78,12 @@ export const zstdOptions = struct("zstd_comp_opts", 4, {
   level: [0, u32],
 });
 
+/** The same for LZO. Levels are of use to lzo1x_999 alone. */
+export const lzoOptions = struct("lzo_comp_opts", 8, {
+  algorithm: [0, u32],
+  level: [4, u32],
+});
+
 /** Inode types of the basic forms; the extended form of each is 7 more. Directory entries have the basic type always. */
 export const INODE_TYPES = {
   directory: 1,
