@@ -40,7 +40,7 @@ export interface SquashfsOptions {
   readonly exports?: boolean | undefined;
   /** The image's length is a multiple of this many bytes. Loop devices need 4096. Default: 4096. */
   readonly pad?: number | undefined;
-  /** Number of worker threads. The image does not depend on it. Default: one for each core. */
+  /** Number of worker threads; without Node there are none. The image does not depend on it. Default: one for each core. */
   readonly jobs?: number | undefined;
   readonly observer?: Observer | undefined;
 }

@@ -5,7 +5,10 @@ export const WINDOW: i32 = 32768;
 export const MIN_MATCH: i32 = 3;
 export const MAX_MATCH: i32 = 258;
 
-/** Literals and lengths share one alphabet; the last two symbols of either exist in the fixed codes only (section 3.2.5). */
+/**
+ * Literals and lengths share one alphabet; the last two symbols of either exist in the fixed codes only (section
+ * 3.2.5).
+ */
 export const LITLEN_SYMBOLS: i32 = 288;
 export const OFFSET_SYMBOLS: i32 = 32;
 export const END_OF_BLOCK: i32 = 256;

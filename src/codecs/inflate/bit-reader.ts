@@ -2,8 +2,9 @@
  * Bits as RFC 1951, section 3.1.1 packs them: out of bytes from the lowest bit up. Mutable globals are memory accesses,
  * so whoever reads much keeps `bits`, `bitCount` and `position` in locals and gives them back.
  *
- * The reader never asks where the input ends before it loads: zeros follow, and `overrun` says afterwards whether they were
- * taken for data. Whoever loops calls `exhausted` on each round, which bounds how far past the end the reader comes.
+ * The reader never asks where the input ends before it loads: zeros follow, and `overrun` says afterwards whether they
+ * were taken for data. Whoever loops calls `exhausted` on each round, which bounds how far past the end the reader
+ * comes.
  */
 import { INPUT, PADDING } from "./buffers";
 

@@ -6,8 +6,8 @@ import { BLOCK_TYPE, ENDS_EARLY, STORED_LENGTH, TOO_LONG } from "./failures";
 import { decodeSymbols } from "./symbols";
 
 /**
- * Decodes a stream to `from`, writing up to `limit` at most. Returns where the output ends, or a failure. Every block takes
- * some of the input, so it ends.
+ * Decodes a stream to `from`, writing up to `limit` at most. Returns where the output ends, or a failure. Every block
+ * takes some of the input, so it ends.
  */
 export function decodeBlocks(from: usize, limit: usize): i32 {
   let to = <i32>from;
@@ -34,7 +34,10 @@ function decodeBlock(type: u32, from: usize, limit: usize): i32 {
   return failure < 0 ? failure : decodeSymbols(from, limit);
 }
 
-/** A block of bytes as they are (section 3.2.4): from the next whole byte on, LEN and NLEN, 16 bits each, then LEN bytes. */
+/**
+ * A block of bytes as they are (section 3.2.4): from the next whole byte on, LEN and NLEN, 16 bits each, then LEN
+ * bytes.
+ */
 function copyStored(to: usize, limit: usize): i32 {
   seek(nextByte());
   refill();

@@ -1,7 +1,8 @@
 /**
- * The input and the output, each with room behind it, so that what decodes need not look where it stands before every byte.
+ * The input and the output, each with room behind it, so that what decodes need not look where it stands before every
+ * byte.
  *
- *     INPUT    the compressed block, then PADDING zeros: the bit reader loads eight bytes from up to eight bytes past it
+ *     INPUT    the compressed block, then PADDING zeros: the bit reader loads eight bytes from up to 8 bytes past it
  *     OUTPUT   the result, then OVERRUN: a step of the decoder may begin at the result's last byte
  */
 import { MAX_MATCH } from "../deflate/format";

@@ -1,6 +1,6 @@
 /**
- * The codes of a block: the fixed ones (RFC 1951, section 3.2.6), or those that its head describes (section 3.2.7); each as
- * a decoding table.
+ * The codes of a block: the fixed ones (RFC 1951, section 3.2.6), or those that its head describes (section 3.2.7);
+ * each as a decoding table.
  */
 import {
   END_OF_BLOCK,
@@ -35,9 +35,9 @@ import {
 } from "./tables";
 
 /**
- * The tables' bits, and the most entries that their subtables can have. A subtable of a complete code is complete itself: one
- * of 2^n entries is for n + 1 codewords at least. Literals and lengths have four bits at most left there, and 16 entries
- * for 5 codewords are the most a codeword; offsets seven, and 128 for 8.
+ * The tables' bits, and the most entries that their subtables can have. A subtable of a complete code is complete
+ * itself: one of 2^n entries is for n + 1 codewords at least. Literals and lengths have four bits at most left there,
+ * and 16 entries for 5 codewords are the most a codeword; offsets seven, and 128 for 8.
  */
 export const LITLEN_BITS: u32 = 11;
 export const OFFSET_BITS: u32 = 8;

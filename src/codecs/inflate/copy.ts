@@ -1,7 +1,9 @@
 /** Copying a match (RFC 1951, section 3.2.3): what it copies may be what it has just written. */
 
 const VECTOR: usize = 16;
-/** By offset below a vector's width: the bytes 0, 1, ... offset - 1, 0, 1, ... up to that width. Filled by prepareCopy. */
+/**
+ * By offset below a vector's width: the bytes 0, 1, ... offset - 1, 0, 1, ... up to that width. Filled by prepareCopy.
+ */
 const REPEATS: usize = memory.data(16 * 16, 16);
 /** And how many whole repeats a vector has, in bytes. */
 const STEPS: usize = memory.data(16, 16);

@@ -9,8 +9,9 @@
  *       └─ symbols.ts   literals and matches ─ copy.ts
  *     output
  *
- * WebAssembly does not notice when a table or a buffer is overrun, so each is as large as the worst input can make use of,
- * and the comments say why that is enough. The numbers of the format are those of the encoder, ../deflate/format.ts.
+ * WebAssembly does not notice when a table or a buffer is overrun, so each is as large as the worst input can make use
+ * of, and the comments say why that is enough. The numbers of the format are those of the encoder,
+ * ../deflate/format.ts.
  */
 import { adler32 } from "../deflate/checksums";
 import { beginReading, inputEnd, nextByte, seek } from "./bit-reader";
@@ -51,8 +52,8 @@ const HEADER: usize = 2;
 const TRAILER: usize = 4;
 
 /**
- * Decodes the `length` bytes at `input()`. Returns how many bytes are at `output()`, at most `limit` and `maxOutput()`, or a
- * failure (failures.ts).
+ * Decodes the `length` bytes at `input()`. Returns how many bytes are at `output()`, at most `limit` and `maxOutput()`,
+ * or a failure (failures.ts).
  *
  * Matches may reach further back than the window that the header names: zlib and Linux accept that too.
  */

@@ -1,7 +1,7 @@
 /**
- * Literals and matches (RFC 1951, sections 3.2.3 and 3.2.5): where the time goes. All state is in locals, and no step looks
- * whether there is room: what it can read and write at most lies behind the buffers (buffers.ts), and the loop ends when a
- * step came to it.
+ * Literals and matches (RFC 1951, sections 3.2.3 and 3.2.5): where the time goes. All state is in locals, and no step
+ * looks whether there is room: what it can read and write at most lies behind the buffers (buffers.ts), and the loop
+ * ends when a step came to it.
  */
 import { bitCount, bits, inputEnd, position, setReader } from "./bit-reader";
 import { OUTPUT } from "./buffers";
@@ -16,7 +16,9 @@ function entryAt(table: usize, index: u64, indexBits: u32): u32 {
   return load<u32>(table + (<usize>(index & (((<u64>1) << indexBits) - 1)) << 2));
 }
 
-/** The value of a length or an offset: its base and its extra bits. `input` has the codeword and these, lowest first. */
+/**
+ * The value of a length or an offset: its base and its extra bits. `input` has the codeword and these, lowest first.
+ */
 // @ts-ignore: decorator
 @inline
 function valueOf(entry: u32, input: u64): usize {
@@ -26,8 +28,8 @@ function valueOf(entry: u32, input: u64): usize {
 }
 
 /**
- * Decodes a block's symbols up to its end, writing from `from` on, `limit` bytes at most. Returns where the output ends, or
- * a failure.
+ * Decodes a block's symbols up to its end, writing from `from` on, `limit` bytes at most. Returns where the output
+ * ends, or a failure.
  */
 export function decodeSymbols(from: usize, limit: usize): i32 {
   let buffer = bits;

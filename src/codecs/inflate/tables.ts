@@ -1,7 +1,7 @@
 /**
  * Decoding tables of canonical Huffman codes (RFC 1951, section 3.2.2). The next `tableBits` bits of the input are the
- * index of an entry; where a codeword is longer than that, the entry leads to a subtable, and the bits after these are an
- * index there.
+ * index of an entry; where a codeword is longer than that, the entry leads to a subtable, and the bits after these are
+ * an index there.
  *
  * An entry says all that there is to do:
  *
@@ -12,7 +12,7 @@
  *
  * (That the entry has the sum of codeword and extra bits, so that both can be dropped at once, is libdeflate's idea.)
  */
-import { MAX_CODEWORD } from "../deflate/format";
+import { LITLEN_SYMBOLS, MAX_CODEWORD } from "../deflate/format";
 import { INCOMPLETE, OVERSUBSCRIBED } from "./failures";
 
 export const LITERAL: u32 = 1 << 15;
@@ -33,15 +33,15 @@ export const CODEWORD_MASK: u32 = 15;
 const COUNTS: usize = memory.data(4 * (MAX_CODEWORD + 1), 16);
 const PLACES: usize = memory.data(4 * (MAX_CODEWORD + 1), 16);
 /** The symbols in the order of their codewords, 16 bits each. */
-const SORTED: usize = memory.data(2 * 288, 16);
+const SORTED: usize = memory.data(2 * LITLEN_SYMBOLS, 16);
 
 /**
- * Makes the table of a code at `table`. `lengths` are the codewords' lengths, one byte for each of the `symbols` symbols,
- * 0 for those without one; `meanings` the symbols' entries as they are before the codeword is known: the extra bits' number
- * in bits 0 to 5, nothing in bits 8 to 11. Returns 0 or a failure.
+ * Makes the table of a code at `table`. `lengths` are the codewords' lengths, one byte for each of the `symbols`
+ * symbols, 0 for those without one; `meanings` the symbols' entries as they are before the codeword is known: the extra
+ * bits' number in bits 0 to 5, nothing in bits 8 to 11. Returns 0 or a failure.
  *
- * Incomplete codes are refused, but where it may be `lone`: one codeword of one bit, as encoders make it when there is one
- * offset only (section 3.2.7), and none at all. What zlib accepts, and so Linux, is the same.
+ * Incomplete codes are refused, but where it may be `lone`: one codeword of one bit, as encoders make it when there is
+ * one offset only (section 3.2.7), and none at all. What zlib accepts, and so Linux, is the same.
  */
 export function makeTable(
   lengths: usize,
@@ -126,9 +126,9 @@ function next(codeword: u32, length: u32): u32 {
 }
 
 /**
- * Fills the table of a complete code. Codewords come in their order (section 3.2.2), first bit lowest, as in the input; a
- * zero at the end makes the first codeword of the next length, and so changes nothing. As long as codewords of a length
- * are entered the table has that many bits, then it is doubled.
+ * Fills the table of a complete code. Codewords come in their order (section 3.2.2), first bit lowest, as in the input;
+ * a zero at the end makes the first codeword of the next length, and so changes nothing. As long as codewords of a
+ * length are entered the table has that many bits, then it is doubled.
  */
 function fillTable(meanings: usize, table: usize, tableBits: u32, longest: u32): void {
   let codeword: u32 = 0;
