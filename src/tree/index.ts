@@ -1,7 +1,8 @@
 /** The root file system in memory: from a folder or a tar, with its owners, device table and times. */
 export { applyDeviceTable, type DeviceTableEntry, readDeviceTable } from "./device-table.js";
 export { treeDigest } from "./digest.js";
-export { type DirectoryOptions, readDirectory } from "./directory.js";
+export { type DirectoryOptions, readDirectory, readHostNode } from "./directory.js";
+export { Excludes, readExcludeFile, removeExcluded } from "./excludes.js";
 export { isFakeroot } from "./fakeroot.js";
 export { filesInFolder, hostFile } from "./host-files.js";
 export { type LargePath, largestPaths } from "./largest.js";
