@@ -1,4 +1,5 @@
 /** The root file system in memory: from a folder or a tar, with its owners, device table and times. */
+export { applyPseudo, type PseudoOptions } from "./apply-pseudo.js";
 export { applyDeviceTable, type DeviceTableEntry, readDeviceTable } from "./device-table.js";
 export { treeDigest } from "./digest.js";
 export { type DirectoryOptions, readDirectory, readHostNode } from "./directory.js";
@@ -9,6 +10,7 @@ export { type LargePath, largestPaths } from "./largest.js";
 export * from "./node.js";
 export type { Observer } from "./observer.js";
 export { applyOwner, keepsOwners, type Owner, parseOwner } from "./owner.js";
+export { type PseudoDefinition, readPseudoFile } from "./pseudo-file.js";
 export { follow, realPath } from "./real-path.js";
 export { readTar, type TarOptions, type TarTree } from "./tar/read-tar.js";
 export { clampTimes, newestTime } from "./times.js";
