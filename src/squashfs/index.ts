@@ -15,7 +15,8 @@
  *     | padding             | zeros up to a multiple of 4 KiB, outside of the file system     |
  *
  * Everything from the inode table on is metadata: compressed in blocks of 8 KiB (metadata.ts). plan.ts decides on inode
- * numbers and order, duplicates.ts finds files with the same bytes, and writer.ts puts it all together.
+ * numbers and order, sort-file.ts on files whose data comes first, duplicates.ts finds files with the same bytes, and
+ * writer.ts puts it all together.
  */
 export {
   COMPRESSOR_NAMES,
@@ -24,5 +25,12 @@ export {
   describeLevels,
   type FormatCompressor,
 } from "./compressors.js";
-export type { SquashfsOptions } from "./options.js";
+export {
+  BCJ_FILTERS,
+  type BcjFilter,
+  type SquashfsOptions,
+  UNCOMPRESSED_PARTS,
+  type UncompressedPart,
+} from "./options.js";
+export { readSortFile, type SortFileOptions } from "./sort-file.js";
 export { type SquashfsSummary, writeSquashfs } from "./writer.js";

@@ -1,9 +1,18 @@
 /** What the writer can be told, and what follows from it. */
 import type { CodecSpec } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
+import type { Node } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import { COMPRESSOR_NAMES, COMPRESSORS, type CompressorName, type FormatCompressor } from "./compressors.js";
 import { storedTime } from "./layout.js";
+
+/** Parts of an image that need not be compressed. */
+export const UNCOMPRESSED_PARTS = ["inodes", "data", "fragments", "xattrs", "ids"] as const;
+export type UncompressedPart = (typeof UNCOMPRESSED_PARTS)[number];
+
+/** xz's filters for machine code. */
+export const BCJ_FILTERS = ["x86", "powerpc", "ia64", "arm", "armthumb", "sparc"] as const;
+export type BcjFilter = (typeof BCJ_FILTERS)[number];
 
 export interface SquashfsOptions {
   /** Default: gzip. */
@@ -30,6 +39,16 @@ export interface SquashfsOptions {
    * better without: handles of an earlier image would be decoded. Default: false.
    */
   readonly exports?: boolean | undefined;
+  /** Data of files with a higher priority is stored earlier; absent: 0. `readSortFile` makes it from a sort file. */
+  readonly priorities?: ReadonlyMap<Node, number> | undefined;
+  /** Whether an extended attribute that SquashFS cannot hold is an error, and not left out with a notice. Default: false. */
+  readonly strictXattrs?: boolean | undefined;
+  /** What is stored as it is. Default: nothing. */
+  readonly uncompressed?: readonly UncompressedPart[] | undefined;
+  /** Of xz: bytes of its dictionary, and the filters that are tried for each block. */
+  readonly xz?:
+    | { readonly dictionarySize?: number | undefined; readonly filters?: readonly BcjFilter[] | undefined }
+    | undefined;
   /** The image's length is a multiple of this many bytes. Loop devices need 4096. Default: 4096. */
   readonly pad?: number | undefined;
   /** Number of worker threads. The image does not depend on it. Default: one for each core. */

@@ -10,8 +10,8 @@ import type { Directory, Node } from "../tree/node.js";
 import { realPath } from "../tree/real-path.js";
 import { lookup, type Tree } from "../tree/tree.js";
 
-export const MIN_PRIORITY = -32768;
-export const MAX_PRIORITY = 32767;
+const MIN_PRIORITY = -32768;
+const MAX_PRIORITY = 32767;
 
 export interface SortFileOptions {
   /**
@@ -27,7 +27,7 @@ export interface SortFileOptions {
 const NAMED = 3;
 
 /**
- * The priorities of the regular files of `tree` that `text` gives one; `file` is its name, for messages. Where lines
+ * The priorities of the regular files of `tree` as `text` has them; `file` is its name, for messages. Where lines
  * contradict each other the last one holds. A hard link, which has its data once, has the priority of any of its names, or
  * else the highest of the folders that it is in. Symlinks on the way to a name are followed inside the tree.
  *
@@ -77,20 +77,18 @@ function readLine(line: string, where: string): { path: ByteString; priority: nu
   return { path: name.replace(/\/\*$/, "") as ByteString, priority };
 }
 
-/** The priority of every file that is given one, or is in a folder that is. */
+/** The priority of every file; none at all where nothing is given. */
 function spread(tree: Tree, given: ReadonlyMap<Node, number>): Map<Node, number> {
   const priorities = new Map<Node, number>();
   if (given.size === 0) return priorities;
-  const folders: [folder: Directory, priority: number | undefined][] = [[tree.root, given.get(tree.root)]];
+  const folders: [folder: Directory, priority: number][] = [[tree.root, given.get(tree.root) ?? 0]];
   for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
     const [folder, inherited] = next;
     for (const node of folder.entries.values()) {
       const own = given.get(node);
       if (node.type === "directory") folders.push([node, own ?? inherited]);
       else if (node.type === "file") {
-        const before = priorities.get(node);
-        const priority = own ?? (before === undefined ? inherited : Math.max(before, inherited ?? 0));
-        if (priority !== undefined) priorities.set(node, priority);
+        priorities.set(node, own ?? Math.max(inherited, priorities.get(node) ?? MIN_PRIORITY));
       }
     }
   }

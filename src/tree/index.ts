@@ -7,6 +7,7 @@ export { Excludes, readExcludeFile, removeExcluded } from "./excludes.js";
 export { isFakeroot } from "./fakeroot.js";
 export { filesInFolder, hostFile } from "./host-files.js";
 export { type LargePath, largestPaths } from "./largest.js";
+export { type Layer, layOver } from "./layers.js";
 export * from "./node.js";
 export type { Observer } from "./observer.js";
 export { applyOwner, keepsOwners, type Owner, parseOwner } from "./owner.js";
