@@ -20,7 +20,7 @@ import { interruptible } from "./interrupt.js";
 import { bootFiles, layoutText } from "./layout-table.js";
 import { type CommonOptions, reporterFor, sourceOptions } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { madeTime, readSource, refuseInside, STANDARD_INPUT, totals } from "./source.js";
+import { madeTime, readSources, refuseInside, STANDARD_INPUT, totals } from "./source.js";
 
 const options = {
   profile: {
@@ -145,24 +145,22 @@ async function collect(
   scratch: () => string,
   reporter: Reporter,
 ): Promise<{ inputs: BuildInputs; root: Tree }> {
-  const source = { ...args, scratch, reporter };
-  const root = await readSource(args.rootfs, source);
+  const root = await readSources([args.rootfs], { ...args, scratch, reporter });
+  // What the options say of the root's files does not concern other file systems.
+  const other = { owner: args.owner, mtime: args.mtime, scratch, reporter };
   const bootFiles =
     args.bootFiles === undefined
       ? defaultBootFiles(args.rootfs, root)
       : [folderSource(args.bootFiles, true, "--boot-files")];
   const bootloaderFiles =
     args.bootloader === undefined ? bootFiles : [folderSource(args.bootloader, true, "--bootloader")];
-  const userdata =
-    args.userdata === undefined ? undefined : await readSource(args.userdata, { ...source, devices: undefined });
+  const userdata = args.userdata === undefined ? undefined : await readSources([args.userdata], other);
   const sources = new Map<string, Tree | Content>();
   for (const partition of plan.partitions) {
     if (partition.source === undefined) continue;
     sources.set(
       partition.name,
-      partition.filesystem === "raw"
-        ? hostFile(partition.source)
-        : await readSource(partition.source, { ...source, devices: undefined }),
+      partition.filesystem === "raw" ? hostFile(partition.source) : await readSources([partition.source], other),
     );
   }
   const time = madeTime(root);

@@ -1,12 +1,12 @@
-/** `imgbuild ext4 [SOURCE] IMAGE --size SIZE`: an ext4, as mke2fs -d makes one. */
+/** `imgbuild ext4 [SOURCE...] IMAGE --size SIZE`: an ext4, as mke2fs -d makes one. */
 import type { CommandModule, InferredOptionTypes, Options } from "yargs";
 import { parseSize } from "../bytes/size.js";
 import { seededUuid, uuidBytes } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { writeExt4 } from "../ext4/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { sourceAndImage, sourceAndImagePaths, writeImageFile } from "./image-file.js";
-import { type CommonOptions, sizeOption, sourceOptions } from "./options.js";
+import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
+import { type CommonOptions, severalSourcesOptions, sizeOption, sourceOptions } from "./options.js";
 import { madeTime } from "./source.js";
 
 const options = {
@@ -28,24 +28,23 @@ const options = {
     requiresArg: true,
   },
   ...sourceOptions,
+  ...severalSourcesOptions,
 } as const satisfies Record<string, Options>;
 
 type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
 
 export const ext4Command: CommandModule<CommonOptions, Arguments> = {
   command: "ext4 <paths..>",
-  describe: "write an ext4, as mke2fs -d does: ext4 [SOURCE] IMAGE --size SIZE",
-  builder: (yargs) => yargs.positional("paths", sourceAndImagePaths).options(options) as never,
+  describe: "write an ext4, as mke2fs -d does: ext4 [SOURCE...] IMAGE --size SIZE",
+  builder: (yargs) => yargs.positional("paths", sourcesAndImagePaths).options(options) as never,
   async handler(args) {
-    const { source, image } = sourceAndImage("ext4", args.paths);
+    const { sources, image } = sourcesAndImage("ext4", args.paths, false);
     if (args.uuid !== undefined) checkUuid(args.uuid);
     await writeImageFile(
       {
-        source,
+        sources,
         image,
-        owner: args.owner,
-        devices: args.devices,
-        mtime: args.mtime,
+        input: args,
         filesystem: "ext4",
         size: sizeOption(args.size),
         async write(device, tree, { observer }) {

@@ -1,11 +1,11 @@
-/** `imgbuild fat [SOURCE] IMAGE --size SIZE`: a FAT, as mkfs.fat and mcopy make one. */
+/** `imgbuild fat [SOURCE...] IMAGE --size SIZE`: a FAT, as mkfs.fat and mcopy make one. */
 import type { CommandModule, InferredOptionTypes, Options } from "yargs";
 import { seededId } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { writeFat } from "../fat/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { sourceAndImage, sourceAndImagePaths, writeImageFile } from "./image-file.js";
-import { type CommonOptions, sizeOption, sourceOptions } from "./options.js";
+import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
+import { type CommonOptions, contentOptions, severalSourcesOptions, sizeOption } from "./options.js";
 import { madeTime } from "./source.js";
 
 const options = {
@@ -18,23 +18,24 @@ const options = {
     defaultDescription: "from the content",
     requiresArg: true,
   },
-  mtime: sourceOptions.mtime,
+  ...contentOptions,
+  ...severalSourcesOptions,
 } as const satisfies Record<string, Options>;
 
 type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
 
 export const fatCommand: CommandModule<CommonOptions, Arguments> = {
   command: "fat <paths..>",
-  describe: "write a FAT, as mkfs.fat and mcopy do: fat [SOURCE] IMAGE --size SIZE",
-  builder: (yargs) => yargs.positional("paths", sourceAndImagePaths).options(options) as never,
+  describe: "write a FAT, as mkfs.fat and mcopy do: fat [SOURCE...] IMAGE --size SIZE",
+  builder: (yargs) => yargs.positional("paths", sourcesAndImagePaths).options(options) as never,
   async handler(args) {
-    const { source, image } = sourceAndImage("fat", args.paths);
+    const { sources, image } = sourcesAndImage("fat", args.paths, false);
     const volumeId = args.volumeId === undefined ? undefined : parseVolumeId(args.volumeId);
     await writeImageFile(
       {
-        source,
+        sources,
         image,
-        mtime: args.mtime,
+        input: args,
         filesystem: "fat",
         size: sizeOption(args.size),
         async write(device, tree, { observer }) {
