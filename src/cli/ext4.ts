@@ -6,26 +6,30 @@ import { ImgbuildError } from "../errors.js";
 import { writeExt4 } from "../ext4/index.js";
 import { treeDigest } from "../tree/digest.js";
 import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
-import { type CommonOptions, severalSourcesOptions, sizeOption, sourceOptions } from "./options.js";
+import { type CommonOptions, FORMAT_GROUP, severalSourcesOptions, sizeOption, sourceOptions } from "./options.js";
 import { madeTime } from "./source.js";
 
+const group = FORMAT_GROUP;
+
 const options = {
-  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true },
-  label: { type: "string", describe: "volume label, at most 16 bytes", requiresArg: true },
-  uuid: { type: "string", describe: "UUID", defaultDescription: "from the content", requiresArg: true },
-  "block-size": { type: "string", describe: "1K, 2K or 4K", default: "4K", requiresArg: true },
-  "inode-ratio": { type: "string", describe: "one inode for so many bytes", default: "16K", requiresArg: true },
+  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true, group },
+  label: { type: "string", describe: "volume label, at most 16 bytes", requiresArg: true, group },
+  uuid: { type: "string", describe: "UUID", defaultDescription: "from the content", requiresArg: true, group },
+  "block-size": { type: "string", describe: "1K, 2K or 4K", default: "4K", requiresArg: true, group },
+  "inode-ratio": { type: "string", describe: "one inode for so many bytes", default: "16K", requiresArg: true, group },
   reserved: {
     type: "number",
     describe: "share of the blocks kept for root, in percent",
     default: 1,
     requiresArg: true,
+    group,
   },
   "journal-size": {
     type: "string",
     describe: "length of the journal",
     defaultDescription: "by the size",
     requiresArg: true,
+    group,
   },
   ...sourceOptions,
   ...severalSourcesOptions,

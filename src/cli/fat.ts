@@ -5,18 +5,21 @@ import { ImgbuildError } from "../errors.js";
 import { writeFat } from "../fat/index.js";
 import { treeDigest } from "../tree/digest.js";
 import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
-import { type CommonOptions, contentOptions, severalSourcesOptions, sizeOption } from "./options.js";
+import { type CommonOptions, contentOptions, FORMAT_GROUP, severalSourcesOptions, sizeOption } from "./options.js";
 import { madeTime } from "./source.js";
 
+const group = FORMAT_GROUP;
+
 const options = {
-  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true },
-  label: { type: "string", describe: "volume label, at most 11 characters", requiresArg: true },
-  type: { choices: [12, 16, 32] as const, describe: "kind of FAT", defaultDescription: "by the size" },
+  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true, group },
+  label: { type: "string", describe: "volume label, at most 11 characters", requiresArg: true, group },
+  type: { choices: [12, 16, 32] as const, describe: "kind of FAT", defaultDescription: "by the size", group },
   "volume-id": {
     type: "string",
     describe: "volume id, XXXX-XXXX",
     defaultDescription: "from the content",
     requiresArg: true,
+    group,
   },
   ...contentOptions,
   ...severalSourcesOptions,

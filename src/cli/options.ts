@@ -5,6 +5,11 @@ import { parseSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { PROGRESS_MODES, Reporter } from "./progress.js";
 
+/** Headings of --help. */
+const CONTENT_GROUP = "What goes in:";
+export const FORMAT_GROUP = "How it is stored:";
+const COMMON_GROUP = "Every command:";
+
 const common = {
   jobs: {
     alias: "j",
@@ -12,30 +17,41 @@ const common = {
     describe: "number of workers",
     default: availableParallelism(),
     defaultDescription: "one a core",
+    group: COMMON_GROUP,
   },
-  quiet: { alias: "q", type: "boolean", describe: "say nothing but errors", default: false },
-  verbose: { alias: "v", type: "boolean", describe: "show stack traces of errors", default: false },
-  json: { type: "boolean", describe: "one JSON document on standard output", default: false },
-  progress: { choices: PROGRESS_MODES, describe: "how progress is shown on standard error", default: "auto" as const },
+  quiet: { alias: "q", type: "boolean", describe: "say nothing but errors", default: false, group: COMMON_GROUP },
+  verbose: {
+    alias: "v",
+    type: "boolean",
+    describe: "show stack traces of errors",
+    default: false,
+    group: COMMON_GROUP,
+  },
+  json: { type: "boolean", describe: "one JSON document on standard output", default: false, group: COMMON_GROUP },
+  progress: {
+    choices: PROGRESS_MODES,
+    describe: "how progress is shown on standard error",
+    default: "auto" as const,
+    group: COMMON_GROUP,
+  },
 } as const satisfies Record<string, Options>;
 
 export type CommonOptions = InferredOptionTypes<typeof common>;
 
 /** Adds the options that every command has. */
 export function withCommonOptions<T>(yargs: Argv<T>): Argv<T & CommonOptions> {
-  return yargs.options(common).check(({ jobs }) => {
-    checkNumber("jobs", jobs as number, 1, 256);
-    return true;
-  }) as unknown as Argv<T & CommonOptions>;
+  return yargs
+    .options(common)
+    .group(["help", "version"], COMMON_GROUP)
+    .check(({ jobs }) => {
+      checkNumber("jobs", jobs as number, 1, 256);
+      return true;
+    }) as unknown as Argv<T & CommonOptions>;
 }
 
 export function reporterFor({ progress, quiet }: Pick<CommonOptions, "progress" | "quiet">): Reporter {
   return new Reporter(progress, quiet);
 }
-
-/** Headings of --help. */
-export const CONTENT_GROUP = "What goes in:";
-export const FORMAT_GROUP = "How it is stored:";
 
 const repeatable = { type: "string", array: true, nargs: 1, requiresArg: true, group: CONTENT_GROUP } as const;
 

@@ -162,7 +162,7 @@ test("a host file that is in a source becomes a hard link of it, and one of else
   assert.notEqual(inode("in"), inode("out"));
 });
 
-test("build applies them to the root, and to nothing else", (t) => {
+test("build applies them to the root, which may be several sources, and to nothing else", (t) => {
   if (lacks(t, "unsquashfs", "debugfs")) return;
   const folder = temporaryFolder(t);
   const root = makeRoot(folder);
@@ -170,15 +170,19 @@ test("build applies them to the root, and to nothing else", (t) => {
   fs.writeFileSync(path.join(folder, "user/home/root/readme.txt"), "changed\n");
   fs.writeFileSync(path.join(folder, "p.txt"), "etc/version f 644 0 0 echo 1.0\n");
   const args = ["--exclude", "readme.txt", "--exclude", "/usr/share/*", "--pseudo", "p.txt", "--userdata", "user"];
-  succeeds(folder, [...SMALL, root, ...args]);
+  fs.mkdirSync(path.join(folder, "overlay/etc"), { recursive: true });
+  fs.writeFileSync(path.join(folder, "overlay/etc/hostname"), "over\n");
+  succeeds(folder, [...SMALL, root, "overlay", ...args]);
   const image = path.join(folder, "out/colibri-imx6/rootfs.squashfs");
   const paths = run("unsquashfs", ["-l", "-d", "", image]).split("\n");
   assert.ok(paths.includes("/usr/share") && !paths.includes("/usr/share/big.bin"));
   assert.ok(paths.includes("/home/root") && !paths.includes("/home/root/readme.txt"));
-  assert.equal(run("unsquashfs", ["-cat", image, "etc/version"]), "1.0\n");
+  assert.equal(run("unsquashfs", ["-cat", image, "etc/version", "etc/hostname"]), "1.0\nover\n");
   const userdata = path.join(folder, "out/colibri-imx6/userdata.ext4");
-  run("debugfs", ["-R", `rdump / ${folder}`, userdata]);
-  const copied = run("find", [folder, "-path", "*/upper/*readme.txt", "-size", "8c"]);
+  const dumped = path.join(folder, "dumped");
+  fs.mkdirSync(dumped);
+  run("debugfs", ["-R", `rdump / ${dumped}`, userdata]);
+  const copied = run("find", [dumped, "-path", "*/upper/*readme.txt", "-size", "8c"]);
   assert.match(copied, /readme\.txt/);
 });
 
