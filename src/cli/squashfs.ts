@@ -5,8 +5,8 @@ import {
   BCJ_FILTERS,
   COMPRESSOR_NAMES,
   describeLevels,
+  PARTS,
   readSortFile,
-  UNCOMPRESSED_PARTS,
   writeSquashfs,
 } from "../squashfs/index.js";
 import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
@@ -49,7 +49,7 @@ const options = {
   },
   uncompressed: {
     type: "string",
-    describe: `what is stored as it is: ${UNCOMPRESSED_PARTS.join(",")}`,
+    describe: `what is stored as it is: ${PARTS.join(",")}`,
     requiresArg: true,
     group,
   },
@@ -83,7 +83,7 @@ export const squashfsCommand: CommandModule<CommonOptions, Arguments> = {
     const { compressor, level, exports, xattrs, strictXattrs, dedupe, sparse, jobs } = args;
     const blockSize = sizeOption(args.blockSize)!;
     const pad = sizeOption(args.pad)!;
-    const uncompressed = listOption("uncompressed", args.uncompressed, UNCOMPRESSED_PARTS);
+    const uncompressed = listOption("uncompressed", args.uncompressed, PARTS);
     const fragments = fragmentsOption(args);
     const xz = xzOptions(args);
     const sort = args.sort === undefined ? undefined : readOptionFile("sort", args.sort);

@@ -28,9 +28,9 @@ export {
 export {
   BCJ_FILTERS,
   type BcjFilter,
+  PARTS,
+  type Part,
   type SquashfsOptions,
-  UNCOMPRESSED_PARTS,
-  type UncompressedPart,
 } from "./options.js";
 export { readSortFile, type SortFileOptions } from "./sort-file.js";
 export { type SquashfsSummary, writeSquashfs } from "./writer.js";

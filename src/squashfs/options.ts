@@ -7,8 +7,8 @@ import { COMPRESSOR_NAMES, COMPRESSORS, type CompressorName, type FormatCompress
 import { storedTime } from "./layout.js";
 
 /** Parts of an image that need not be compressed. */
-export const UNCOMPRESSED_PARTS = ["inodes", "data", "fragments", "xattrs", "ids"] as const;
-export type UncompressedPart = (typeof UNCOMPRESSED_PARTS)[number];
+export const PARTS = ["inodes", "data", "fragments", "xattrs", "ids"] as const;
+export type Part = (typeof PARTS)[number];
 
 /** xz's filters for machine code. */
 export const BCJ_FILTERS = ["x86", "powerpc", "ia64", "arm", "armthumb", "sparc"] as const;
@@ -44,7 +44,7 @@ export interface SquashfsOptions {
   /** Whether an extended attribute that SquashFS cannot hold is an error, and not left out with a notice. Default: false. */
   readonly strictXattrs?: boolean | undefined;
   /** What is stored as it is. Default: nothing. */
-  readonly uncompressed?: readonly UncompressedPart[] | undefined;
+  readonly uncompressed?: readonly Part[] | undefined;
   /** Of xz: bytes of its dictionary, and the filters that are tried for each block. */
   readonly xz?:
     | { readonly dictionarySize?: number | undefined; readonly filters?: readonly BcjFilter[] | undefined }
