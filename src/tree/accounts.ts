@@ -19,9 +19,7 @@ async function readIds(tree: Tree, path: string): Promise<Map<string, number>> {
   const ids = new Map<string, number>();
   const node = follow(tree, fromText(path));
   if (node?.type !== "file") return ids;
-  for (const line of Buffer.from(await readContent(node.content))
-    .toString("utf8")
-    .split("\n")) {
+  for (const line of new TextDecoder().decode(await readContent(node.content)).split("\n")) {
     const [name, , id] = line.split(":");
     if (id !== undefined && /^\d+$/.test(id)) ids.set(name!, Number(id));
   }

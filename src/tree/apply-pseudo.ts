@@ -98,7 +98,7 @@ class Applying {
     if (node === undefined) {
       this.#leaveOut(where, `${shown(path)} does not exist`);
     } else if (type === "xattr") {
-      node.xattrs.set(definition.name, definition.value);
+      node.xattrs = new Map(node.xattrs).set(definition.name, definition.value);
     } else if (type === "modify" || type === "directory") {
       const { mode, time } = definition;
       Object.assign(node, { mode, ...this.#ownerOf(definition) });

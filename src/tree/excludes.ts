@@ -90,6 +90,8 @@ function literalParentheses(glob: string): string {
 const SEQUENCE =
   /[\xc2-\xdf][\x80-\xbf]|(?:\xe0[\xa0-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]|\xed[\x80-\x9f])[\x80-\xbf]|(?:\xf0[\x90-\xbf]|[\xf1-\xf3][\x80-\xbf]|\xf4[\x80-\x8f])[\x80-\xbf]{2}|[\x80-\xff]/g;
 
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
 /**
  * A name as its characters. A byte that is no part of UTF-8 becomes a character of its own that no text contains (a lone
  * surrogate), so that "?" matches it as one, and nothing else does.
@@ -98,7 +100,7 @@ function glyphs(name: ByteString): string {
   return name.replace(SEQUENCE, (sequence) =>
     sequence.length === 1
       ? String.fromCharCode(0xdc00 + sequence.charCodeAt(0))
-      : Buffer.from(toBytes(sequence as ByteString)).toString("utf8"),
+      : decoder.decode(toBytes(sequence as ByteString)),
   );
 }
 

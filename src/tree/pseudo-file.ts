@@ -16,7 +16,7 @@
  * D, M, F, S, C, B and I are the same with a time in front of the mode. Source: squashfs-tools, mksquashfs(1), "Pseudo file
  * definition format", and its releases 4.5.1 and, for x, 4.6.
  */
-import { type ByteString, display } from "../bytes/bytestring.js";
+import { type ByteString, display, toBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { MAX_MAJOR, MAX_MINOR } from "./device-number.js";
 import { splitPath } from "./tree.js";
@@ -79,7 +79,7 @@ function readDefinition(scanner: Scanner, where: string): PseudoDefinition {
         where,
         path,
         type: "host-file",
-        file: Buffer.from(scanner.lastQuoted("file"), "latin1").toString("utf8"),
+        file: textOf(scanner.lastQuoted("file")),
       };
     case "L":
       return { where, path, type: "link", target: pathFrom(scanner.lastQuoted("name to link to"), where) };
@@ -118,7 +118,7 @@ function readParticulars(scanner: Scanner, letter: string, described: Described)
       return {
         ...described,
         type: "command",
-        command: Buffer.from(scanner.rest("command"), "latin1").toString("utf8"),
+        command: textOf(scanner.rest("command")),
       };
     case "s":
       // The permissions of a symlink are always all of them.
@@ -169,27 +169,33 @@ function readXattr(text: ByteString, where: string): { name: ByteString; value: 
   const [, form = "", body] = /^(0[xXsStTbB](?=.))?(.*)$/s.exec(rest)!;
   const value = decodeValue(form.slice(1).toLowerCase(), body!);
   if (value === undefined) throw pseudoError(where, `"${display(rest as ByteString)}" is not what ${form} announces`);
-  return { name: name as ByteString, value: new Uint8Array(value) };
+  return { name: name as ByteString, value: toBytes(value) };
 }
 
 const BASE64 = /^(?:[a-z0-9+/]{4})*(?:[a-z0-9+/]{2}(?:==)?|[a-z0-9+/]{3}=?)?$/i;
 
-function decodeValue(form: string, body: string): Buffer | undefined {
+function decodeValue(form: string, body: string): ByteString | undefined {
   switch (form) {
     case "x":
-      return /^(?:[0-9a-f]{2})+$/i.test(body) ? Buffer.from(body, "hex") : undefined;
+      return /^(?:[0-9a-f]{2})+$/i.test(body) ? replaceNumbers(body, /../g, 16) : undefined;
     case "s":
-      return BASE64.test(body) ? Buffer.from(body, "base64") : undefined;
+      return BASE64.test(body) ? (atob(body) as ByteString) : undefined;
     case "t":
-      if (!/^(?:[^\\]|\\[0-3][0-7]{2})+$/.test(body)) return undefined;
-      return Buffer.from(
-        body.replace(/\\(...)/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
-        "latin1",
-      );
+      return /^(?:[^\\]|\\[0-3][0-7]{2})+$/.test(body) ? replaceNumbers(body, /\\.../g, 8) : undefined;
     default:
-      return Buffer.from(body, "latin1");
+      return body as ByteString;
   }
 }
+
+/** Every number that `pattern` finds as the byte that it is. */
+function replaceNumbers(text: string, pattern: RegExp, radix: number): ByteString {
+  return text.replace(pattern, (number) =>
+    String.fromCharCode(Number.parseInt(number.replace("\\", ""), radix)),
+  ) as ByteString;
+}
+
+/** Text for the host, which it takes as UTF-8. */
+const textOf = (bytes: ByteString) => new TextDecoder().decode(toBytes(bytes));
 
 /** Takes a line apart from its start. Blanks are those of C's isspace: a ByteString's other bytes are parts of names. */
 class Scanner {
