@@ -7,8 +7,7 @@ import { readHostNode } from "./directory.js";
 import { type Content, type Directory, type Metadata, type Node, newDirectory, newFile } from "./node.js";
 import { type PseudoDefinition, pseudoError } from "./pseudo-file.js";
 import { follow } from "./real-path.js";
-import { readRange } from "./source-file.js";
-import { appendToSpool, openSpool } from "./spool.js";
+import { appendToSpool, openSpool, readSpool } from "./spool.js";
 import { lookup, splitPath, type Tree } from "./tree.js";
 
 export interface PseudoOptions {
@@ -213,11 +212,10 @@ class Spool {
     }
     const start = this.#size;
     this.#size += size;
-    const state = { size: BigInt(start + size), mtimeNs: 0n };
     return {
       size,
       open: async () => ({
-        read: async (at, into) => readRange(this.#fd, into, start + at, state, `the output of \`${command}\``),
+        read: async (at, into) => readSpool(this.#fd, this.#folder, into, start + at),
         close: async () => {},
       }),
     };

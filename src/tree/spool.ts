@@ -1,7 +1,8 @@
 /** Bytes that come once and are read at random later: a temporary file that vanishes with this process at the latest. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { breathe, hostWriteError } from "../bytes/file-device.js";
+import { breathe, hostWriteError, readFully } from "../bytes/file-device.js";
+import { ImgbuildError } from "../errors.js";
 
 let count = 0;
 
@@ -30,4 +31,15 @@ export async function appendToSpool(fd: number, folder: string, chunks: AsyncIte
     await breathe();
   }
   return size;
+}
+
+/** Fills `into` with the bytes from `at` on, which have to be there. Throws an `io-failed` error when the disk fails. */
+export function readSpool(fd: number, folder: string, into: Uint8Array, at: number): void {
+  let cause: unknown;
+  try {
+    if (readFully(fd, into, at) === into.length) return;
+  } catch (error) {
+    cause = error;
+  }
+  throw new ImgbuildError("io-failed", `cannot read a temporary file in ${folder}`, { hint: "Check the disk.", cause });
 }
