@@ -20,7 +20,9 @@ import { interruptible } from "./interrupt.js";
 import { bootFiles, layoutText } from "./layout-table.js";
 import { type CommonOptions, reporterFor, sourceOptions } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { madeTime, readSource, refuseInside, STANDARD_INPUT, totals } from "./source.js";
+import { madeTime, readSources, refuseInside, STANDARD_INPUT, totals } from "./source.js";
+
+const group = "The image:";
 
 const options = {
   profile: {
@@ -28,6 +30,7 @@ const options = {
     type: "string",
     describe: "a shipped profile, or a YAML or JSON file",
     requiresArg: true,
+    group,
   },
   output: {
     alias: "o",
@@ -35,23 +38,27 @@ const options = {
     describe: "folder for the artifacts",
     defaultDescription: "out/PROFILE",
     requiresArg: true,
+    group,
   },
   "boot-files": {
     type: "string",
     describe: "folder of kernel, device trees and boot firmware",
     defaultDescription: "ROOTFS/boot, then beside ROOTFS",
     requiresArg: true,
+    group,
   },
   bootloader: {
     type: "string",
     describe: "folder of SPL, u-boot.img, imx-boot ...",
     defaultDescription: "as --boot-files",
     requiresArg: true,
+    group,
   },
   userdata: {
     type: "string",
     describe: "initial content of the overlays: home/root/... in it goes over /home/root",
     requiresArg: true,
+    group,
   },
   set: {
     type: "string",
@@ -59,23 +66,25 @@ const options = {
     nargs: 1,
     describe: "change a key of the profile: partitions.rootfs.size=256MiB",
     default: [] as string[],
+    group,
   },
-  format: { type: "string", describe: "outputs, separated by commas", default: "img", requiresArg: true },
+  format: { type: "string", describe: "outputs, separated by commas", default: "img", requiresArg: true, group },
   ...sourceOptions,
-  "dry-run": { type: "boolean", describe: "print the layout, write nothing", default: false },
+  "dry-run": { type: "boolean", describe: "print the layout, write nothing", default: false, group },
 } as const satisfies Record<string, Options>;
 
-type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { rootfs: string };
+type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { rootfs: string[] };
 
 export const buildCommand: CommandModule<CommonOptions, Arguments> = {
-  command: ["build <rootfs>", "$0 <rootfs>"],
+  command: ["build <rootfs..>", "$0 <rootfs..>"],
   describe: "build an image for a board",
   builder: (yargs) =>
     yargs
       .positional("rootfs", {
         type: "string",
+        array: true,
         demandOption: true,
-        describe: "a folder, a tar, or - for a tar on standard input",
+        describe: "folders, tars, or - for one on standard input, laid over each other from left to right",
       })
       .options(options) as never,
   handler: run,
@@ -93,7 +102,7 @@ async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
     await interruptible(
       () => workspace.discard(),
       async () => {
-        refuseInside(folder, args.rootfs);
+        for (const rootfs of args.rootfs) refuseInside(folder, rootfs);
         const { inputs, root } = await collect(plan, args, scratch, reporter);
         const prepared = await prepare(plan, inputs);
         const assembling = {
@@ -121,11 +130,12 @@ async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
   }
 }
 
-function requireProfile({ profile, rootfs }: { profile: string | undefined; rootfs: string }): string {
+function requireProfile({ profile, rootfs }: { profile: string | undefined; rootfs: readonly string[] }): string {
   if (profile !== undefined) return profile;
   // Without a command's name this one is meant, and so a misspelt command comes here as a root file system.
-  const isCommand = /^[a-z]+$/.test(rootfs) && !fs.existsSync(rootfs);
-  throw new ImgbuildError("usage", isCommand ? `there is no command ${rootfs}` : "--profile is missing", {
+  const [first = ""] = rootfs;
+  const isCommand = /^[a-z]+$/.test(first) && !fs.existsSync(first);
+  throw new ImgbuildError("usage", isCommand ? `there is no command ${first}` : "--profile is missing", {
     hint: isCommand
       ? "`imgbuild --help` lists the commands."
       : `Name the board: --profile NAME; \`imgbuild profiles\` lists them.`,
@@ -145,24 +155,22 @@ async function collect(
   scratch: () => string,
   reporter: Reporter,
 ): Promise<{ inputs: BuildInputs; root: Tree }> {
-  const source = { ...args, scratch, reporter };
-  const root = await readSource(args.rootfs, source);
+  const root = await readSources(args.rootfs, { ...args, scratch, reporter });
+  // What the options say of the root's files does not concern other file systems.
+  const other = { owner: args.owner, mtime: args.mtime, scratch, reporter };
   const bootFiles =
     args.bootFiles === undefined
       ? defaultBootFiles(args.rootfs, root)
       : [folderSource(args.bootFiles, true, "--boot-files")];
   const bootloaderFiles =
     args.bootloader === undefined ? bootFiles : [folderSource(args.bootloader, true, "--bootloader")];
-  const userdata =
-    args.userdata === undefined ? undefined : await readSource(args.userdata, { ...source, devices: undefined });
+  const userdata = args.userdata === undefined ? undefined : await readSources([args.userdata], other);
   const sources = new Map<string, Tree | Content>();
   for (const partition of plan.partitions) {
     if (partition.source === undefined) continue;
     sources.set(
       partition.name,
-      partition.filesystem === "raw"
-        ? hostFile(partition.source)
-        : await readSource(partition.source, { ...source, devices: undefined }),
+      partition.filesystem === "raw" ? hostFile(partition.source) : await readSources([partition.source], other),
     );
   }
   const time = madeTime(root);
@@ -179,12 +187,11 @@ function folderSource(folder: string, recursive: boolean, option: string): FileS
   return { where: folder, files: filesInFolder(folder, { recursive }) };
 }
 
-/** The root's own /boot, then the folder that the root file system lies in, as Yocto and Buildroot leave their outputs. */
-function defaultBootFiles(rootfs: string, root: Tree): FileSource[] {
-  const inRoot = filesInTree(root, "boot", rootfs === STANDARD_INPUT ? "/boot of the tar" : path.join(rootfs, "boot"));
-  return rootfs === STANDARD_INPUT
-    ? [inRoot]
-    : [inRoot, folderSource(path.dirname(path.resolve(rootfs)), false, "ROOTFS")];
+/** The root's own /boot, then the folder that its first source lies in, as Yocto and Buildroot leave their outputs. */
+function defaultBootFiles([first]: readonly string[], root: Tree): FileSource[] {
+  if (first === undefined || first === STANDARD_INPUT) return [filesInTree(root, "boot", "/boot of the tar")];
+  const inRoot = filesInTree(root, "boot", path.join(first, "boot"));
+  return [inRoot, folderSource(path.dirname(path.resolve(first)), false, "ROOTFS")];
 }
 
 function layoutJson(prepared: Prepared, { layout, unknown }: Awaited<ReturnType<typeof layOut>>): object {

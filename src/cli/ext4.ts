@@ -1,4 +1,4 @@
-/** `imgbuild ext4 [SOURCE] IMAGE --size SIZE`: an ext4, as mke2fs -d makes one. */
+/** `imgbuild ext4 [SOURCE...] IMAGE --size SIZE`: an ext4, as mke2fs -d makes one. */
 import type { CommandModule, InferredOptionTypes, Options } from "yargs";
 import { seededUuid } from "../bytes/seeded-ids.js";
 import { parseSize } from "../bytes/size.js";
@@ -6,47 +6,50 @@ import { uuidBytes } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { writeExt4 } from "../ext4/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { sourceAndImage, sourceAndImagePaths, writeImageFile } from "./image-file.js";
-import { type CommonOptions, sizeOption, sourceOptions } from "./options.js";
+import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
+import { type CommonOptions, FORMAT_GROUP, severalSourcesOptions, sizeOption, sourceOptions } from "./options.js";
 import { madeTime } from "./source.js";
 
+const group = FORMAT_GROUP;
+
 const options = {
-  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true },
-  label: { type: "string", describe: "volume label, at most 16 bytes", requiresArg: true },
-  uuid: { type: "string", describe: "UUID", defaultDescription: "from the content", requiresArg: true },
-  "block-size": { type: "string", describe: "1K, 2K or 4K", default: "4K", requiresArg: true },
-  "inode-ratio": { type: "string", describe: "one inode for so many bytes", default: "16K", requiresArg: true },
+  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true, group },
+  label: { type: "string", describe: "volume label, at most 16 bytes", requiresArg: true, group },
+  uuid: { type: "string", describe: "UUID", defaultDescription: "from the content", requiresArg: true, group },
+  "block-size": { type: "string", describe: "1K, 2K or 4K", default: "4K", requiresArg: true, group },
+  "inode-ratio": { type: "string", describe: "one inode for so many bytes", default: "16K", requiresArg: true, group },
   reserved: {
     type: "number",
     describe: "share of the blocks kept for root, in percent",
     default: 1,
     requiresArg: true,
+    group,
   },
   "journal-size": {
     type: "string",
     describe: "length of the journal",
     defaultDescription: "by the size",
     requiresArg: true,
+    group,
   },
   ...sourceOptions,
+  ...severalSourcesOptions,
 } as const satisfies Record<string, Options>;
 
 type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
 
 export const ext4Command: CommandModule<CommonOptions, Arguments> = {
   command: "ext4 <paths..>",
-  describe: "write an ext4, as mke2fs -d does: ext4 [SOURCE] IMAGE --size SIZE",
-  builder: (yargs) => yargs.positional("paths", sourceAndImagePaths).options(options) as never,
+  describe: "write an ext4, as mke2fs -d does: ext4 [SOURCE...] IMAGE --size SIZE",
+  builder: (yargs) => yargs.positional("paths", sourcesAndImagePaths).options(options) as never,
   async handler(args) {
-    const { source, image } = sourceAndImage("ext4", args.paths);
+    const { sources, image } = sourcesAndImage("ext4", args.paths, false);
     if (args.uuid !== undefined) checkUuid(args.uuid);
     await writeImageFile(
       {
-        source,
+        sources,
         image,
-        owner: args.owner,
-        devices: args.devices,
-        mtime: args.mtime,
+        input: args,
         filesystem: "ext4",
         size: sizeOption(args.size),
         async write(device, tree, { observer }) {

@@ -1,40 +1,44 @@
-/** `imgbuild fat [SOURCE] IMAGE --size SIZE`: a FAT, as mkfs.fat and mcopy make one. */
+/** `imgbuild fat [SOURCE...] IMAGE --size SIZE`: a FAT, as mkfs.fat and mcopy make one. */
 import type { CommandModule, InferredOptionTypes, Options } from "yargs";
 import { seededId } from "../bytes/seeded-ids.js";
 import { ImgbuildError } from "../errors.js";
 import { writeFat } from "../fat/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { sourceAndImage, sourceAndImagePaths, writeImageFile } from "./image-file.js";
-import { type CommonOptions, sizeOption, sourceOptions } from "./options.js";
+import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
+import { type CommonOptions, contentOptions, FORMAT_GROUP, severalSourcesOptions, sizeOption } from "./options.js";
 import { madeTime } from "./source.js";
 
+const group = FORMAT_GROUP;
+
 const options = {
-  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true },
-  label: { type: "string", describe: "volume label, at most 11 characters", requiresArg: true },
-  type: { choices: [12, 16, 32] as const, describe: "kind of FAT", defaultDescription: "by the size" },
+  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true, group },
+  label: { type: "string", describe: "volume label, at most 11 characters", requiresArg: true, group },
+  type: { choices: [12, 16, 32] as const, describe: "kind of FAT", defaultDescription: "by the size", group },
   "volume-id": {
     type: "string",
     describe: "volume id, XXXX-XXXX",
     defaultDescription: "from the content",
     requiresArg: true,
+    group,
   },
-  mtime: sourceOptions.mtime,
+  ...contentOptions,
+  ...severalSourcesOptions,
 } as const satisfies Record<string, Options>;
 
 type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
 
 export const fatCommand: CommandModule<CommonOptions, Arguments> = {
   command: "fat <paths..>",
-  describe: "write a FAT, as mkfs.fat and mcopy do: fat [SOURCE] IMAGE --size SIZE",
-  builder: (yargs) => yargs.positional("paths", sourceAndImagePaths).options(options) as never,
+  describe: "write a FAT, as mkfs.fat and mcopy do: fat [SOURCE...] IMAGE --size SIZE",
+  builder: (yargs) => yargs.positional("paths", sourcesAndImagePaths).options(options) as never,
   async handler(args) {
-    const { source, image } = sourceAndImage("fat", args.paths);
+    const { sources, image } = sourcesAndImage("fat", args.paths, false);
     const volumeId = args.volumeId === undefined ? undefined : parseVolumeId(args.volumeId);
     await writeImageFile(
       {
-        source,
+        sources,
         image,
-        mtime: args.mtime,
+        input: args,
         filesystem: "fat",
         size: sizeOption(args.size),
         async write(device, tree, { observer }) {

@@ -12,19 +12,17 @@ import type { Tree } from "../tree/tree.js";
 import { interruptible } from "./interrupt.js";
 import { type CommonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { emptyTree, readSource, refuseInside, STANDARD_INPUT, totals } from "./source.js";
+import { type InputOptions, readSources, refuseInside, STANDARD_INPUT, totals } from "./source.js";
 
 export interface ImageFileJob {
   /** The file to make. */
   readonly image: string;
-  /** A folder, a tar or "-"; undefined: an empty tree. */
-  readonly source: string | undefined;
+  /** Folders, tars or "-"; none: an empty tree. */
+  readonly sources: readonly string[];
+  readonly input: InputOptions;
   readonly filesystem: string;
   /** The file's length in bytes; undefined: what the writer uses. */
   readonly size: number | undefined;
-  readonly owner?: string | undefined;
-  readonly devices?: string | undefined;
-  readonly mtime?: number | undefined;
   /** Writes the file system, returns how many bytes it takes. */
   readonly write: (device: RecordingDevice, tree: Tree, reporter: Reporter) => Promise<number>;
 }
@@ -39,11 +37,9 @@ export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Pr
     await interruptible(
       () => workspace.discard(),
       async () => {
-        if (job.source !== undefined) refuseInside(path.dirname(target), job.source);
-        const tree =
-          job.source === undefined
-            ? emptyTree(job.mtime)
-            : await readSource(job.source, { ...job, scratch: () => workspace.scratch, reporter });
+        for (const source of job.sources) refuseInside(path.dirname(target), source);
+        const scratch = () => workspace.scratch;
+        const tree = await readSources(job.sources, { ...job.input, scratch, reporter });
         reporter.stage(name, totals(tree));
         const file = workspace.create(name, job.size);
         const recorder = new RecordingDevice(file);
@@ -88,24 +84,27 @@ function writableTarget(image: string): string {
   });
 }
 
-/** The arguments [SOURCE] IMAGE. The parser has no optional argument in front of a required one, so they are a list. */
-export const sourceAndImagePaths = {
+/** The arguments SOURCE... IMAGE. The parser has no list in front of an argument, so they are one list. */
+export const sourcesAndImagePaths = {
   type: "string",
   array: true,
   demandOption: true,
-  describe: "[SOURCE] IMAGE; without SOURCE it is empty",
+  describe: "SOURCE... IMAGE: folders, tars, or - for one on standard input, and the file to make",
 } as const satisfies PositionalOptions;
 
-/** SOURCE and IMAGE from a list of one or two arguments. */
-export function sourceAndImage(
+/** Sources and image from the list. With `needsSource` there has to be a source. */
+export function sourcesAndImage(
   command: string,
   paths: readonly string[],
-): { source: string | undefined; image: string } {
-  const [first, second, ...rest] = paths;
-  if (first === undefined || rest.length > 0) {
-    throw new ImgbuildError("usage", `imgbuild ${command} takes a source and an image`, {
-      hint: `imgbuild ${command} [SOURCE] IMAGE; without SOURCE the file system is empty.`,
+  needsSource: boolean,
+): { sources: readonly string[]; image: string } {
+  const image = paths.at(-1);
+  if (image === undefined || (needsSource && paths.length < 2)) {
+    throw new ImgbuildError("usage", `imgbuild ${command} takes sources and an image`, {
+      hint: needsSource
+        ? `imgbuild ${command} SOURCE... IMAGE`
+        : `imgbuild ${command} [SOURCE...] IMAGE; without a source the file system is empty.`,
     });
   }
-  return second === undefined ? { source: undefined, image: first } : { source: first, image: second };
+  return { sources: paths.slice(0, -1), image };
 }

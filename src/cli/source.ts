@@ -1,54 +1,152 @@
-/** ROOTFS and SOURCE arguments: a folder, a tar, or "-" for a tar on standard input. */
+/** ROOTFS and SOURCE arguments, each a folder, a tar, or "-" for a tar on standard input, and what is done to them. */
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { type ByteString, display, fromBytes, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
-import { readDirectory } from "../tree/directory.js";
+import { applyPseudo } from "../tree/apply-pseudo.js";
+import { readDirectory, readHostNode } from "../tree/directory.js";
+import { Excludes, readExcludeFile } from "../tree/excludes.js";
 import { keepsOwners } from "../tree/host-owner.js";
 import {
   applyDeviceTable,
   applyOwner,
   clampTimes,
+  type Layer,
+  layOver,
+  lookup,
+  type Node,
   newDirectory,
   newestTime,
+  type Owner,
   parseOwner,
   readDeviceTable,
+  type Tree,
+  walk,
 } from "../tree/index.js";
-import { readTar } from "../tree/tar/read-tar.js";
-import type { Tree } from "../tree/tree.js";
-import { walk } from "../tree/tree.js";
+import { readPseudoFile } from "../tree/pseudo-file.js";
+import { readTar, type TarTree } from "../tree/tar/read-tar.js";
 import { checkNumber, MAX_TIME, sourceDateEpoch } from "./options.js";
+import { type Place, pathsInTree } from "./places.js";
 import type { Reporter } from "./progress.js";
 
 /** What "-" on the command line stands for; no path looks like it. */
 export const STANDARD_INPUT = "standard input\0";
 
-export interface SourceOptions {
+/** What the command line says about sources. */
+export interface InputOptions {
   readonly owner?: string | undefined;
   readonly devices?: string | undefined;
   /** Seconds since 1970, for every node. */
   readonly mtime?: number | undefined;
+  readonly exclude?: readonly string[] | undefined;
+  readonly excludeFrom?: readonly string[] | undefined;
+  readonly pseudo?: readonly string[] | undefined;
+  readonly keepAsDirectory?: boolean | undefined;
+}
+
+export interface SourceOptions extends InputOptions {
   /** Makes a folder for temporary files, for tars that cannot be read at random. */
   readonly scratch: () => string;
   readonly reporter: Reporter;
 }
 
-/** Reads a source, and applies what the command line says about owners, devices and times. */
-export async function readSource(source: string, options: SourceOptions): Promise<Tree> {
-  const owner = options.owner === undefined ? undefined : parseOwner(options.owner);
-  const { observer } = options.reporter;
-  options.reporter.stage(`reading ${nameOf(source)}`);
-  const isFolder = source !== STANDARD_INPUT && isDirectory(source);
-  const tree = isFolder ? await readDirectory(source, { observer }) : await readArchive(source, options);
-  // A tar says who owns its members; a folder shows whoever unpacked it, which means something only to root.
-  const rule = owner ?? (isFolder && !keepsOwners() ? { uid: 0, gid: 0 } : undefined);
-  if (rule !== undefined) applyOwner(tree, rule);
+/**
+ * Reads the sources, lays them over each other from left to right, and applies what the command line says: what is left
+ * out and --owner to each, then pseudo files, the device table and times to the whole. Without a source it begins empty.
+ */
+export async function readSources(sources: readonly string[], options: SourceOptions): Promise<Tree> {
+  const { reporter, scratch } = options;
+  if (sources.filter((source) => source === STANDARD_INPUT).length > 1) {
+    throw new ImgbuildError("usage", "standard input can be one source only", { hint: "Give - once." });
+  }
+  const excludes = excludesOf(options);
+  const tree: Tree = { root: newDirectory() };
+  for (const source of sources) {
+    const layer = await readSource(source, excludes, options);
+    const at = options.keepAsDirectory ? nameInTree(source) : ("" as ByteString);
+    layOver(tree, { ...layer, name: nameOf(source) }, at);
+  }
+  if (options.keepAsDirectory) tree.root.mtime = { seconds: madeTime(tree), nanoseconds: 0 };
+  for (const pattern of excludes?.unused ?? [])
+    reporter.notice(`the pattern ${display(pattern)} of what to leave out matches nothing`);
+  const places = placesOf(sources, options.keepAsDirectory);
+  for (const file of options.pseudo ?? []) {
+    await applyPseudo(tree, readPseudoFile(readOptionFile("pseudo", file), file), {
+      time: madeTime(tree),
+      spool: scratch(),
+      hostNode: hostNodes(tree, places, options),
+      notice: (text) => reporter.notice(text),
+    });
+  }
   if (options.devices !== undefined) {
-    await applyDeviceTable(tree, readDeviceTable(readText(options.devices), options.devices));
+    const text = Buffer.from(readOptionFile("devices", options.devices), "latin1").toString("utf8");
+    await applyDeviceTable(tree, readDeviceTable(text, options.devices));
   }
   setTimes(tree, options.mtime);
   const epoch = sourceDateEpoch();
   if (epoch !== undefined) clampTimes(tree, epoch);
   return tree;
+}
+
+/** A single source, with what is left out of it and the rule for owners applied. */
+async function readSource(
+  source: string,
+  excludes: Excludes | undefined,
+  options: SourceOptions,
+): Promise<Omit<Layer, "name">> {
+  const { reporter } = options;
+  reporter.stage(`reading ${nameOf(source)}`);
+  const isFolder = isSourceFolder(source);
+  const tree = isFolder
+    ? await readDirectory(source, { observer: reporter.observer, excludes })
+    : await readArchive(source, excludes, options);
+  // A tar says who owns its members; a folder shows whoever unpacked it, which means something only to root.
+  const rule = ownerRule(options, isFolder);
+  if (rule !== undefined) applyOwner(tree, rule);
+  return tree;
+}
+
+function ownerRule({ owner }: InputOptions, ofHost: boolean): Owner | undefined {
+  if (owner !== undefined) return parseOwner(owner);
+  return ofHost && !keepsOwners() ? { uid: 0, gid: 0 } : undefined;
+}
+
+function excludesOf({ exclude = [], excludeFrom = [] }: InputOptions): Excludes | undefined {
+  const patterns = [
+    ...exclude.map(fromText),
+    ...excludeFrom.flatMap((file) => readExcludeFile(readOptionFile("exclude-from", file))),
+  ];
+  return patterns.length === 0 ? undefined : new Excludes(patterns);
+}
+
+/** The nodes of files of the host that pseudo files name: those of the tree where they come from a source of it. */
+function hostNodes(tree: Tree, places: readonly Place[], options: SourceOptions): (file: string) => Promise<Node> {
+  const known = new Map<string, Node>();
+  return async (file) => {
+    for (const name of pathsInTree(places, file)) {
+      const node = lookup(tree, name);
+      if (node !== undefined) return node;
+    }
+    const stat = fs.lstatSync(file, { bigint: true, throwIfNoEntry: false });
+    const inode = `${stat?.dev}:${stat?.ino}`;
+    const node = known.get(inode) ?? (await readHostNode(file, options.reporter.observer));
+    if (!known.has(inode)) Object.assign(node, ownerRule(options, true));
+    known.set(inode, node);
+    return node;
+  };
+}
+
+/** Where the sources that are folders are. */
+export function placesOf(sources: readonly string[], keepAsDirectory: boolean | undefined): Place[] {
+  return sources.filter(isSourceFolder).map((source) => ({
+    folder: fs.realpathSync(source),
+    at: keepAsDirectory ? nameInTree(source) : ("" as ByteString),
+  }));
+}
+
+/** The folder of the tree for a source that keeps its name. Tars have none: what they hold is at the root. */
+function nameInTree(source: string): ByteString {
+  return isSourceFolder(source) ? fromText(path.basename(path.resolve(source))) : ("" as ByteString);
 }
 
 /** Gives every node the time of --mtime, where there is one. */
@@ -60,7 +158,7 @@ function setTimes(tree: Tree, mtime: number | undefined): void {
 
 /** Refuses to write to a folder that is part of the source: the next build would take this one's result for input. */
 export function refuseInside(folder: string, source: string): void {
-  if (source === STANDARD_INPUT || !isDirectory(source)) return;
+  if (!isSourceFolder(source)) return;
   const inside = path.relative(fs.realpathSync(source), existingPath(path.resolve(folder)));
   if (inside === ".." || inside.startsWith(`..${path.sep}`) || path.isAbsolute(inside)) return;
   throw new ImgbuildError("usage", `the output would be inside of ${source}`, {
@@ -75,13 +173,6 @@ function existingPath(file: string): string {
   return parent === file ? file : path.join(existingPath(parent), path.basename(file));
 }
 
-/** A tree with nothing in it. */
-export function emptyTree(mtime: number | undefined): Tree {
-  const tree = { root: newDirectory() };
-  setTimes(tree, mtime);
-  return tree;
-}
-
 /** The time of everything that has none of its own, in seconds since 1970: SOURCE_DATE_EPOCH, or the newest in the tree. */
 export function madeTime(tree: Tree): number {
   return sourceDateEpoch() ?? Math.min(Math.max(newestTime(tree), 0), MAX_TIME);
@@ -92,9 +183,14 @@ function nameOf(source: string): string {
   return source === STANDARD_INPUT ? "standard input" : source;
 }
 
-async function readArchive(source: string, { scratch, reporter: { observer } }: SourceOptions): Promise<Tree> {
+async function readArchive(
+  source: string,
+  excludes: Excludes | undefined,
+  { scratch, reporter: { observer } }: SourceOptions,
+): Promise<TarTree> {
   try {
-    return await readTar(source === STANDARD_INPUT ? process.stdin : source, { spool: scratch(), observer });
+    const input = source === STANDARD_INPUT ? process.stdin : source;
+    return await readTar(input, { spool: scratch(), excludes, observer });
   } catch (error) {
     if (!(error instanceof ImgbuildError) || error.code !== "source-invalid") throw error;
     const { code, hint, data } = error;
@@ -105,6 +201,10 @@ async function readArchive(source: string, { scratch, reporter: { observer } }: 
       cause: error,
     });
   }
+}
+
+function isSourceFolder(source: string): boolean {
+  return source !== STANDARD_INPUT && isDirectory(source);
 }
 
 function isDirectory(file: string): boolean {
@@ -118,12 +218,13 @@ function isDirectory(file: string): boolean {
   }
 }
 
-function readText(file: string): string {
+/** The bytes of a file that an option names. */
+export function readOptionFile(option: string, file: string): ByteString {
   try {
-    return fs.readFileSync(file, "utf8");
+    return fromBytes(fs.readFileSync(file));
   } catch (error) {
     throw new ImgbuildError("source-missing", `cannot read ${file}: ${(error as NodeJS.ErrnoException).code}`, {
-      hint: "Check the path given with --devices.",
+      hint: `Check the path given with --${option}.`,
       cause: error,
     });
   }

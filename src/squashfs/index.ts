@@ -15,9 +15,10 @@
  *     | padding             | zeros up to a multiple of 4 KiB, outside of the file system     |
  *
  * Everything from the inode table on is metadata: compressed in blocks of 8 KiB (metadata.ts). plan.ts decides on inode
- * numbers and order, duplicates.ts finds files with the same bytes, and writer.ts puts it all together. The folder reader
- * has the other direction.
+ * numbers and order, sort-file.ts on files whose data comes first, duplicates.ts finds files with the same bytes, and
+ * writer.ts puts it all together. The folder reader has the other direction.
  */
+export { BCJ_FILTERS, type BcjFilter } from "../codecs/index.js";
 export {
   COMPRESSOR_NAMES,
   COMPRESSORS,
@@ -26,7 +27,7 @@ export {
   type FormatCompressor,
   type SquashfsXzOptions,
 } from "./compressors.js";
-export type { SquashfsOptions } from "./options.js";
+export { PARTS, type Part, type SquashfsOptions } from "./options.js";
 export type { SquashfsEntry } from "./reader/directories.js";
 export type {
   DeviceInode,
@@ -38,4 +39,5 @@ export type {
   SymlinkInode,
 } from "./reader/inodes.js";
 export { openSquashfs, type SquashfsFacts, type SquashfsReader } from "./reader/reader.js";
+export { readSortFile, type SortFileOptions } from "./sort-file.js";
 export { type SquashfsSummary, writeSquashfs } from "./writer.js";

@@ -1,6 +1,7 @@
 /** What the writer can be told, and what follows from it. */
 import type { CodecSpec } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
+import type { Node } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import {
   COMPRESSOR_NAMES,
@@ -10,6 +11,10 @@ import {
   type SquashfsXzOptions,
 } from "./compressors.js";
 import { storedTime } from "./layout.js";
+
+/** Parts of an image that need not be compressed. */
+export const PARTS = ["inodes", "data", "fragments", "xattrs", "ids"] as const;
+export type Part = (typeof PARTS)[number];
 
 export interface SquashfsOptions {
   /** Default: gzip. */
@@ -38,6 +43,12 @@ export interface SquashfsOptions {
    * better without: handles of an earlier image would be decoded. Default: false.
    */
   readonly exports?: boolean | undefined;
+  /** Data of files with a higher priority is stored earlier; absent: 0. `readSortFile` makes it from a sort file. */
+  readonly priorities?: ReadonlyMap<Node, number> | undefined;
+  /** Whether an extended attribute that SquashFS cannot hold is an error, and not left out with a notice. Default: false. */
+  readonly strictXattrs?: boolean | undefined;
+  /** What is stored as it is. Default: nothing. */
+  readonly uncompressed?: readonly Part[] | undefined;
   /** The image's length is a multiple of this many bytes. Loop devices need 4096. Default: 4096. */
   readonly pad?: number | undefined;
   /** Number of worker threads; without Node there are none. The image does not depend on it. Default: one for each core. */

@@ -10,9 +10,10 @@
  */
 import { type ByteString, display, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
+import { readAccounts, resolveId } from "./accounts.js";
 import { encodeCapabilities } from "./capabilities.js";
 import { MAX_MAJOR, MAX_MINOR } from "./device-number.js";
-import { type Metadata, type Node, newDirectory, newMetadata, readContent } from "./node.js";
+import { type Metadata, type Node, newDirectory, newMetadata } from "./node.js";
 import { follow, realPath } from "./real-path.js";
 import { newestTime } from "./times.js";
 import { lookup, splitPath, type Tree, walk } from "./tree.js";
@@ -109,11 +110,10 @@ function readEntry(fields: readonly string[], where: string): DeviceTableEntry {
  * file or a user does not exist, or something else is in a node's place.
  */
 export async function applyDeviceTable(tree: Tree, entries: readonly DeviceTableEntry[]): Promise<void> {
-  const users = await readIds(tree, "etc/passwd");
-  const groups = await readIds(tree, "etc/group");
+  const { users, groups } = await readAccounts(tree);
   const mtime = { seconds: newestTime(tree), nanoseconds: 0 };
   for (const entry of entries) {
-    const owner = { uid: resolveId(entry.user, users, entry.where), gid: resolveId(entry.group, groups, entry.where) };
+    const owner = { uid: idOf(entry.user, users, entry.where), gid: idOf(entry.group, groups, entry.where) };
     const change: Partial<Metadata> = entry.mode === undefined ? owner : { ...owner, mode: entry.mode };
     const nodes = "cbp".includes(entry.type)
       ? makeNodes(tree, entry, { ...newMetadata(0o755), ...change, mtime })
@@ -194,20 +194,8 @@ function place(tree: Tree, path: ByteString, node: Node, where: string, parents:
   folder.entries.set(name, node);
 }
 
-/** Names and numbers of the tree's own users or groups: the first and third of the fields between colons. */
-async function readIds(tree: Tree, path: string): Promise<Map<string, number>> {
-  const ids = new Map<string, number>();
-  const node = follow(tree, fromText(path));
-  if (node?.type !== "file") return ids;
-  for (const line of new TextDecoder().decode(await readContent(node.content)).split("\n")) {
-    const [name, , id] = line.split(":");
-    if (id !== undefined && /^\d+$/.test(id)) ids.set(name!, Number(id));
-  }
-  return ids;
-}
-
-function resolveId(text: string, ids: ReadonlyMap<string, number>, where: string): number {
-  const id = /^\d{1,10}$/.test(text) ? Number(text) : ids.get(text);
-  if (id !== undefined && id <= 0xffff_ffff) return id;
+function idOf(text: string, ids: ReadonlyMap<string, number>, where: string): number {
+  const id = resolveId(text, ids);
+  if (id !== undefined) return id;
   throw tableError(where, `"${text}" is neither a number nor in the tree's own etc/passwd or etc/group`);
 }

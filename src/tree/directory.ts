@@ -1,8 +1,10 @@
 /** A tree from a folder of the host. */
 import * as fs from "node:fs";
-import { type ByteString, display, fromBytes, toBytes } from "../bytes/bytestring.js";
+import { basename, dirname, resolve } from "node:path";
+import { type ByteString, display, fromBytes, fromText, toBytes } from "../bytes/bytestring.js";
 import { breathe } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
+import type { Excludes } from "./excludes.js";
 import { isFakeroot, type LibcStat, readLibcStats } from "./fakeroot.js";
 import { readHostXattrs, type XattrsByPath } from "./host-xattrs.js";
 import { type Directory, type Metadata, type Node, newDirectory } from "./node.js";
@@ -13,6 +15,8 @@ import type { Tree } from "./tree.js";
 export interface DirectoryOptions {
   /** Whether extended attributes are read, which takes a program of the host. Default: true. */
   readonly xattrs?: boolean;
+  /** What is left out. Folders that are, are not read at all. */
+  readonly excludes?: Excludes | undefined;
   readonly observer?: Observer;
 }
 
@@ -25,10 +29,28 @@ export interface DirectoryOptions {
  */
 export async function readDirectory(path: string, options: DirectoryOptions = {}): Promise<Tree> {
   refuseOthers(path);
-  const stats = isFakeroot() ? await readLibcStats(path) : undefined;
+  const { excludes } = options;
+  const paths = excludes === undefined ? undefined : await new HostFolder(path).paths(excludes);
+  const stats = isFakeroot() ? await readLibcStats(path, paths) : undefined;
   const notice = (text: string) => options.observer?.notice?.(text);
-  const xattrs: XattrsByPath = options.xattrs === false ? new Map() : await readHostXattrs(path, notice);
-  return new DirectoryReader(path, stats, xattrs).read();
+  const xattrs: XattrsByPath = options.xattrs === false ? new Map() : await readHostXattrs(path, notice, paths);
+  return new DirectoryReader(new HostFolder(path), stats, xattrs).read(excludes);
+}
+
+/**
+ * The node that a single file of the host makes, extended attributes and all; for a folder, one without entries. Rejects
+ * with `source-missing` and as `readDirectory` does.
+ */
+export async function readHostNode(file: string, observer: Observer = {}): Promise<Node> {
+  const folder = dirname(resolve(file));
+  const name = fromText(basename(resolve(file)));
+  const host = new HostFolder(folder);
+  if (!host.has(name)) {
+    throw new ImgbuildError("source-missing", `${file} does not exist`, { hint: "Check the path." });
+  }
+  const stats = isFakeroot() ? await readLibcStats(folder, [name]) : undefined;
+  const xattrs = await readHostXattrs(folder, (text) => observer.notice?.(text), [name]);
+  return new DirectoryReader(host, stats, xattrs).node(name);
 }
 
 function refuseOthers(path: string): void {
@@ -56,28 +78,84 @@ const TYPES = new Map<number, Node["type"]>([
   [0o140000, "socket"],
 ]);
 
+/** A folder of the host by the paths below it. */
+class HostFolder {
+  readonly #prefix: Buffer;
+
+  constructor(folder: string) {
+    this.#prefix = Buffer.from(folder.endsWith("/") ? folder : `${folder}/`);
+  }
+
+  pathOf(path: ByteString): Buffer {
+    return Buffer.concat([this.#prefix, toBytes(path)]);
+  }
+
+  shown(path: ByteString): string {
+    return `${this.#prefix}${display(path)}`;
+  }
+
+  has(path: ByteString): boolean {
+    return fs.lstatSync(this.pathOf(path), { throwIfNoEntry: false }) !== undefined;
+  }
+
+  /** The paths of what is in the folder at `path` and not left out. */
+  entries(path: ByteString, excludes: Excludes | undefined): [name: ByteString, path: ByteString][] {
+    let names: ByteString[];
+    try {
+      names = fs.readdirSync(this.pathOf(path), { encoding: "buffer" }).map(fromBytes);
+    } catch (error) {
+      throw sourceError(this.shown(path), error);
+    }
+    const entries = names.map((name): [ByteString, ByteString] => [
+      name,
+      (path === "" ? name : `${path}/${name}`) as ByteString,
+    ]);
+    return excludes === undefined
+      ? entries
+      : entries.filter(([, child]) => !excludes.has(child, () => this.#isFolder(child)));
+  }
+
+  /** Everything that is not left out, the folder itself included. */
+  async paths(excludes: Excludes): Promise<ByteString[]> {
+    const paths = ["" as ByteString];
+    for (let i = 0; i < paths.length; i++) {
+      if (i > 0 && !this.#isFolder(paths[i]!)) continue;
+      await breathe();
+      for (const [, child] of this.entries(paths[i]!, excludes)) paths.push(child);
+    }
+    return paths;
+  }
+
+  #isFolder(path: ByteString): boolean {
+    try {
+      return fs.lstatSync(this.pathOf(path)).isDirectory();
+    } catch (error) {
+      throw sourceError(this.shown(path), error);
+    }
+  }
+}
+
 class DirectoryReader {
-  readonly #host: Buffer;
+  readonly #host: HostFolder;
   readonly #stats: ReadonlyMap<ByteString, LibcStat> | undefined;
   readonly #xattrs: XattrsByPath;
   /** Inodes with more than one name. */
   readonly #linked = new Map<string, Node>();
 
-  constructor(folder: string, stats: ReadonlyMap<ByteString, LibcStat> | undefined, xattrs: XattrsByPath) {
-    this.#host = Buffer.from(folder.endsWith("/") ? folder : `${folder}/`);
+  constructor(host: HostFolder, stats: ReadonlyMap<ByteString, LibcStat> | undefined, xattrs: XattrsByPath) {
+    this.#host = host;
     this.#stats = stats;
     this.#xattrs = xattrs;
   }
 
-  async read(): Promise<Tree> {
-    const root = this.#node("" as ByteString) as Directory;
+  async read(excludes: Excludes | undefined): Promise<Tree> {
+    const root = this.node("" as ByteString) as Directory;
     const folders: [ByteString, Directory][] = [["" as ByteString, root]];
     for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
       await breathe();
       const [path, directory] = next;
-      for (const name of this.#names(path)) {
-        const child = (path === "" ? name : `${path}/${name}`) as ByteString;
-        const node = this.#node(child);
+      for (const [name, child] of this.#host.entries(path, excludes)) {
+        const node = this.node(child);
         directory.entries.set(name, node);
         if (node.type === "directory") folders.push([child, node]);
       }
@@ -85,31 +163,16 @@ class DirectoryReader {
     return { root };
   }
 
-  #hostPath(path: ByteString): Buffer {
-    return Buffer.concat([this.#host, toBytes(path)]);
-  }
-
-  #shown(path: ByteString): string {
-    return `${this.#host}${display(path)}`;
-  }
-
-  #names(path: ByteString): ByteString[] {
-    try {
-      return fs.readdirSync(this.#hostPath(path), { encoding: "buffer" }).map(fromBytes);
-    } catch (error) {
-      throw sourceError(this.#shown(path), error);
-    }
-  }
-
-  #node(path: ByteString): Node {
-    const hostPath = this.#hostPath(path);
+  /** The node of what is at `path`; the same one for each name of a hard link. */
+  node(path: ByteString): Node {
+    const hostPath = this.#host.pathOf(path);
     let stat: fs.BigIntStats;
     try {
       stat = fs.lstatSync(hostPath, { bigint: true });
       // The folder that was given may be a symlink; nothing below it is followed.
       if (path === "" && stat.isSymbolicLink()) stat = fs.statSync(hostPath, { bigint: true });
     } catch (error) {
-      throw sourceError(this.#shown(path), error);
+      throw sourceError(this.#host.shown(path), error);
     }
     const inode = stat.nlink > 1n && !stat.isDirectory() ? `${stat.dev}:${stat.ino}` : undefined;
     const known = inode === undefined ? undefined : this.#linked.get(inode);
@@ -122,7 +185,7 @@ class DirectoryReader {
   #describe(path: ByteString, hostPath: Buffer, stat: fs.BigIntStats): Node {
     const facts = this.#stats === undefined ? kernelStat(stat) : this.#stats.get(path);
     if (facts === undefined) {
-      throw new ImgbuildError("source-changed", `${this.#shown(path)} appeared while the folder was read`, {
+      throw new ImgbuildError("source-changed", `${this.#host.shown(path)} appeared while the folder was read`, {
         hint: "Something still writes to the source. Wait until it is done.",
       });
     }
@@ -140,12 +203,12 @@ class DirectoryReader {
         return newDirectory(metadata);
       case "file":
         // Where its holes are is not asked: a file without blocks (st_blocks) may well hold data on btrfs, FUSE and others.
-        return { type, ...metadata, content: fileContent(hostPath, stat, () => this.#shown(path)) };
+        return { type, ...metadata, content: fileContent(hostPath, stat, () => this.#host.shown(path)) };
       case "symlink":
         try {
           return { type, ...metadata, target: fromBytes(fs.readlinkSync(hostPath, { encoding: "buffer" })) };
         } catch (error) {
-          throw sourceError(this.#shown(path), error);
+          throw sourceError(this.#host.shown(path), error);
         }
       case "block":
       case "character":
@@ -154,9 +217,13 @@ class DirectoryReader {
       case "socket":
         return { type, ...metadata };
       default:
-        throw new ImgbuildError("source-unsupported", `${this.#shown(path)} is of a type that Linux does not have`, {
-          hint: "Remove it from the source.",
-        });
+        throw new ImgbuildError(
+          "source-unsupported",
+          `${this.#host.shown(path)} is of a type that Linux does not have`,
+          {
+            hint: "Remove it from the source.",
+          },
+        );
     }
   }
 }

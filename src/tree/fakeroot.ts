@@ -5,7 +5,7 @@
  */
 import { type ByteString, fromBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
-import { runProgram } from "./host-program.js";
+import { nulTerminated, runProgram } from "./host-program.js";
 import { splitPath } from "./tree.js";
 
 /** Whether fakeroot or pseudo answers for libc in `environment`. */
@@ -25,13 +25,17 @@ export interface LibcStat {
 }
 
 /**
- * What libc says of everything below `folder`, by path from it. Through find and stat: that way only names and numbers
- * go through the pipe, where an archive would carry every byte of the tree.
+ * What libc says of everything below `folder`, or of `paths` in it alone, by path from it. Through find or xargs, and
+ * stat: that way only names and numbers go through the pipe, where an archive would carry every byte of the tree.
  */
-export async function readLibcStats(folder: string): Promise<Map<ByteString, LibcStat>> {
+export async function readLibcStats(folder: string, paths?: readonly ByteString[]): Promise<Map<ByteString, LibcStat>> {
   const stats = new Map<ByteString, LibcStat>();
-  const args = [".", "-exec", "stat", "--printf=%f %u %g %t %T %n\\0", "{}", "+"];
-  const { exitCode, complaint } = await runProgram("find", args, folder, async (output) => {
+  const stat = ["stat", "--printf=%f %u %g %t %T %n\\0"];
+  const [command, args] =
+    paths === undefined
+      ? (["find", [".", "-exec", ...stat, "{}", "+"]] as const)
+      : (["xargs", ["-0", ...stat]] as const);
+  const read = async (output: AsyncIterable<Uint8Array>) => {
     let rest = "";
     for await (const chunk of output) {
       const records = (rest + fromBytes(chunk)).split("\0");
@@ -47,11 +51,12 @@ export async function readLibcStats(folder: string): Promise<Map<ByteString, Lib
         });
       }
     }
-  });
+  };
+  const { exitCode, complaint } = await runProgram(command, args, folder, read, paths && nulTerminated(paths));
   if (exitCode !== 0) {
     throw new ImgbuildError(
       exitCode === undefined ? "tool-missing" : "io-failed",
-      `cannot read owners and devices as fakeroot or pseudo has them: ${complaint || "there is no find"}`,
+      `cannot read owners and devices as fakeroot or pseudo has them: ${complaint || `there is no ${command}`}`,
       { hint: "GNU find and stat (packages findutils and coreutils) are needed below fakeroot and pseudo." },
     );
   }

@@ -3,7 +3,7 @@
  * GNU tar, which more hosts have, but which has to read all of the files to get there.
  */
 import { type ByteString, fromBytes } from "../bytes/bytestring.js";
-import { runProgram } from "./host-program.js";
+import { nulTerminated, runProgram } from "./host-program.js";
 import { readMembers } from "./tar/members.js";
 import { StreamWindow } from "./tar/stream-window.js";
 import { splitPath } from "./tree.js";
@@ -13,13 +13,17 @@ import { isPortableXattr } from "./xattrs.js";
 export type XattrsByPath = Map<ByteString, Map<ByteString, Uint8Array>>;
 
 /**
- * The attributes of everything below `folder`, and of itself. Names that mean nothing elsewhere are left out. `notice` is
- * told when a part of them, or all, could not be read.
+ * The attributes of everything below `folder`, and of itself, or of `paths` in it alone. Names that mean nothing elsewhere
+ * are left out. `notice` is told when a part of them, or all, could not be read.
  */
-export async function readHostXattrs(folder: string, notice: (text: string) => void): Promise<XattrsByPath> {
+export async function readHostXattrs(
+  folder: string,
+  notice: (text: string) => void,
+  paths?: readonly ByteString[],
+): Promise<XattrsByPath> {
   for (const read of [withGetfattr, withTar]) {
     const found: XattrsByPath = new Map();
-    const { exitCode, complaint } = await read(folder, found);
+    const { exitCode, complaint } = await read(folder, found, paths);
     if (exitCode === 0) return found;
     // Without a word, or with no result, it is a program of this name that does not know these options.
     if (found.size > 0) {
@@ -34,9 +38,9 @@ export async function readHostXattrs(folder: string, notice: (text: string) => v
 }
 
 /** Paths and names come with \ooo for some bytes, values as 0x and hexadecimal digits. */
-function withGetfattr(folder: string, found: XattrsByPath) {
-  const args = ["-R", "-P", "-h", "-d", "-m", "-", "-e", "hex", "--absolute-names", "."];
-  return runProgram("getfattr", args, folder, async (output) => {
+function withGetfattr(folder: string, found: XattrsByPath, paths: readonly ByteString[] | undefined) {
+  const getfattr = ["-h", "-d", "-m", "-", "-e", "hex", "--absolute-names"];
+  const read = async (output: AsyncIterable<Uint8Array>) => {
     let attributes = new Map<ByteString, Uint8Array>();
     for await (const line of lines(output)) {
       if (line.startsWith("# file: ")) {
@@ -49,7 +53,10 @@ function withGetfattr(folder: string, found: XattrsByPath) {
         if (isPortableXattr(name)) attributes.set(name, new Uint8Array(Buffer.from(digits, "hex")));
       }
     }
-  });
+  };
+  return paths === undefined
+    ? runProgram("getfattr", [...getfattr, "-R", "-P", "."], folder, read)
+    : runProgram("xargs", ["-0", "getfattr", ...getfattr], folder, read, nulTerminated(paths));
 }
 
 function unquote(text: string): ByteString {
@@ -66,9 +73,10 @@ async function* lines(output: AsyncIterable<Uint8Array>): AsyncGenerator<string>
   if (rest !== "") yield rest;
 }
 
-function withTar(folder: string, found: XattrsByPath) {
-  const args = ["--create", "--format=posix", "--xattrs", "--xattrs-include=*", "."];
-  return runProgram("tar", args, folder, async (output) => {
+function withTar(folder: string, found: XattrsByPath, paths: readonly ByteString[] | undefined) {
+  const which = paths === undefined ? ["."] : ["--no-recursion", "--null", "--files-from=-"];
+  const args = ["--create", "--format=posix", "--xattrs", "--xattrs-include=*", ...which];
+  const read = async (output: AsyncIterable<Uint8Array>) => {
     const window = new StreamWindow(output);
     try {
       for await (const { path, xattrs } of readMembers({ read: (at, length) => window.read(at, length) })) {
@@ -78,5 +86,6 @@ function withTar(folder: string, found: XattrsByPath) {
       // It failed half-way, and its exit code says so.
     }
     await window.drain();
-  });
+  };
+  return runProgram("tar", args, folder, read, paths && nulTerminated(paths));
 }

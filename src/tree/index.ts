@@ -4,6 +4,7 @@
  */
 export { applyDeviceTable, type DeviceTableEntry, readDeviceTable } from "./device-table.js";
 export { type LargePath, largestPaths } from "./largest.js";
+export { type Layer, layOver } from "./layers.js";
 export * from "./node.js";
 export type { Observer } from "./observer.js";
 export { applyOwner, type Owner, parseOwner } from "./owner.js";

@@ -121,12 +121,20 @@ test("what is no folder is refused", async (t) => {
 });
 
 /** Runs readDirectory in a process of its own, as another user or in another environment, and gives its description. */
-function describeElsewhere(folder: string, command: readonly string[], env: Record<string, string> = {}) {
+function describeElsewhere(
+  folder: string,
+  command: readonly string[],
+  env: Record<string, string> = {},
+  excluded?: readonly string[],
+) {
   const script = `
-    const { readDirectory } = await import(${JSON.stringify(new URL("../../src/host.js", import.meta.url).href)});
+    const { Excludes, readDirectory } = await import(${JSON.stringify(new URL("../../src/host.js", import.meta.url).href)});
     const { describeTree } = await import(${JSON.stringify(new URL("../support/describe.js", import.meta.url).href)});
     try {
-      const tree = await readDirectory(${JSON.stringify(folder)}, { observer: { notice: (text) => console.error(text) } });
+      const excluded = ${JSON.stringify(excluded)};
+      const excludes = excluded && new Excludes(excluded);
+      const observer = { notice: (text) => console.error(text) };
+      const tree = await readDirectory(${JSON.stringify(folder)}, { excludes, observer });
       console.log(JSON.stringify([...await describeTree(tree)]));
     } catch (error) {
       console.log(JSON.stringify([error.code, error.message]));
@@ -164,7 +172,7 @@ function assertFaked(lines: string[][]) {
 }
 
 test("under fakeroot, owners, devices and capabilities are those of fakeroot", (t) => {
-  if (lacks(t, "fakeroot", "getfattr", "setfattr")) return;
+  if (lacks(t, "fakeroot", "getfattr", "setfattr", "xargs")) return;
   const root = path.join(temporaryFolder(t), "root");
   fs.mkdirSync(root);
   const capability = "0x0100000200200000000000000000000000000000";
@@ -172,6 +180,15 @@ test("under fakeroot, owners, devices and capabilities are those of fakeroot", (
   const { lines } = describeElsewhere(root, ["fakeroot", "sh", "-c", `cd ${root}; ${make}`, "sh"]);
   assertFaked(lines);
   assert.equal(lines[5]![1]!.split(" ").at(-1), `security.capability=${capability.slice(2)}`);
+
+  // With patterns, other programs ask for the rest alone. "second" is the first name of its inode then.
+  fs.rmSync(path.join(root, "dir"), { recursive: true });
+  const some = describeElsewhere(root, ["fakeroot", "sh", "-c", `cd ${root}; ${make}`, "sh"], {}, ["f*", "dir/disk"]);
+  const kept = lines.filter(([name]) => !/file|fifo|disk/.test(name!));
+  assert.deepEqual(
+    some.lines.slice(1),
+    kept.slice(1).map(([name, line]) => [name, line!.replace(" = dir/file", "")]),
+  );
 });
 
 test("under pseudo, owners and devices are those of pseudo", (t) => {
@@ -224,6 +241,12 @@ test("xattrs come through GNU tar where there is no getfattr, and without either
     lines.map(([name, line]) => `${name}: ${/ ((?:user)[^ ]*)$/.exec(line!)?.[1] ?? ""}`);
   assert.deepEqual(xattrs(found.lines), [": user.y=", "sub: ", "sub/big: ", "sub/file: user.x=000aff"]);
   assert.equal(found.stderr, "");
+
+  const xargs = run("sh", ["-c", "command -v xargs"]).trim();
+  fs.symlinkSync(xargs, path.join(withTar, "xargs"));
+  const some = describeElsewhere(root, [], { PATH: withTar }, ["big"]);
+  assert.deepEqual(xattrs(some.lines), [": user.y=", "sub: ", "sub/file: user.x=000aff"]);
+  assert.equal(some.stderr, "");
 
   const none = describeElsewhere(root, [], { PATH: without });
   assert.deepEqual(xattrs(none.lines), [": ", "sub: ", "sub/big: ", "sub/file: "]);

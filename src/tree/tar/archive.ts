@@ -3,12 +3,12 @@
  * with the decompressed bytes otherwise.
  */
 import * as fs from "node:fs";
-import * as path from "node:path";
-import { breathe, hostWriteError, readFully } from "../../bytes/file-device.js";
+import { breathe, readFully } from "../../bytes/file-device.js";
 import { type CompressionFormat, decompress, detectCompression } from "../../codecs/decompress.js";
 import { ImgbuildError } from "../../errors.js";
 import type { Content } from "../node.js";
 import { checkUnchanged, type FileState, readRange, sourceError } from "../source-file.js";
+import { appendToSpool, openSpool } from "../spool.js";
 import type { Piece } from "./sparse.js";
 
 const CHUNK = 2 ** 18;
@@ -54,23 +54,9 @@ export class Archive {
 
   static async #spool(source: AsyncIterable<Uint8Array>, shown: string, folder: string): Promise<Archive> {
     const { format, stream } = await peek(source);
-    const name = path.join(folder, `.imgbuild-spool-${process.pid}-${spoolCount++}`);
-    let fd: number;
+    const fd = openSpool(folder);
     try {
-      fd = fs.openSync(name, "wx+", 0o600);
-      fs.unlinkSync(name);
-    } catch (error) {
-      throw hostWriteError(name, error);
-    }
-    try {
-      for await (const chunk of format === undefined ? stream : decompress(format, stream)) {
-        try {
-          for (let done = 0; done < chunk.length; ) done += fs.writeSync(fd, chunk, done);
-        } catch (error) {
-          throw hostWriteError(`a temporary file in ${folder}`, error);
-        }
-        await breathe();
-      }
+      await appendToSpool(fd, folder, format === undefined ? stream : decompress(format, stream));
       return new Archive(fd, shown);
     } catch (error) {
       fs.closeSync(fd);
@@ -132,8 +118,6 @@ export class Archive {
     fs.closeSync(this.#fd);
   }
 }
-
-let spoolCount = 0;
 
 function firstEndingAfter(pieces: readonly Piece[], position: number): number {
   let low = 0;

@@ -1,6 +1,7 @@
 /** A tree from a tar archive, with the meaning that GNU tar gives the members when root extracts them in order. */
 import { type ByteString, display } from "../../bytes/bytestring.js";
 import { ImgbuildError } from "../../errors.js";
+import { type Excludes, removeExcluded } from "../excludes.js";
 import { type Content, type Directory, type Node, newDirectory } from "../node.js";
 import type { Observer } from "../observer.js";
 import { splitPath, type Tree } from "../tree.js";
@@ -11,11 +12,15 @@ import { type Member, readMembers } from "./members.js";
 export interface TarOptions {
   /** A folder of the host for a temporary file, as large as the decompressed archive. */
   readonly spool: string;
+  /** What is left out. Another name of the same file keeps its content. */
+  readonly excludes?: Excludes | undefined;
   readonly observer?: Observer;
 }
 
 /** A tree whose contents are in an archive. */
 export interface TarTree extends Tree {
+  /** The folders that have no entry of their own, only something below them: their metadata is made up. */
+  readonly implied: ReadonlySet<Directory>;
   /** Gives the archive, and the temporary file if there is one, free. Contents cannot be opened afterwards. */
   close(): void;
 }
@@ -42,7 +47,9 @@ export async function readTar(source: string | AsyncIterable<Uint8Array>, option
     const members = readMembers({ read: (at, length) => archive.read(at, length), size: archive.size, notice });
     const builder = new TreeBuilder((member) => archive.content(member.size, member.pieces, member.sparse));
     for await (const member of members) builder.add(member);
-    return { root: builder.finish(), close: () => archive.close() };
+    const tree = { root: builder.finish(), implied: builder.implied, close: () => archive.close() };
+    if (options.excludes !== undefined) removeExcluded(tree, options.excludes);
+    return tree;
   } catch (error) {
     archive.close();
     throw error;
@@ -75,6 +82,7 @@ async function refuseOtherFormats(archive: Archive, shown: string): Promise<void
 /** Puts members into a tree one after the other. */
 class TreeBuilder {
   readonly #root = newDirectory();
+  readonly implied = new Set<Directory>([this.#root]);
   readonly #content: (member: Member) => Content;
   /** Hard links whose other name had not come yet. */
   readonly #waiting: Member[] = [];
@@ -87,7 +95,7 @@ class TreeBuilder {
     const names = memberPath(member);
     if (names.length === 0) {
       if (member.type !== "directory") throw tarError(member.at, "a member that is no folder has an empty name");
-      takeMetadata(this.#root, member);
+      this.#takeMetadata(this.#root, member);
       return;
     }
     if (member.type === "hardlink") {
@@ -99,7 +107,7 @@ class TreeBuilder {
     const existing = parent.entries.get(name);
     if (existing?.type === "directory") {
       if (member.type === "directory") {
-        takeMetadata(existing, member);
+        this.#takeMetadata(existing, member);
         return;
       }
       if (existing.entries.size > 0) {
@@ -153,6 +161,7 @@ class TreeBuilder {
       let next = directory.entries.get(name);
       if (next === undefined) {
         next = newDirectory();
+        this.implied.add(next);
         directory.entries.set(name, next);
       }
       if (next.type !== "directory") {
@@ -163,6 +172,11 @@ class TreeBuilder {
       directory = next;
     }
     return directory;
+  }
+
+  #takeMetadata(directory: Directory, { mode, uid, gid, mtime, xattrs }: Member): void {
+    Object.assign(directory, { mode, uid, gid, mtime, xattrs });
+    this.implied.delete(directory);
   }
 
   #node(member: Member): Node {
@@ -185,10 +199,6 @@ class TreeBuilder {
         return { type: "file", ...metadata, content: this.#content(member) };
     }
   }
-}
-
-function takeMetadata(directory: Directory, { mode, uid, gid, mtime, xattrs }: Member): void {
-  Object.assign(directory, { mode, uid, gid, mtime, xattrs });
 }
 
 /** The names of a member's path: leading "/" and "./" mean nothing, ".." is refused. */
