@@ -1,7 +1,7 @@
 /** The 64 attribute bits of a GPT partition, by name. */
 import { conflict } from "./conflict.js";
 
-/** "Legacy BIOS Bootable": what U-Boot, and `sfdisk --part-attrs LegacyBIOSBootable`, call bootable. */
+/** "Legacy BIOS Bootable": what U-Boot, and `sfdisk --part-attrs LegacyBIOSBootable`, call bootable. U-Boot takes an ESP for it too. */
 export const LEGACY_BOOT = 1n << 2n;
 
 /**

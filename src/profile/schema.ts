@@ -69,7 +69,9 @@ const common = {
   active: z
     .boolean()
     .default(false)
-    .describe("Marks the partition that U-Boot boots from: active in an MBR, legacy BIOS bootable in a GPT."),
+    .describe(
+      "Marks the partition that U-Boot boots from: active in an MBR, legacy BIOS bootable in a GPT, where U-Boot takes an ESP for it too.",
+    ),
   partlabel: z
     .string()
     .max(36)
