@@ -45,11 +45,12 @@ export async function readMbr(
     active: entry.status === ACTIVE,
   });
   for (const [i, entry] of mbrEntries(sector).entries()) {
-    if (entry.type === 0 || entry.sectors === 0) continue;
+    if (entry.sectors === 0) continue;
     const isExtended = EXTENDED_TYPES.includes(entry.type);
     const partition = describe(entry, i + 1, 0);
     (isExtended ? extended : partitions).push(partition);
     located.push({ what: `${isExtended ? "the extended " : ""}partition ${i + 1}`, partition, offset: entryAt(i) });
+    if (entry.type === 0) reportTypeless(`partition ${i + 1}`, entryAt(i), problems);
     if (entry.firstSector === 0) problems.error(`partition ${i + 1} lies over the MBR itself`, entryAt(i));
     if (entry.type === PROTECTIVE_TYPE) {
       problems.error(
@@ -67,6 +68,7 @@ export async function readMbr(
       const what = `partition ${number++}`;
       partitions.push(partition);
       inside.push({ what, partition, offset });
+      if (entry.type === 0) reportTypeless(what, offset, problems);
       if (partition.start < recordAt + sectorSize) problems.error(`${what} lies over its own record`, offset);
       if (partition.start + partition.size > outer.start + outer.size) {
         problems.error(`${what} leaves the extended partition ${outer.number}`, offset);
@@ -80,6 +82,11 @@ export async function readMbr(
   }
   const id = sector.diskSignature.toString(16).padStart(8, "0");
   return { kind: "mbr", id, sectorSize, partitions, extended, hybrid: [], problems: [] };
+}
+
+/** Linux, and so `number`, goes by the length alone (block/partitions/msdos.c). */
+function reportTypeless(what: string, offset: number, problems: Problems): void {
+  problems.error(`${what} has the type 0x00: Linux counts it, and U-Boot does not see it`, offset);
 }
 
 interface LogicalEntry {
@@ -124,17 +131,39 @@ async function* readChain(
       return;
     }
     let next: number | undefined;
+    let found = 0;
     for (const [i, entry] of mbrEntries(record).entries()) {
-      if (entry.type === 0 || entry.sectors === 0) continue;
       const offset: number = recordAt + entryAt(i);
+      if (entry.sectors === 0) {
+        if (!EXTENDED_TYPES.includes(entry.type)) continue;
+        problems.error(
+          `the extended boot record at byte ${recordAt} points to the next without a length: Linux ends the chain there, others follow it`,
+          offset,
+        );
+        continue;
+      }
       if (!EXTENDED_TYPES.includes(entry.type)) {
         // Linux reads the third and the fourth only where they make sense: some programs leave garbage there.
         const end: number = recordAt + (entry.firstSector + entry.sectors) * sectorSize;
-        if (i < 2 || end <= outer.start + outer.size) yield { entry, recordAt, offset };
+        if (i >= 2 && end > outer.start + outer.size) continue;
+        if (++found === 2) {
+          problems.error(
+            `the extended boot record at byte ${recordAt} has more than one partition: Linux counts each, others one`,
+            offset,
+          );
+        }
+        yield { entry, recordAt, offset };
       } else if (next === undefined) {
         next = outer.start + entry.firstSector * sectorSize;
         pointedFrom = offset;
       }
+    }
+    // Alone, it is how an extended partition without logical ones looks.
+    if (found === 0 && (next !== undefined || seen.size > 1)) {
+      problems.error(
+        `the extended boot record at byte ${recordAt} has no partition: Linux leaves it out of its count, others do not`,
+        recordAt + mbr.offsets.entries,
+      );
     }
     recordAt = next;
   }

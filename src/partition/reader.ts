@@ -134,7 +134,7 @@ function checkHybrid(
 ): HybridEntry[] {
   const hybrid: HybridEntry[] = [];
   for (const [i, entry] of entries.entries()) {
-    if (entry.type === PROTECTIVE_TYPE || entry.type === 0 || entry.sectors === 0) continue;
+    if (entry.type === PROTECTIVE_TYPE || entry.sectors === 0) continue;
     const [start, size] = [entry.firstSector * sectorSize, entry.sectors * sectorSize];
     hybrid.push({ number: i + 1, start, size, type: typeText(entry.type), active: entry.status === ACTIVE });
     if (partitions.some((partition) => partition.start === start && partition.size === size)) continue;
