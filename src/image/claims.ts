@@ -7,6 +7,8 @@ import type { Plan, StoragePlan } from "./plan.js";
 
 /** Bytes in one of a GPT's entries. UEFI Specification 2.10, section 5.3.3. */
 const ENTRY_SIZE = 128;
+/** To what an offset for the entries is rounded that a hint proposes, so that it reads well. */
+const ENTRIES_ROUNDING = 64 * 1024;
 
 /** A stretch of the medium and whose it is. */
 interface Claim {
@@ -123,7 +125,7 @@ function remedy(plan: Plan, a: Claim, b: Claim, claims: readonly Claim[]): strin
   const later = `${b.key} to ${sizeText(alignUp(a.end, storage.alignment) + room)} or more`;
   if (a.kind === "partition") {
     const smaller = b.start > a.start ? `, or partitions.${a.name}.size to ${sizeText(b.start - a.start)} or less` : "";
-    if (b.kind !== "raw") return `Set ${later}${smaller}.`;
+    if (b.kind === "partition" || b.kind === "record") return `Set ${later}${smaller}.`;
     return `Set ${a.key} to ${behind(b)} or more${smaller}.`;
   }
   if (b.kind === "partition" || b.kind === "record")
@@ -148,9 +150,10 @@ function tableRemedy({ storage, partitions }: Plan, raw: Claim, claims: readonly
   const lastRaw = Math.max(
     ...claims.filter(({ kind, start }) => kind === "raw" && start < firstPartition).map(({ end }) => end),
   );
+  const fewer = storage.gpt?.entriesAt === undefined && before >= needed;
   const ways = [
-    ...(before >= needed ? [`storage.gpt.entries to ${Math.min(before, 127)} or less`] : []),
-    `storage.gpt.entriesAt to ${sizeText(alignUp(Math.max(lastRaw, raw.end), 2 ** 16))} or more, which is behind it`,
+    ...(fewer ? [`storage.gpt.entries to ${before} or less`] : []),
+    `storage.gpt.entriesAt to ${sizeText(alignUp(Math.max(lastRaw, raw.end), ENTRIES_ROUNDING))} or more, which is behind it`,
     "storage.table to mbr",
   ];
   return `Set ${ways.join(", or ")}.`;

@@ -123,6 +123,16 @@ test("a bootloader where the entries of a GPT would be: fewer entries, or entrie
   );
 });
 
+test("a partition that reaches over the moved entries of a GPT", () => {
+  const plan = load("sabrelite", "storage.table=gpt", "storage.gpt.entriesAt=6MiB", "partitions.bootfs.offset=4MiB");
+  fails(
+    () => table(plan),
+    "layout-conflict",
+    /partition bootfs .* overlaps the GPT's entries/,
+    /Set partitions\.bootfs\.offset to 8MiB or more, or partitions\.bootfs\.size to 2MiB or less/,
+  );
+});
+
 test("an MBR and a bootloader at its place", () => {
   const plan = load("sabrelite", "bootloader={area: user, files: [{file: SPL, offset: 0}]}");
   fails(

@@ -269,6 +269,27 @@ test("a sound GPT beside an empty MBR, or none, is pointed out", async () => {
   await assert.rejects(readPartitionTable(device), /55 AA is missing .* the GPT, which is sound, is read by nobody/);
 });
 
+test("of two sound GPTs, the one counts in whose sectors the protective MBR covers the disk", async () => {
+  // Four entries are short enough to survive in front of the header of the other.
+  const device = await gptInMemory({ entryCount: 4 });
+  const large = await gptInMemory({ sectorSize: 4096, partitions: PARTITIONS.slice(0, 1) });
+  const small = device.bytes.slice(0, 512);
+  for (const [start, end] of [
+    [0, 512],
+    [4096, MiB],
+    [SIZE - 5 * 4096, SIZE],
+  ] as const) {
+    device.bytes.set(large.bytes.subarray(start, end), start);
+  }
+  const table = await readPartitionTable(device);
+  assert.deepEqual([table.sectorSize, table.partitions.length, table.problems], [4096, 1, []]);
+  device.bytes.set(small);
+  const other = await readPartitionTable(device);
+  assert.deepEqual([other.sectorSize, other.partitions.length], [512, 2]);
+  assert.match(texts(other), /the backup GPT/);
+  assert.equal((await readPartitionTable(device, { sectorSize: 4096 })).sectorSize, 4096);
+});
+
 test("the remains of a GPT beside an MBR", async () => {
   const device = await gptInMemory();
   await writeMbr(device, { signature: 7, partitions: LOGICAL.slice(0, 1) });
