@@ -15,10 +15,12 @@ import { loadPlan } from "../../src/profile/load.js";
 import { qemuCommand } from "../../src/qemu/command.js";
 import { emulatedMachine, ubootStart } from "../../src/qemu/start.js";
 import { DISK, guid, MiB, makeDisk } from "../partition/disk.js";
+import { imgbuild } from "../support/cli.js";
 import { Guest } from "../support/guest.js";
-import { lacks } from "../support/tools.js";
+import { lacks, temporaryFolder } from "../support/tools.js";
 
-const UBOOT = path.resolve(import.meta.dirname, "../../../.cache/debian/armhf/usr/lib/u-boot/qemu_arm/u-boot.bin");
+const PROJECT = path.resolve(import.meta.dirname, "../../..");
+const UBOOT = path.join(PROJECT, ".cache/debian/armhf/usr/lib/u-boot/qemu_arm/u-boot.bin");
 
 /** What U-Boot prints for each of `commands`, with the disk that `write` makes attached. */
 async function ask(
@@ -148,4 +150,28 @@ test("U-Boot, too, takes the MBR where a GPT has no protective entry any more, a
     gptRows(broken!).map(([number]) => number),
     [1, 2, 4],
   );
+});
+
+test("an image boots whose root and UserData are logical partitions", async (t) => {
+  if (lacks(t, "qemu-system-arm")) return;
+  const demo = path.join(PROJECT, "out/demo/armhf");
+  const folder = temporaryFolder(t);
+  const set = [
+    ...["storage.size=256MiB", "partitions.rootfs.size=64MiB"],
+    ...["partitions.rootfs.number=5", "partitions.userdata.number=6"],
+  ];
+  const built = imgbuild([
+    ...["--profile", "qemu-arm", path.join(demo, "rootfs"), "--boot-files", path.join(demo, "boot")],
+    ...["--devices", path.join(PROJECT, "fixtures/demo/devices.txt"), "--output", folder],
+    ...set.flatMap((setting) => ["--set", setting]),
+  ]);
+  assert.equal(built.status, 0, built.stderr);
+  const plan = loadPlan("qemu-arm", { folder: "/" });
+  const disk = { path: path.join(folder, "emmc.img"), format: "raw" as const };
+  const guest = Guest.start(t, qemuCommand(emulatedMachine(plan), disk, ubootStart(plan, UBOOT)));
+  await guest.logIn();
+  assert.match(await guest.run("cat /proc/cmdline"), /root=PARTUUID=[0-9a-f]{8}-05 /);
+  assert.match(await guest.run("cat /proc/mounts"), /^\/dev\/vda6 \S+ ext4 rw/m);
+  assert.match(await guest.run("grep ' /home/root ' /proc/mounts"), /^overlay/);
+  guest.kill();
 });
