@@ -106,7 +106,7 @@ export async function assemble(
   await writeUserAreaBootloader(recorder, plan, prepared);
   options.stage?.("partition table");
   const tableId = await writeTable(recorder, plan, layout, prepared.identity);
-  const table = await readPartitionTable(recorder);
+  const table = await readPartitionTable(recorder, { sectorSize: plan.storage.sectorSize });
   return {
     layout,
     tableId,
@@ -161,23 +161,23 @@ async function writePartition(
       await copyContent(window, 0, content);
       return { used: content.size, uuid: undefined };
     }
-    const tree = treeFor(partition, content);
     switch (partition.filesystem) {
       case "fat": {
         const fat = fatOptions(partition, prepared, options);
-        await writeFat(window, tree, fat);
+        await writeFat(window, treeFor(partition, content), fat);
         const id = fat.volumeId.toString(16).toUpperCase().padStart(8, "0");
         return { used: window.size, uuid: `${id.slice(0, 4)}-${id.slice(4)}` };
       }
       case "ext4": {
         const ext4 = ext4Options(partition, prepared, options);
-        await writeExt4(window, tree, ext4);
+        // Without content it is an empty one, for the device to fill.
+        await writeExt4(window, content === undefined ? undefined : treeFor(partition, content), ext4);
         return { used: window.size, uuid: ext4.uuid };
       }
       case "squashfs": {
         const { compressor, level, blockSize, exports } = partition;
         const { time, jobs, observer } = options;
-        const { size } = await writeSquashfs(window, tree, {
+        const { size } = await writeSquashfs(window, treeFor(partition, content), {
           compressor,
           level,
           blockSize,
@@ -271,21 +271,31 @@ export async function writeBoot0(device: Device, plan: Plan, prepared: Prepared)
 }
 
 async function writeTable(device: Device, plan: Plan, layout: Layout, identity: string): Promise<string> {
-  const entries = layout.placements.map(({ partition, start, size }) => ({
+  const { table, sectorSize, gpt } = plan.storage;
+  const entries = layout.placements.map(({ partition, start, size, recordAt }) => ({
     number: partition.number,
     start,
     size,
+    recordAt,
     type: partition.type,
     active: partition.active,
-    name: partition.name,
+    name: partition.partlabel ?? partition.name,
+    attributes: partition.attributes,
+    hybrid: partition.hybrid,
     guid: seededUuid(identity, partition.name, "partition"),
   }));
-  if (plan.storage.table === "mbr") {
+  if (table === "mbr") {
     const signature = seededId(identity, "disk signature");
-    await writeMbr(device, { signature, partitions: entries });
+    await writeMbr(device, { signature, sectorSize, partitions: entries });
     return signature.toString(16).padStart(8, "0");
   }
   const diskGuid = seededUuid(identity, "disk");
-  await writeGpt(device, { diskGuid, partitions: entries });
+  await writeGpt(device, {
+    diskGuid,
+    sectorSize,
+    entryCount: gpt?.entries,
+    entriesAt: gpt?.entriesAt,
+    partitions: entries,
+  });
   return diskGuid;
 }

@@ -1,7 +1,9 @@
 /** What is wrong with a plan before anything is read: rules that no single key breaks. */
+import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { gptType, mbrType } from "../partition/index.js";
-import type { PartitionPlan, Plan } from "./plan.js";
+import { GPT_ENTRIES, gptAttributes, gptType, MBR_PARTITIONS, mbrType, tableRanges } from "../partition/index.js";
+import { tableShape } from "./claims.js";
+import { isLogical, MBR_PRIMARIES, type PartitionPlan, type Plan, type StoragePlan } from "./plan.js";
 
 /** The partitions that imgbuild fills itself, and the file systems that what runs on the device can use there. */
 const ROLES: Readonly<Record<string, readonly PartitionPlan["filesystem"][]>> = {
@@ -13,23 +15,21 @@ const ROLES: Readonly<Record<string, readonly PartitionPlan["filesystem"][]>> = 
 /** Artifacts have these names without their ending; a partition of such a name would take the file's place. */
 const RESERVED = ["emmc", "boot0", "manifest"];
 
-const MBR_PRIMARIES = 4;
+const FAT_SECTOR_SIZE = 512;
 
 function refuse(message: string, hint: string): ImgbuildError {
   return new ImgbuildError("profile-invalid", message, { hint });
 }
 
-/** Throws `profile-invalid`, or `layout-conflict` for a partition type that the table does not know. */
+/**
+ * Throws `profile-invalid`, or `layout-conflict` for what the table cannot say: a type or an attribute, a shape that no GPT
+ * has.
+ */
 export function checkPlan({ partitions, storage }: Plan): void {
   if (!partitions.some(({ name }) => name === "rootfs")) {
     throw refuse("the profile has no partition rootfs", "Add partitions.rootfs.");
   }
-  if (storage.table === "mbr" && partitions.length > MBR_PRIMARIES) {
-    throw refuse(
-      `an MBR holds ${MBR_PRIMARIES} partitions, and the profile has ${partitions.length}`,
-      "Set storage.table to gpt, or leave partitions out.",
-    );
-  }
+  checkStorage(storage);
   const rest = partitions.findIndex(({ size }) => size === "rest");
   const open = partitions.findLastIndex(({ filesystem, size }) => filesystem === "squashfs" && size === "fit");
   if (rest >= 0 && rest < open) {
@@ -50,14 +50,118 @@ export function checkPlan({ partitions, storage }: Plan): void {
       );
     }
     numbers.set(partition.number, partition.name);
-    checkPartition(partition, storage.table);
+    checkPartition(partition, storage);
   }
+  if (storage.table === "mbr") checkMbr(partitions, storage);
+  else checkGpt(partitions, storage);
 }
 
-function checkPartition({ name, filesystem, source, type }: PartitionPlan, table: "mbr" | "gpt"): void {
+function checkStorage(storage: StoragePlan): void {
+  const { size, sectorSize, alignment, table, gpt } = storage;
+  if (size !== undefined && size % sectorSize !== 0) {
+    throw refuse(
+      `storage.size is ${size} bytes, which is no whole number of sectors of ${sectorSize} bytes`,
+      `Set it to ${Math.floor(size / sectorSize) * sectorSize}, or to the next, ${alignUp(size, sectorSize)}.`,
+    );
+  }
+  if (alignment === 0 || alignment % sectorSize !== 0) {
+    throw refuse(
+      `storage.alignment is ${alignment} bytes, which is no whole number of sectors of ${sectorSize} bytes`,
+      "Set it to 4MiB, which suits every flash memory, or to another multiple.",
+    );
+  }
+  if (table === "mbr" && gpt !== undefined) {
+    throw refuse(
+      "storage.gpt says how a GPT lies, and storage.table is mbr",
+      "Set storage.table to gpt, or leave it out.",
+    );
+  }
+  tableRanges(tableShape(storage), size ?? 0);
+}
+
+/** Rules of an MBR: at most four primary partitions, logical ones in one run behind each other, one active. */
+function checkMbr(partitions: readonly PartitionPlan[], storage: StoragePlan): void {
+  const logical = partitions.filter((partition) => isLogical(storage, partition));
+  const primary = partitions.filter((partition) => !isLogical(storage, partition));
+  const last = partitions.find(({ number }) => number > MBR_PARTITIONS);
+  if (last !== undefined) {
+    throw refuse(
+      `partition ${last.name} has the number ${last.number}, and an MBR's end at ${MBR_PARTITIONS}`,
+      `Set storage.table to gpt, or partitions.${last.name}.number to ${MBR_PARTITIONS} or less.`,
+    );
+  }
+  if (logical.length > 0 && primary.length === MBR_PRIMARIES) {
+    throw refuse(
+      `partitions ${primary.map(({ name }) => name).join(", ")} take the four entries of the MBR, and ${logical[0]!.name}, number ${logical[0]!.number}, needs one for an extended partition`,
+      `Number ${primary.at(-1)!.name} from 5 on too, or leave out the numbers.`,
+    );
+  }
+  for (const [i, { name, number }] of logical.entries()) {
+    const wanted = MBR_PRIMARIES + 1 + i;
+    if (number === wanted) continue;
+    throw refuse(
+      `partition ${name} has the number ${number}, and logical partitions are counted by their places, from 5 on: it would be ${wanted}`,
+      `Set partitions.${name}.number to ${wanted}, or leave it out.`,
+    );
+  }
+  const first = partitions.indexOf(logical[0]!);
+  const between = partitions.slice(first, first + logical.length).find((partition) => !logical.includes(partition));
+  if (logical.length > 0 && between !== undefined) {
+    throw refuse(
+      `partition ${between.name}, number ${between.number}, lies between logical partitions, inside the extended one that holds them`,
+      `Put ${between.name} in front of ${logical[0]!.name} or behind ${logical.at(-1)!.name}, or number it from 5 on.`,
+    );
+  }
+  const gptOnly = partitions.find(
+    ({ partlabel, attributes, hybrid }) => partlabel !== undefined || attributes.length > 0 || hybrid !== undefined,
+  );
+  if (gptOnly !== undefined) {
+    const key = gptOnly.partlabel !== undefined ? "partlabel" : gptOnly.hybrid !== undefined ? "hybrid" : "attributes";
+    throw refuse(
+      `partitions.${gptOnly.name}.${key} is for a GPT, and storage.table is mbr`,
+      "Set storage.table to gpt, or leave it out.",
+    );
+  }
+  checkOneActive(partitions);
+}
+
+/** Rules of a GPT: room for every number, at most three partitions in a hybrid MBR. */
+function checkGpt(partitions: readonly PartitionPlan[], { gpt }: StoragePlan): void {
+  const room = gpt?.entries ?? GPT_ENTRIES;
+  const beyond = partitions.find(({ number }) => number > room);
+  if (beyond !== undefined) {
+    throw refuse(
+      `storage.gpt.entries is ${room}, and partition ${beyond.name} has the number ${beyond.number}`,
+      `Set storage.gpt.entries to ${Math.max(...partitions.map(({ number }) => number))} or more.`,
+    );
+  }
+  const hybrid = partitions.filter((partition) => partition.hybrid !== undefined);
+  if (hybrid.length > MBR_PRIMARIES - 1) {
+    throw refuse(
+      `${hybrid.map(({ name }) => name).join(", ")} are to be in the hybrid MBR, which has room for ${MBR_PRIMARIES - 1}`,
+      "Leave hybrid out where firmware does not need it.",
+    );
+  }
+  checkOneActive(hybrid);
+}
+
+function checkOneActive(partitions: readonly PartitionPlan[]): void {
+  const active = partitions.filter((partition) => partition.active).map(({ name }) => name);
+  if (active.length < 2) return;
+  throw refuse(
+    `partitions ${active.join(" and ")} are both active, and an MBR has one that is`,
+    `Set partitions.${active[1]}.active to false.`,
+  );
+}
+
+function checkPartition(partition: PartitionPlan, storage: StoragePlan): void {
+  const { name, filesystem, source, type, hybrid, attributes } = partition;
   if (RESERVED.includes(name)) throw refuse(`a partition cannot be called ${name}`, "An artifact has that name.");
-  if (table === "mbr") mbrType(type);
+  if (storage.table === "mbr") mbrType(type);
   else gptType(type);
+  if (hybrid !== undefined) mbrType(hybrid);
+  gptAttributes(attributes);
+  checkSectors(partition, storage);
   const role = ROLES[name];
   if (role === undefined) {
     if (source !== undefined || filesystem === "ext4" || filesystem === "raw") return;
@@ -74,5 +178,22 @@ function checkPartition({ name, filesystem, source, type }: PartitionPlan, table
   }
   if (!role.includes(filesystem)) {
     throw refuse(`${name} cannot be ${filesystem}`, `Set partitions.${name}.filesystem to ${role.join(" or ")}.`);
+  }
+}
+
+/** Linux mounts no file system whose blocks are smaller than the medium's sectors; FAT's are its own sectors. */
+function checkSectors(partition: PartitionPlan, { sectorSize }: StoragePlan): void {
+  const { name, filesystem } = partition;
+  if (filesystem === "fat" && sectorSize !== FAT_SECTOR_SIZE) {
+    throw refuse(
+      `partition ${name} is FAT, which is made with sectors of ${FAT_SECTOR_SIZE} bytes: from a medium with sectors of ${sectorSize} bytes it cannot be mounted`,
+      `Set storage.sectorSize to ${FAT_SECTOR_SIZE}, if the medium has such sectors, or leave ${name} out.`,
+    );
+  }
+  if (filesystem === "ext4" && partition.blockSize < sectorSize) {
+    throw refuse(
+      `partition ${name} has blocks of ${partition.blockSize} bytes, smaller than the medium's sectors of ${sectorSize}: Linux cannot mount it`,
+      `Set partitions.${name}.blockSize to 4KiB.`,
+    );
   }
 }

@@ -2,13 +2,16 @@
 import { alignUp, formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { tableRanges } from "../partition/index.js";
-import type { PartitionPlan, Plan } from "./plan.js";
+import { checkClaims, sizeText, tableShape } from "./claims.js";
+import { isLogical, type PartitionPlan, type Plan, type StoragePlan } from "./plan.js";
 
 /** A partition's place: [start, start + size) of the user area, in bytes. */
 export interface Placement {
   readonly partition: PartitionPlan;
   readonly start: number;
   readonly size: number;
+  /** Of a logical partition: where its extended boot record lies, in front of it. */
+  readonly recordAt?: number;
 }
 
 export interface Layout {
@@ -17,21 +20,12 @@ export interface Layout {
   readonly placements: readonly Placement[];
 }
 
-const SECTOR_SIZE = 512;
-
-/** A stretch of the medium and whose it is, for messages. */
-interface Claim {
-  readonly owner: string;
-  readonly start: number;
-  readonly end: number;
-  /** What to change when it collides with a partition. */
-  readonly hint?: string;
-}
-
 /** How much a table takes at the medium's start and at its end. */
-function tableBytes(table: "mbr" | "gpt"): { head: number; tail: number } {
-  const [first, last] = tableRanges(table, 0);
-  return { head: first!.end, tail: last === undefined ? 0 : last.end - last.start };
+function tableBytes(storage: StoragePlan): { head: number; tail: number } {
+  const ranges = tableRanges(tableShape(storage), 0);
+  if (storage.table === "mbr") return { head: ranges[0]!.end, tail: 0 };
+  const [entries, backup] = [ranges.at(-2)!, ranges.at(-1)!];
+  return { head: entries.end, tail: backup.end - backup.start };
 }
 
 /** The length of a "fit" partition for content of `bytes`: with its headroom, at least its minimum, in whole alignments. */
@@ -52,27 +46,53 @@ export function place(
   fitted: ReadonlyMap<string, number>,
   bootloader: ReadonlyMap<string, number> = new Map(),
 ): Layout {
-  const { alignment, table, size: medium } = plan.storage;
-  const { head, tail } = tableBytes(table);
+  const { alignment, sectorSize, size: medium } = plan.storage;
+  const { head, tail } = tableBytes(plan.storage);
   const sizeOf = (partition: PartitionPlan): number | undefined => {
     if (partition.size === "rest") return undefined;
-    if (partition.size !== "fit") return alignUp(partition.size, SECTOR_SIZE);
+    if (partition.size !== "fit") return alignUp(partition.size, sectorSize);
     return fittedSize(partition, fitted.get(partition.name) ?? 0, alignment);
   };
 
   const placements: Placement[] = [];
-  let free = alignUp(head, alignment);
+  let free = alignUp(head, sectorSize);
   for (const [index, partition] of plan.partitions.entries()) {
-    const start = partition.offset ?? alignUp(free, alignment);
+    const start = partition.offset ?? alignUp(free, alignment) + recordRoom(plan.storage, partition);
+    const record = isLogical(plan.storage, partition) ? { recordAt: recordPlace(plan, index, free, start) } : {};
     const size = sizeOf(partition) ?? restSize(plan, index, start, sizeOf);
-    placements.push({ partition, start, size });
-    free = start + size;
+    placements.push({ partition, start, size, ...record });
+    free = Math.max(alignUp(head, sectorSize), start + size);
   }
   const end = Math.max(head, ...placements.map(({ start, size }) => start + size));
   const layout = { size: medium ?? alignUp(end + tail, alignment), placements };
   checkFits(layout, tail);
   checkClaims(plan, layout, head, bootloader);
   return layout;
+}
+
+/**
+ * What a logical partition's extended boot record takes in front of it: a whole alignment, as fdisk and sfdisk give it, so
+ * that no partition shares an erase block with the record of another.
+ */
+function recordRoom(storage: StoragePlan, partition: PartitionPlan): number {
+  return isLogical(storage, partition) ? storage.alignment : 0;
+}
+
+/** Where the record of logical partition number `index` goes, between what is `free` from and the partition's `start`. */
+function recordPlace(plan: Plan, index: number, free: number, start: number): number {
+  const { alignment, sectorSize } = plan.storage;
+  const recordAt = Math.max(free, start - alignment);
+  if (recordAt + sectorSize <= start) return recordAt;
+  const { name } = plan.partitions[index]!;
+  const before = plan.partitions[index - 1]?.name;
+  throw new ImgbuildError(
+    "layout-conflict",
+    `partition ${name} begins at ${start}, and ${before === undefined ? "the MBR" : `partition ${before}`} ends at ${free}: no sector is left between them for the record that every logical partition has in front of it`,
+    {
+      hint: `Set partitions.${name}.offset to ${sizeText(alignUp(free, alignment) + alignment)} or more, or leave it out.`,
+      data: { partition: name, start, free },
+    },
+  );
 }
 
 /** What the partitions behind number `index` leave of the medium for it. */
@@ -82,7 +102,7 @@ function restSize(
   start: number,
   sizeOf: (partition: PartitionPlan) => number | undefined,
 ): number {
-  const { alignment, table, size: medium } = plan.storage;
+  const { alignment, size: medium } = plan.storage;
   const { name } = plan.partitions[index]!;
   if (medium === undefined) {
     throw new ImgbuildError("profile-invalid", `${name} is to take the rest, but the medium has no size`, {
@@ -100,8 +120,11 @@ function restSize(
       },
     );
   }
-  const taken = behind.reduce((sum, partition) => sum + alignUp(sizeOf(partition)!, alignment), 0);
-  const limit = Math.floor((medium - tableBytes(table).tail) / alignment) * alignment;
+  const taken = behind.reduce(
+    (sum, partition) => sum + alignUp(sizeOf(partition)!, alignment) + recordRoom(plan.storage, partition),
+    0,
+  );
+  const limit = Math.floor((medium - tableBytes(plan.storage).tail) / alignment) * alignment;
   const size = limit - taken - start;
   if (size <= 0) {
     throw new ImgbuildError(
@@ -130,51 +153,6 @@ function checkFits(layout: Layout, tail: number): void {
       {
         hint: `Set storage.size to ${needed} or more if the board has it, or make a partition smaller.`,
         data: { needed, available: layout.size, partition: last.partition.name },
-      },
-    );
-  }
-}
-
-function checkClaims(plan: Plan, layout: Layout, head: number, bootloader: ReadonlyMap<string, number>): void {
-  const claims: Claim[] = layout.placements.map(({ partition, start, size }) => ({
-    owner: `partition ${partition.name}`,
-    start,
-    end: start + size,
-  }));
-  claims.push({
-    owner: `the ${plan.storage.table === "gpt" ? "GPT" : "MBR"}`,
-    start: 0,
-    end: head,
-  });
-  if (plan.bootloader?.area === "user") {
-    for (const { file, offset } of plan.bootloader.files) {
-      const hint =
-        plan.storage.table === "gpt" && offset < head
-          ? "A GPT reaches to sector 33: use storage.table mbr where the boot ROM reads from there."
-          : "Give the first partition a larger offset.";
-      claims.push({ owner: `bootloader file ${file}`, start: offset, end: offset + (bootloader.get(file) ?? 1), hint });
-    }
-  }
-  claims.sort((a, b) => a.start - b.start || a.end - b.end);
-  for (let i = 1; i < claims.length; i++) {
-    const [a, b] = [claims[i - 1]!, claims[i]!];
-    if (b.start >= a.end) continue;
-    throw new ImgbuildError(
-      "layout-conflict",
-      `${a.owner} (bytes ${a.start} to ${a.end}) overlaps ${b.owner} (bytes ${b.start} to ${b.end})`,
-      {
-        hint: a.hint ?? b.hint ?? "Change the offset of one of them, or the size of the first.",
-        data: { first: a.owner, second: b.owner },
-      },
-    );
-  }
-  const unaligned = layout.placements.find(({ start }) => start % SECTOR_SIZE !== 0);
-  if (unaligned !== undefined) {
-    throw new ImgbuildError(
-      "layout-conflict",
-      `partition ${unaligned.partition.name} begins inside a sector, at ${unaligned.start}`,
-      {
-        hint: `Set partitions.${unaligned.partition.name}.offset to a multiple of ${SECTOR_SIZE}.`,
       },
     );
   }

@@ -2,6 +2,7 @@
  * What an image is to be: plain data, all sizes in bytes. A profile resolves into a plan; placing, assembling and the
  * emulator read it; the manifest repeats it.
  */
+import type { SectorSize } from "../partition/index.js";
 import type { CompressorName } from "../squashfs/index.js";
 
 export type Architecture = "arm" | "arm64";
@@ -26,8 +27,19 @@ export interface StoragePlan {
   /** Length of the user area that the image is made for; undefined: as long as the partitions need. */
   readonly size?: number | undefined;
   readonly table: "mbr" | "gpt";
+  readonly sectorSize: SectorSize;
   /** Every partition begins at a multiple of this. */
   readonly alignment: number;
+  /** Where the table is a GPT: its room for partitions, and where its entries begin, if not behind its header. */
+  readonly gpt?: { readonly entries?: number | undefined; readonly entriesAt?: number | undefined } | undefined;
+  /** Stretches of the user area that nothing of the image may touch. */
+  readonly reserved: readonly ReservedPlan[];
+}
+
+export interface ReservedPlan {
+  readonly name: string;
+  readonly start: number;
+  readonly size: number;
 }
 
 /** How long a partition is: a number of bytes, what its content needs, or what the others leave. */
@@ -49,6 +61,12 @@ interface PartitionCommon {
   readonly type: string;
   /** The flag by which U-Boot finds the boot partition: active in an MBR, legacy BIOS bootable in a GPT. */
   readonly active: boolean;
+  /** GPT only: its name in the table. */
+  readonly partlabel?: string | undefined;
+  /** GPT only: names or numbers of attribute bits. */
+  readonly attributes: readonly string[];
+  /** GPT only: its type in a hybrid MBR, if it is to be in one. */
+  readonly hybrid?: string | undefined;
   /** What goes into it, for partitions other than bootfs, rootfs and userdata: a folder, a tar or a file. */
   readonly source?: string | undefined;
 }
@@ -139,6 +157,12 @@ export interface EmulatorPlan {
   /** The console as the kernel names it in this machine, where it differs from the board's. */
   readonly console?: string | undefined;
 }
+
+/** Whether a partition lies inside of an MBR's extended one: those numbered from 5 on do. */
+export function isLogical({ table }: StoragePlan, { number }: PartitionPlan): boolean {
+  return table === "mbr" && number > MBR_PRIMARIES;
+}
+export const MBR_PRIMARIES = 4;
 
 /** The partition of that name, or undefined. */
 export function partitionNamed(plan: Plan, name: string): PartitionPlan | undefined {

@@ -22,7 +22,10 @@ export const mbrEntry = struct("mbr_partition", 16, {
   sectors: [12, u32],
 });
 
-/** Sector 0. Section 5.2.1, "Legacy Master Boot Record". */
+/**
+ * Sector 0 (section 5.2.1, "Legacy Master Boot Record"), and the extended boot record in front of each logical partition,
+ * which uses two of the entries: its partition, counted from its own sector, and the next record, counted from the first.
+ */
 export const mbr = struct("mbr", 512, {
   bootCode: [0, bytes(440)],
   diskSignature: [440, u32],
@@ -32,6 +35,10 @@ export const mbr = struct("mbr", 512, {
 export const MBR_SIGNATURE = 0xaa55;
 export const MBR_ENTRIES = 4;
 export const ACTIVE = 0x80;
+/** The partition that holds the logical ones. 0x05 is the older type, of the same meaning; 0x85 is Linux's own. */
+export const EXTENDED_LBA_TYPE = 0x0f;
+export const EXTENDED_TYPE = 0x05;
+export const EXTENDED_TYPES: readonly number[] = [EXTENDED_TYPE, EXTENDED_LBA_TYPE, 0x85];
 /** The type of the one entry that keeps programs which know no GPT away from it. Section 5.2.3, "Protective MBR". */
 export const PROTECTIVE_TYPE = 0xee;
 
@@ -66,5 +73,3 @@ export const gptEntry = struct("gpt_partition", 128, {
 export const GPT_ENTRIES = 128;
 export const GPT_NAME_UNITS = 36;
 export const UNUSED_GUID = "00000000-0000-0000-0000-000000000000";
-/** Attribute bits. "Legacy BIOS Bootable" is what U-Boot and `sfdisk --part-attrs LegacyBIOSBootable` call bootable. */
-export const LEGACY_BOOT = 1n << 2n;

@@ -1,14 +1,23 @@
-/** The MBR's table: four primary partitions in sector 0. */
+/** The MBR's table: four primary partitions in sector 0, or three and any number of logical ones. */
 import type { Device } from "../bytes/device.js";
-import { ACTIVE, MBR_ENTRIES, MBR_SIGNATURE, mbr, mbrEntry } from "./layout.js";
-import { checkPlaces, conflict, type Placed, type SectorSize } from "./ranges.js";
+import { conflict } from "./conflict.js";
+import { MBR_ENTRIES, MBR_SIGNATURE, mbr, mbrEntry } from "./layout.js";
+import { encodeExtended, encodeRecords, planLogical, recordRanges } from "./logical.js";
+import { encodeMbrEntry } from "./mbr-entry.js";
+import { checkNumbers, checkPlaces, type Placed, type ReservedRange, type SectorSize, tableRanges } from "./ranges.js";
 import { mbrType } from "./types.js";
 
+/** A primary partition (number 1 to 4) or a logical one (from 5 on). */
 export interface MbrPartition extends Placed {
   /** A name ("fat32-lba", "linux", "raw"), a number, or a number's text ("0x0c"). */
   readonly type: string | number;
   /** Bootable: where firmware looks for what it boots. U-Boot takes the first such partition for the one with boot.scr. */
   readonly active?: boolean;
+  /**
+   * Of a logical partition: where its extended boot record lies, in bytes, behind the logical partition before it. Default:
+   * in the sector in front of the partition.
+   */
+  readonly recordAt?: number | undefined;
 }
 
 export interface MbrOptions {
@@ -16,61 +25,77 @@ export interface MbrOptions {
   readonly signature: number;
   readonly sectorSize?: SectorSize;
   readonly partitions: readonly MbrPartition[];
+  /** The number of the extended partition, when there are logical ones. Default: the last that is free of 1 to 4. */
+  readonly extended?: number;
 }
 
+/** As many as sfdisk and fdisk know: Linux itself reads more. */
+export const MBR_PARTITIONS = 60;
 const MAX_SECTOR = 2 ** 32 - 1;
-/** As far as three bytes of cylinder, head and sector reach; beyond, every partition says this. */
-const LAST_CHS = Uint8Array.of(0xfe, 0xff, 0xff);
-
-/** Cylinder, head and sector as old firmware wants them, for a disk of 255 heads and 63 sectors. */
-function chs(sector: number): Uint8Array {
-  const cylinder = Math.floor(sector / (255 * 63));
-  if (cylinder > 1023) return LAST_CHS;
-  const head = Math.floor(sector / 63) % 255;
-  return Uint8Array.of(head, ((cylinder >> 8) << 6) | ((sector % 63) + 1), cylinder & 0xff);
-}
-
-/** The 16 bytes of an entry. */
-export function encodeMbrEntry(type: number, firstSector: number, sectors: number, active: boolean): Uint8Array {
-  return mbrEntry.encode({
-    status: active ? ACTIVE : 0,
-    firstChs: chs(firstSector),
-    type,
-    lastChs: chs(firstSector + sectors - 1),
-    firstSector,
-    sectors,
-  });
-}
 
 /**
- * Writes the table into sector 0 of `device`, the whole disk; the 440 bytes of boot code before it become zero. Throws a
- * `layout-conflict` error for partitions that the table cannot hold, or that overlap.
+ * Writes the table into sector 0 of `device`, the whole disk, and the records of logical partitions in front of them; the
+ * 440 bytes of boot code in sector 0 become zero. Throws a `layout-conflict` error for partitions that the table cannot
+ * hold, or that overlap, before anything is written.
  */
 export async function writeMbr(device: Device, options: MbrOptions): Promise<void> {
   const { signature, sectorSize = 512, partitions } = options;
-  checkPlaces("mbr", partitions, device.size, sectorSize, MBR_ENTRIES);
+  checkNumbers("mbr", partitions, MBR_PARTITIONS, "Use fewer partitions, or a GPT.");
+  const primary = partitions.filter(({ number }) => number <= MBR_ENTRIES);
+  const table = tableRanges({ kind: "mbr", sectorSize }, device.size);
+  const logical = planLogical(partitions, sectorSize, options.extended);
+  if (logical === undefined) {
+    checkPlaces(primary, table, device.size, sectorSize);
+  } else {
+    const { extended, chain } = logical;
+    checkNumbers("mbr", [...primary, extended], MBR_ENTRIES, `The extended partition is one of 1 to ${MBR_ENTRIES}.`);
+    const around: ReservedRange = {
+      what: `the extended partition ${extended.number}, from the first logical partition to the last`,
+      start: extended.start,
+      end: extended.start + extended.size,
+    };
+    checkPlaces(primary, [...table, around], device.size, sectorSize);
+    const inside = chain.map(({ partition }) => partition);
+    checkPlaces(inside, [...table, ...recordRanges(logical, sectorSize)], device.size, sectorSize);
+  }
+  checkReach(partitions, sectorSize);
+  checkActive(partitions);
   const entries: Uint8Array[] = new Array(MBR_ENTRIES).fill(new Uint8Array(mbrEntry.size));
-  for (const { number, start, size, type, active = false } of partitions) {
-    const first = start / sectorSize;
-    const sectors = size / sectorSize;
-    if (first + sectors - 1 > MAX_SECTOR || sectors > MAX_SECTOR) {
-      throw conflict(
-        `partition ${number} ends at byte ${start + size}, and an MBR table reaches to ${(MAX_SECTOR + 1) * sectorSize}`,
-        "Use a GPT.",
-        { number, start, size },
-      );
-    }
-    entries[number - 1] = encodeMbrEntry(mbrType(type), first, sectors, active);
+  for (const { number, start, size, type, active } of primary) {
+    entries[number - 1] = encodeMbrEntry({
+      type: mbrType(type),
+      firstSector: start / sectorSize,
+      sectors: size / sectorSize,
+      active,
+    });
   }
-  const active = partitions.filter((partition) => partition.active);
-  if (active.length > 1) {
-    throw conflict(
-      `partitions ${active.map(({ number }) => number).join(" and ")} are both active, and firmware boots from one`,
-      "Leave one of them active.",
-      { partitions: active.map(({ number }) => number) },
-    );
-  }
+  const records = logical === undefined ? [] : [...encodeRecords(logical, sectorSize)];
+  if (logical !== undefined) entries[logical.extended.number - 1] = encodeExtended(logical, sectorSize);
+  for (const { at, bytes } of records) await device.write(at, bytes);
   await device.write(0, mbr.encode({ diskSignature: signature, entries, signature: MBR_SIGNATURE }));
+}
+
+function checkReach(partitions: readonly MbrPartition[], sectorSize: SectorSize): void {
+  const reach = (MAX_SECTOR + 1) * sectorSize;
+  const beyond = partitions.find(({ start, size }) => start + size > reach || size / sectorSize > MAX_SECTOR);
+  if (beyond === undefined) return;
+  const { number, start, size } = beyond;
+  throw conflict(
+    `partition ${number} ends at byte ${start + size}, and an MBR table reaches to ${reach}`,
+    "Use a GPT.",
+    { number, start, size },
+  );
+}
+
+/** Throws a `layout-conflict` error when more than one entry of an MBR is active. */
+export function checkActive(partitions: readonly { readonly number: number; readonly active?: boolean }[]): void {
+  const active = partitions.filter((partition) => partition.active).map(({ number }) => number);
+  if (active.length < 2) return;
+  throw conflict(
+    `partitions ${active.join(" and ")} are both active, and firmware boots from one`,
+    "Leave one of them active.",
+    { partitions: active },
+  );
 }
 
 /** The PARTUUID of a partition: what `root=PARTUUID=` and U-Boot's `part uuid` use. */

@@ -3,7 +3,7 @@ import * as path from "node:path";
 import type { z } from "zod";
 import { ImgbuildError } from "../errors.js";
 import { checkPlan } from "../image/check-plan.js";
-import type { PartitionPlan, Plan } from "../image/plan.js";
+import { MBR_PRIMARIES, type PartitionPlan, type Plan } from "../image/plan.js";
 import { isRecord, type Layer, layerOfSettings, merge, profileFile, readLayers, type Value } from "./document.js";
 import { jsonSchema, type Profile, profileSchema } from "./schema.js";
 
@@ -60,6 +60,7 @@ function withoutExtends(values: Value): Value {
 
 function resolve(name: string, profile: Profile, folder: string): Plan {
   const { extends: _, partitions, seed, ...rest } = profile;
+  const count = Object.keys(partitions).length;
   return {
     ...rest,
     profile: name,
@@ -68,7 +69,8 @@ function resolve(name: string, profile: Profile, folder: string): Plan {
       ([key, partition], index): PartitionPlan => ({
         ...partition,
         name: key,
-        number: partition.number ?? index + 1,
+        number: partition.number ?? defaultNumber(rest.storage.table, index, count),
+        hybrid: hybridType(partition),
         type:
           partition.type ??
           (partition.filesystem !== "fat" ? "linux" : rest.storage.table === "gpt" ? "basic-data" : "fat32-lba"),
@@ -76,6 +78,18 @@ function resolve(name: string, profile: Profile, folder: string): Plan {
       }),
     ),
   };
+}
+
+/** By the place; where an MBR needs logical partitions, its fourth number is the extended one's. */
+function defaultNumber(table: "mbr" | "gpt", index: number, count: number): number {
+  return index + (table === "mbr" && count > MBR_PRIMARIES && index >= MBR_PRIMARIES - 1 ? 2 : 1);
+}
+
+/** What firmware that reads a hybrid MBR looks for. */
+function hybridType({ hybrid, filesystem, type }: Profile["partitions"][string]): string | undefined {
+  if (typeof hybrid === "string") return hybrid;
+  if (!hybrid) return undefined;
+  return filesystem !== "fat" ? "linux" : type === "esp" ? "esp" : "fat32-lba";
 }
 
 /** The first of zod's issues, with the place where the value was written. */

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
 import { KERNEL_FORMATS } from "../image/plan.js";
+import { ATTRIBUTES } from "../partition/index.js";
 import { COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
 
 function size(description: string) {
@@ -49,16 +50,43 @@ const headroom = z
   .describe('With "fit": room beyond the content, as a size or as a share of it (25%).');
 
 const common = {
-  number: z.int().min(1).max(128).optional().describe("Its number, as the kernel counts. Default: by its place."),
+  number: z
+    .int()
+    .min(1)
+    .max(128)
+    .optional()
+    .describe(
+      "Its number, as the kernel counts and as its PARTUUID ends in an MBR. Default: by its place. In an MBR those from 5 on are logical, in an extended partition that takes one of the first four numbers; with more than four partitions the first three are 1 to 3, the extended one is 4, and the others are 5, 6, ...",
+    ),
   size: partitionSize,
   headroom: headroom.default({ bytes: 0 }),
   minimum: size('With "fit": never smaller than this.').default(0),
-  offset: size("Where it begins. Default: behind the partition before it.").optional(),
+  offset: size("Where it begins, in whole sectors. Default: behind the partition before it, aligned.").optional(),
   type: z
     .union([z.string(), z.int().transform((value) => `0x${value.toString(16)}`)])
     .optional()
     .describe("Partition type: a name (fat32-lba, linux, ...), a number for an MBR, a GUID for a GPT."),
-  active: z.boolean().default(false).describe("Marks the partition that U-Boot boots from."),
+  active: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Marks the partition that U-Boot boots from: active in an MBR, legacy BIOS bootable in a GPT, where U-Boot takes an ESP for it too.",
+    ),
+  partlabel: z
+    .string()
+    .max(36)
+    .optional()
+    .describe("With a GPT: its name in the table, PARTLABEL. Default: its name here."),
+  attributes: z
+    .array(z.union([z.string(), z.int().transform(String)]))
+    .default([])
+    .describe(`With a GPT: ${ATTRIBUTES.join(", ")}, or numbers of bits from 0 to 63.`),
+  hybrid: z
+    .union([z.boolean(), z.string(), z.int().transform((value) => `0x${value.toString(16)}`)])
+    .default(false)
+    .describe(
+      "With a GPT: lists the partition in the MBR too, for firmware that reads no GPT; true, or the type it has there. At most three can be.",
+    ),
   source: z
     .string()
     .optional()
@@ -135,9 +163,39 @@ export const profileSchema = z
     storage: z.strictObject({
       size: size("Length of the board's user area; partitions that take the rest reach to its end.").optional(),
       table: z.enum(["mbr", "gpt"]),
-      alignment: size("Every partition begins at a multiple of this, which is one of 512.")
-        .refine((bytes) => bytes > 0 && bytes % 512 === 0, "not a multiple of 512 bytes")
-        .default(4 * 2 ** 20),
+      sectorSize: z
+        .union([z.literal(512), z.literal(4096)])
+        .default(512)
+        .describe("Bytes in a sector of the medium: 512 on eMMC and SD cards, 4096 on UFS and some disks."),
+      alignment: size(
+        "Every partition without an offset begins at a multiple of this, which is whole sectors.",
+      ).default(4 * 2 ** 20),
+      gpt: z
+        .strictObject({
+          entries: z
+            .int()
+            .min(4)
+            .max(128)
+            .optional()
+            .describe("For how many partitions there is room. Fewer than 128 leave room for a bootloader behind them."),
+          entriesAt: size(
+            "Where the entries begin. Default: in sector 2. Further back, a bootloader fits between header and entries.",
+          ).optional(),
+        })
+        .optional()
+        .describe("How a GPT lies on the medium."),
+      reserved: z
+        .array(
+          z.strictObject({
+            name: z.string().min(1).describe("What it is, for messages."),
+            start: size("Where it begins, in bytes from the medium's start."),
+            size: size("Its length."),
+          }),
+        )
+        .default([])
+        .describe(
+          "Stretches of the user area that nothing may touch: an environment, calibration, another's bootloader.",
+        ),
     }),
     partitions: z
       .record(z.string().regex(/^[a-z][a-z0-9_-]*$/, "a name of small letters, digits, - and _"), partition)

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ImgbuildError } from "../../src/errors.js";
-import { partitionNamed } from "../../src/image/plan.js";
+import { type Plan, partitionNamed } from "../../src/image/plan.js";
 import { loadPlan } from "../../src/profile/load.js";
 
 const load = (name: string, ...set: string[]) => loadPlan(name, { folder: "/", set });
@@ -45,10 +45,70 @@ test("nothing takes the rest in front of a SquashFS that is as long as it gets",
   assert.equal(load("colibri-imx6", "partitions.rootfs.size=fit").partitions.length, 3);
 });
 
-test("an MBR holds four partitions", () => {
-  const more = ["a", "b"].map((name) => `partitions.${name}={filesystem: ext4, size: 1MiB}`);
-  refused(more, /holds 4 partitions, and the profile has 5/);
-  assert.equal(load("qemu-arm64", ...more).partitions.length, 5);
+const extra = (...names: string[]) => names.map((name) => `partitions.${name}={filesystem: ext4, size: 8MiB}`);
+const numbers = (plan: Plan) => plan.partitions.map(({ name, number }) => [name, number]);
+
+test("with more than four partitions the fourth and later ones of an MBR are logical", () => {
+  assert.deepEqual(numbers(load("colibri-imx6", ...extra("a"))).at(-1), ["a", 4]);
+  assert.deepEqual(numbers(load("colibri-imx6", ...extra("a", "b"))), [
+    ["bootfs", 1],
+    ["rootfs", 2],
+    ["userdata", 3],
+    ["a", 5],
+    ["b", 6],
+  ]);
+  assert.deepEqual(numbers(load("qemu-arm64", ...extra("a", "b"))).at(-1), ["b", 5]);
+  assert.deepEqual(numbers(load("colibri-imx6", "partitions.userdata.number=5")).at(-1), ["userdata", 5]);
+});
+
+test("numbers that an MBR's logical partitions cannot have", () => {
+  refused(["partitions.userdata.number=6"], /userdata has the number 6, .* from 5 on: it would be 5/);
+  refused(
+    [...extra("a", "b"), "partitions.a.number=4"],
+    /bootfs, rootfs, userdata, a take the four entries of the MBR, and b, number 6/,
+  );
+  refused(["partitions.bootfs.number=5", ...extra("a"), "partitions.a.number=6"], /rootfs, number 2, lies between/);
+  refused(["partitions.userdata.number=61"], /userdata has the number 61, and an MBR's end at 60/);
+});
+
+test("a GPT has room for so many partitions", () => {
+  const gpt = ["storage.table=gpt", "storage.gpt.entries=4"];
+  refused([...gpt, ...extra("a", "b")], /storage\.gpt\.entries is 4, and partition b has the number 5/);
+  assert.equal(load("colibri-imx6", ...gpt, ...extra("a")).partitions.length, 4);
+  refused(["storage.gpt.entries=8"], /storage\.gpt says how a GPT lies, and storage\.table is mbr/);
+  refused(["storage.table=gpt", "storage.gpt.entries=3"], /storage\.gpt\.entries/);
+  refused(["storage.table=gpt", "storage.gpt.entriesAt=512"], /entries of a GPT cannot begin at byte 512/);
+  refused(["storage.table=gpt", "storage.gpt.entriesAt=1500"], /cannot begin at byte 1500/);
+});
+
+test("what a GPT alone has, and a hybrid MBR", () => {
+  refused(["partitions.rootfs.partlabel=root"], /partlabel is for a GPT/);
+  refused(["partitions.rootfs.attributes=[read-only]"], /attributes is for a GPT/);
+  refused(["partitions.rootfs.hybrid=true"], /hybrid is for a GPT/);
+  const gpt = (...set: string[]) => ["storage.table=gpt", "partitions.bootfs.type=esp", ...set];
+  refused(gpt("partitions.rootfs.attributes=[shiny]"), /"shiny" is not an attribute/);
+  refused(gpt("partitions.rootfs.attributes=[64]"), /"64" is not an attribute/);
+  refused(gpt("partitions.rootfs.hybrid=shiny"), /"shiny" is not a type .* MBR/);
+  const all = ["bootfs", "rootfs", "userdata", "a"].map((name) => `partitions.${name}.hybrid=true`);
+  refused(gpt(...extra("a"), ...all), /bootfs, rootfs, userdata, a are to be in the hybrid MBR, which has room for 3/);
+  const plan = load("colibri-imx6", ...gpt(...all.slice(0, 2), "partitions.userdata.hybrid=0xda"));
+  assert.deepEqual(
+    plan.partitions.map(({ hybrid }) => hybrid),
+    ["esp", "linux", "0xda"],
+  );
+  refused(["partitions.rootfs.active=true"], /bootfs and rootfs are both active/);
+});
+
+test("sectors of 4096 bytes: whole ones, and file systems that can be mounted from them", () => {
+  const large = ["storage.sectorSize=4096", "partitions.bootfs=null"];
+  assert.equal(load("colibri-imx6", ...large).storage.sectorSize, 4096);
+  refused(["storage.sectorSize=4096"], /bootfs is FAT, .* 512 bytes: from a medium with sectors of 4096/);
+  refused([...large, "partitions.userdata.blockSize=1KiB"], /userdata has blocks of 1024 bytes, smaller than/);
+  refused([...large, "storage.size=1000000512"], /storage\.size is 1000000512 bytes/);
+  refused([...large, "storage.alignment=512"], /storage\.alignment is 512 bytes/);
+  refused(["storage.size=1000000100"], /no whole number of sectors of 512/);
+  refused(["storage.alignment=0"], /storage\.alignment is 0 bytes/);
+  refused(["storage.sectorSize=1024"], /storage\.sectorSize/);
 });
 
 test("a FAT partition has the usual type of its table", () => {

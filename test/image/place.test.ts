@@ -63,7 +63,12 @@ test("without a medium's size the image is as long as its partitions need", () =
 
 test("partitions that overlap are both named", () => {
   const plan = load("colibri-imx6", "partitions.rootfs.offset=32MiB", "partitions.userdata.size=100MiB");
-  fails(() => table(plan), "layout-conflict", /partition bootfs .* overlaps partition rootfs/, /offset of one of them/);
+  fails(
+    () => table(plan),
+    "layout-conflict",
+    /partition bootfs .* overlaps partition rootfs/,
+    /partitions\.rootfs\.offset to 68MiB or more, or partitions\.bootfs\.size to 28MiB or less/,
+  );
 });
 
 test("a bootloader in the user area may not reach into a partition, nor a GPT over it", () => {
@@ -73,14 +78,152 @@ test("a bootloader in the user area may not reach into a partition, nor a GPT ov
     () => table(plan, new Map(), new Map([["u-boot.imx", 4 * MIB]])),
     "layout-conflict",
     /u-boot\.imx .* overlaps partition bootfs/,
-    /larger offset/,
+    /partitions\.bootfs\.offset to 8MiB or more/,
   );
   fails(
     () => table(load("sabrelite", "storage.table=gpt")),
     "layout-conflict",
     /the GPT .* overlaps bootloader file u-boot\.imx/,
-    /storage\.table mbr/,
+    /Set storage\.gpt\.entriesAt to 64KiB or more, which is behind it, or storage\.table to mbr/,
   );
+});
+
+const SPL = "bootloader={area: user, files: [{file: SPL, offset: 8KiB}]}";
+
+test("a bootloader where the entries of a GPT would be: fewer entries, or entries further back", () => {
+  const files = new Map([["SPL", 300 * 1024]]);
+  const gpt = (...set: string[]) => load("sabrelite", "storage.table=gpt", SPL, ...set);
+  fails(
+    () => table(gpt(), new Map(), files),
+    "layout-conflict",
+    /the GPT \(bytes 0 to 17408\) overlaps bootloader file SPL \(bytes 8192 to 315392\)/,
+    /Set storage\.gpt\.entries to 56 or less, or storage\.gpt\.entriesAt to 320KiB or more, .* or storage\.table to mbr/,
+  );
+  assert.equal(table(gpt("storage.gpt.entries=56"), new Map(), files).length, 3);
+  assert.equal(table(gpt("storage.gpt.entriesAt=320KiB"), new Map(), files).length, 3);
+  fails(
+    () => table(gpt("storage.gpt.entriesAt=256KiB"), new Map(), files),
+    "layout-conflict",
+    /file SPL .* overlaps the GPT's entries/,
+    /entriesAt to 320KiB or more/,
+  );
+  fails(
+    () => table(gpt("bootloader.files=[{file: SPL, offset: 512}]", "storage.gpt.entriesAt=1MiB"), new Map(), files),
+    "layout-conflict",
+    /the GPT's header \(bytes 0 to 1024\) overlaps bootloader file SPL/,
+    /header in sector 1.*storage\.table mbr/,
+  );
+  // What is moved back pushes the first partition on.
+  assert.equal(table(gpt("storage.gpt.entriesAt=6MiB"))[0]![1], 8);
+  fails(
+    () => table(gpt("storage.gpt.entriesAt=6MiB", "partitions.bootfs.offset=1MiB", "partitions.bootfs.size=1MiB")),
+    "layout-conflict",
+    /bootfs begins at 1048576, in front of the end of the GPT's entries at 6307840/,
+    /offset to 8MiB or more/,
+  );
+});
+
+test("a partition that reaches over the moved entries of a GPT", () => {
+  const plan = load("sabrelite", "storage.table=gpt", "storage.gpt.entriesAt=6MiB", "partitions.bootfs.offset=4MiB");
+  fails(
+    () => table(plan),
+    "layout-conflict",
+    /partition bootfs .* overlaps the GPT's entries/,
+    /Set partitions\.bootfs\.offset to 8MiB or more, or partitions\.bootfs\.size to 2MiB or less/,
+  );
+});
+
+test("an MBR and a bootloader at its place", () => {
+  const plan = load("sabrelite", "bootloader={area: user, files: [{file: SPL, offset: 0}]}");
+  fails(
+    () => table(plan),
+    "layout-conflict",
+    /the MBR .* overlaps bootloader file SPL|SPL .* overlaps the MBR/,
+    /at 512 or later/,
+  );
+});
+
+test("reserved areas are kept free, of partitions, bootloader and table", () => {
+  const reserved = (start: string, size: string, ...set: string[]) =>
+    load("colibri-imx6", `storage.reserved=[{name: environment, start: ${start}, size: ${size}}]`, ...set);
+  assert.equal(table(reserved("1MiB", "3MiB")).length, 3);
+  fails(
+    () => table(reserved("1MiB", "3200KiB")),
+    "layout-conflict",
+    /reserved area environment \(bytes 1048576 to 4325376\) overlaps partition bootfs/,
+    /partitions\.bootfs\.offset to 8MiB or more/,
+  );
+  fails(
+    () => table(reserved("100MiB", "1MiB")),
+    "layout-conflict",
+    /partition rootfs .* overlaps reserved area environment/,
+    /partitions\.rootfs\.offset to 104MiB or more, or partitions\.rootfs\.size to 32MiB or less/,
+  );
+  fails(
+    () => table(reserved("256", "1MiB")),
+    "layout-conflict",
+    /the MBR .* overlaps reserved area environment/,
+    /512 or later/,
+  );
+  fails(
+    () =>
+      table(
+        reserved("3583MiB", "1MiB", "storage.table=gpt", "partitions.bootfs.type=esp", "partitions.userdata.size=1MiB"),
+      ),
+    "layout-conflict",
+    /reserved area environment .* overlaps the backup GPT/,
+    /environment end at \d+ or before/,
+  );
+  fails(
+    () => table(reserved("3583MiB", "2MiB", "partitions.userdata.size=1MiB")),
+    "layout-conflict",
+    /reserved area environment ends at 3759144960, and the medium at 3758096384/,
+    /storage\.size/,
+  );
+  fails(
+    () =>
+      table(
+        reserved("64KiB", "1MiB", "bootloader={area: user, files: [{file: SPL, offset: 1KiB}]}"),
+        new Map(),
+        new Map([["SPL", 65536]]),
+      ),
+    "layout-conflict",
+    /bootloader file SPL \(bytes 1024 to 66560\) overlaps reserved area environment/,
+    /Is bootloader file SPL as large/,
+  );
+});
+
+test("logical partitions lie an alignment behind their records", () => {
+  const more = ["a", "b"].map((name) => `partitions.${name}={filesystem: ext4, size: 8MiB}`);
+  const plan = load("colibri-imx6", "partitions.userdata.size=100MiB", ...more);
+  const { placements } = place(plan, new Map());
+  assert.deepEqual(
+    placements.slice(2).map(({ start, size, recordAt }) => [start / MIB, size / MIB, recordAt && recordAt / MIB]),
+    [
+      [580, 100, undefined],
+      [684, 8, 680],
+      [696, 8, 692],
+    ],
+  );
+  // The rest leaves room for the records behind it, too.
+  assert.deepEqual(table(load("colibri-imx6", ...more)).slice(2), [
+    ["userdata", 580, 3584 - 580 - 24],
+    ["a", 3584 - 20, 8],
+    ["b", 3584 - 8, 8],
+  ]);
+  fails(
+    () => table(load("colibri-imx6", "partitions.userdata.size=100MiB", ...more, "partitions.a.offset=680MiB")),
+    "layout-conflict",
+    /partition a begins at 713031680, and partition userdata ends at 713031680: no sector is left/,
+    /partitions\.a\.offset to 684MiB or more/,
+  );
+  const close = load("colibri-imx6", "partitions.userdata.size=100MiB", ...more, "partitions.a.offset=713032192");
+  assert.equal(place(close, new Map()).placements[3]!.recordAt, 680 * MIB);
+});
+
+test("an offset inside a sector is refused", () => {
+  const plan = load("colibri-imx6", "partitions.bootfs.offset=5000000");
+  fails(() => table(plan), "layout-conflict", /bootfs begins inside a sector/, /offset to 4883KiB: a multiple of 512/);
 });
 
 test("what does not fit onto the medium says by how much", () => {
