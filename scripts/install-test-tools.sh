@@ -20,6 +20,7 @@ getfattr attr
 mcopy mtools
 mkimage u-boot-tools
 modinfo kmod
+python3 python3
 qemu-img qemu-utils
 qemu-system-arm qemu-system-arm
 setcap libcap2-bin

@@ -55,8 +55,7 @@ export const COMPRESSORS = {
     levels: "1 (fast) to 9 (smallest)",
     decoder: "lzo",
     codec: (level) => ({ codec: "lzo", options: { level } }),
-    options: (level) =>
-      level === UNSTORED_LZO_LEVEL ? undefined : lzoOptions.encode({ algorithm: LZO1X_999, level }),
+    options: (level) => (level === UNSTORED_LZO_LEVEL ? undefined : lzoOptions.encode({ algorithm: LZO1X_999, level })),
   },
 } as const satisfies Record<string, FormatCompressor>;
 
