@@ -21,6 +21,7 @@ mcopy mtools
 mkimage u-boot-tools
 modinfo kmod
 parted parted
+python3 python3
 qemu-img qemu-utils
 qemu-system-arm qemu-system-arm
 setcap libcap2-bin

@@ -103,7 +103,8 @@ function decompress(input: Uint8Array, output: Uint8Array): number {
       } else {
         distance += (code & 8) << 11;
         if (distance === 0) {
-          if (length !== 3 || from !== inputEnd) throw damaged(from);
+          // As in liblzo the length does not matter; encoders write 3.
+          if (from !== inputEnd) throw damaged(from);
           return to;
         }
         distance += M4_DISTANCE;

@@ -13,7 +13,7 @@ import {
   makeMatch,
   PAIR_MAX_DISTANCE,
 } from "./format";
-import { firstPosition, OUT_OF_REACH, RING } from "./positions";
+import { LAST_POSITION, OUT_OF_REACH, RING } from "./positions";
 
 const BITS_OF_3: i32 = 15;
 const BITS_OF_4: i32 = 16;
@@ -40,12 +40,22 @@ export const MIDDLE: usize = 12;
 export const FAR: usize = 16;
 export const MATCHES_SIZE: i32 = 20;
 
+/** The first position that no block has used yet. */
+let next: i32 = 0;
+
 /** Where position 0 would be. */
 let base: usize = 0;
 
 /** The positions to come begin at `begin` and end at `end`. */
 export function beginTrees(begin: usize, end: usize): void {
-  base = begin - firstPosition(<i32>(end - begin), NEWEST_OF_2, CHILDREN - NEWEST_OF_2);
+  const length = <i32>(end - begin);
+  if (next > LAST_POSITION - OUT_OF_REACH - length) {
+    next = 0;
+    memory.fill(NEWEST_OF_2, 0, CHILDREN - NEWEST_OF_2);
+  }
+  next += OUT_OF_REACH;
+  base = begin - next;
+  next += length;
 }
 
 function children(position: i32): usize {
@@ -59,8 +69,8 @@ function byDistance(distance: u32): usize {
   return NEAR + (<usize>(distance > M2_MAX_DISTANCE) << 2) + (<usize>(distance > M3_MAX_DISTANCE) << 2);
 }
 
-/** The least that a position needs to have before it to be searched: its hash is of four bytes. */
-export const SEARCHABLE: i32 = 4;
+/** The least that a position needs to have before it to be searched. */
+export const SEARCHABLE: i32 = 2;
 
 /**
  * Enters the position `at` and records the matches that it finds in `matches`, which is zero. They are at most `limit`
@@ -75,9 +85,6 @@ export function findMatches(at: usize, limit: i32, nice: i32, depth: u32, record
   const bytes = load<u32>(at);
   const slot2 = NEWEST_OF_2 + (<usize>(bytes & 0xffff) << 2);
   const slot3 = NEWEST_OF_3 + (hash(bytes << 8, BITS_OF_3) << 2);
-  const slot4 = ROOT_OF_4 + (hash(bytes, BITS_OF_4) << 2);
-  let candidate = load<i32>(slot4);
-  store<i32>(slot4, position);
   const distance2 = position - load<i32>(slot2);
   const distance3 = position - load<i32>(slot3);
   store<i32>(slot2, position);
@@ -85,7 +92,7 @@ export function findMatches(at: usize, limit: i32, nice: i32, depth: u32, record
   let best = 0;
   if (record) {
     if (<u32>distance2 <= PAIR_MAX_DISTANCE) store<u32>(matches + PAIR, makeMatch(2, distance2));
-    if (distance3 < OUT_OF_REACH && ((load<u32>(at - distance3) ^ bytes) << 8) == 0) {
+    if (limit > 2 && distance3 < OUT_OF_REACH && ((load<u32>(at - distance3) ^ bytes) << 8) == 0) {
       best = 3;
       const match = makeMatch(3, distance3);
       store<u32>(matches + byDistance(distance3), match);
@@ -93,6 +100,10 @@ export function findMatches(at: usize, limit: i32, nice: i32, depth: u32, record
     }
   }
 
+  if (limit < 4) return best;
+  const slot4 = ROOT_OF_4 + (hash(bytes, BITS_OF_4) << 2);
+  let candidate = load<i32>(slot4);
+  store<i32>(slot4, position);
   const tooFar = position - OUT_OF_REACH;
   /**
    * Where the next node that sorts below the position is to be hung, and above; and how far those already there match.

@@ -5,7 +5,7 @@
  */
 import { commonLength, hash } from "../deflate/positions";
 import { M2_MAX_DISTANCE, MAX_MATCH, MIN_MATCH, makeMatch, matchSize } from "./format";
-import { firstPosition, OUT_OF_REACH, RING } from "./positions";
+import { LAST_POSITION, OUT_OF_REACH, RING } from "./positions";
 
 const BITS_OF_3: i32 = 14;
 const BITS_OF_4: i32 = 15;
@@ -16,13 +16,23 @@ const NEWEST_OF_4: usize = NEWEST_OF_3 + (4 << BITS_OF_3);
 /** By position modulo RING: how far back the next older one with the same hash of four bytes is, at most OUT_OF_REACH. */
 const OLDER: usize = NEWEST_OF_4 + (4 << BITS_OF_4);
 
+/** The first position that no block has used yet. */
+let next: i32 = 0;
+
 /** Where position 0 would be, and where the block ends. */
 let base: usize = 0;
 let blockEnd: usize = 0;
 
 /** The positions to come begin at `begin` and end at `end`. */
 export function beginChains(begin: usize, end: usize): void {
-  base = begin - firstPosition(<i32>(end - begin), NEWEST_OF_3, OLDER - NEWEST_OF_3);
+  const length = <i32>(end - begin);
+  if (next > LAST_POSITION - OUT_OF_REACH - length) {
+    next = 0;
+    memory.fill(NEWEST_OF_3, 0, OLDER - NEWEST_OF_3);
+  }
+  next += OUT_OF_REACH;
+  base = begin - next;
+  next += length;
   blockEnd = end;
 }
 

@@ -62,14 +62,13 @@ function collectMatches(begin: usize, end: usize): void {
   memory.fill(MATCHES, 0, MATCHES_SIZE * length);
   beginTrees(begin, end);
   let matches = MATCHES;
-  // The last positions are not searched.
   const last = length < SEARCHABLE ? begin : end - SEARCHABLE + 1;
   for (let at = begin; at < last; at++) {
     const left = <i32>(end - at);
     const nice = min<i32>(niceAlways, left);
     const longest = findMatches(at, min<i32>(MAX_MATCH, left), nice, depth, true, matches);
     matches += MATCHES_SIZE;
-    if (longest >= nice) {
+    if (longest >= niceAlways) {
       // What lies inside such a match is not looked at: it will be taken.
       const inside = min<usize>(at + longest, last);
       matches += MATCHES_SIZE * (<i32>(inside - at) - 1);
