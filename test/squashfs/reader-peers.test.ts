@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
-import { COMPRESSOR_NAMES } from "../../src/squashfs/index.js";
+import { COMPRESSOR_NAMES, type SquashfsReader } from "../../src/squashfs/index.js";
 import type { RegularFile } from "../../src/tree/node.js";
 import { lookup } from "../../src/tree/tree.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
@@ -21,8 +21,10 @@ async function source(folder: string): Promise<string> {
   return made;
 }
 
+/** With one processor and little memory: where there are only zeros to read, it takes longer with more of either. */
 function mksquashfs(image: string, sources: readonly string[], ...options: string[]): void {
-  run("mksquashfs", [...sources, image, "-quiet", "-no-progress", "-no-recovery", ...options]);
+  const always = ["-quiet", "-no-progress", "-no-recovery", "-processors", "1", "-mem", "64M"];
+  run("mksquashfs", [...sources, image, ...always, ...options]);
 }
 
 async function assertReads(image: string, expected: ReadonlyMap<string, string>, what: string): Promise<void> {
@@ -141,7 +143,7 @@ test("our own images, with every compressor, and names that no other file system
 });
 
 test("a sparse file of more than 4 GiB", async (t) => {
-  if (lacks(t, "mksquashfs")) return;
+  if (lacks(t, "mksquashfs", "gensquashfs")) return;
   const folder = temporaryFolder(t);
   const from = path.join(folder, "source");
   fs.mkdirSync(from);
@@ -157,8 +159,7 @@ test("a sparse file of more than 4 GiB", async (t) => {
   fs.closeSync(fd);
   fs.writeFileSync(path.join(from, "behind"), "a file behind the large one");
   const image = path.join(folder, "image");
-  mksquashfs(image, [from]);
-  await reading(image, async (reader) => {
+  const check = async (reader: SquashfsReader) => {
     const tree = await reader.tree();
     const { content } = lookup(tree, name("large")) as RegularFile;
     assert.equal(content.size, size);
@@ -181,7 +182,11 @@ test("a sparse file of more than 4 GiB", async (t) => {
       assert.deepEqual(before, new Uint8Array(4));
     }
     assert.equal((lookup(tree, name("behind")) as RegularFile).content.size, 27);
-  });
+  };
+  mksquashfs(image, [from]);
+  await reading(image, check);
+  run("gensquashfs", ["-q", "-f", "-c", "gzip", "-D", from, image]);
+  await reading(image, check);
 });
 
 test("thousands of entries in one directory, in images of mksquashfs and of ours", async (t) => {

@@ -40,9 +40,10 @@ export async function* readRuns(
     for (let i = 0; i <= count; i++) {
       spend(directoryEntry.size);
       const bytes = cursor.take(directoryEntry.size) ?? (await cursor.read(directoryEntry.size));
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      const type = TYPE_NAMES.get(view.getUint16(offsets.type, true));
-      const nameLength = view.getUint16(offsets.nameLength, true) + 1;
+      const inodeOffset = u16At(bytes, offsets.offset);
+      const delta = u16At(bytes, offsets.inodeDelta);
+      const type = TYPE_NAMES.get(u16At(bytes, offsets.type));
+      const nameLength = u16At(bytes, offsets.nameLength) + 1;
       if (nameLength > MAX_NAME) {
         throw cursor.corrupt(`a name has ${nameLength} bytes: ${MAX_NAME} are possible`);
       }
@@ -54,13 +55,16 @@ export async function* readRuns(
       run.push({
         name,
         type,
-        inodeNumber: inodeNumber + view.getInt16(offsets.inodeDelta, true),
-        reference: startBlock * 0x10000 + view.getUint16(offsets.offset, true),
+        inodeNumber: inodeNumber + (delta < 0x8000 ? delta : delta - 0x10000),
+        reference: startBlock * 0x10000 + inodeOffset,
       });
     }
     yield run;
   }
 }
+
+/** There may be millions of entries: they are taken apart by hand. */
+const u16At = (bytes: Uint8Array, at: number) => bytes[at]! | (bytes[at + 1]! << 8);
 
 /** Whoever extracts an image makes files with these names: none may lead out of its directory, or hide another. */
 function checkName(cursor: MetadataCursor, name: ByteString, before: ByteString): void {

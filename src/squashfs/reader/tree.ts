@@ -122,7 +122,13 @@ class TreeReader {
       );
     }
     const { mode, uid, gid, mtime } = inode;
-    return { mode, uid, gid, mtime: { seconds: mtime, nanoseconds: 0 }, xattrs: new Map(xattrs) };
+    return {
+      mode,
+      uid,
+      gid,
+      mtime: { seconds: mtime, nanoseconds: 0 },
+      xattrs: xattrs.size === 0 ? new Map() : new Map(xattrs),
+    };
   }
 
   #add<N extends Node>(inode: SquashfsInode, node: N): N {
