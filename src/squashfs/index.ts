@@ -24,5 +24,5 @@ export {
   describeLevels,
   type FormatCompressor,
 } from "./compressors.js";
-export type { SquashfsOptions } from "./options.js";
+export { PARTS, type Part, type SquashfsOptions } from "./options.js";
 export { type SquashfsSummary, writeSquashfs } from "./writer.js";
