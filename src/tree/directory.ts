@@ -140,7 +140,7 @@ class DirectoryReader {
         return newDirectory(metadata);
       case "file":
         // Where its holes are is not asked: a file without blocks (st_blocks) may well hold data on btrfs, FUSE and others.
-        return { type, ...metadata, content: fileContent(hostPath, stat, () => this.#shown(path)) };
+        return { type, ...metadata, content: fileContent(hostPath, stat) };
       case "symlink":
         try {
           return { type, ...metadata, target: fromBytes(fs.readlinkSync(hostPath, { encoding: "buffer" })) };
