@@ -83,7 +83,7 @@ export class DataWriter {
     const hash = new ContentHash();
     if (this.#duplicates?.mayRepeat(content.size)) {
       if (!zero) hash.add(0, bytes);
-      const found = await this.#findDuplicate(content, hash.value);
+      const found = await this.#findDuplicate(content, hash.value, bytes);
       if (found !== undefined) return found;
     }
     const file = this.#newFile(content);
@@ -185,8 +185,8 @@ export class DataWriter {
     this.sparseBytes += length;
   }
 
-  async #findDuplicate(content: Content, hash: number): Promise<StoredFile | undefined> {
-    const found = await this.#duplicates!.find(content, hash);
+  async #findDuplicate(content: Content, hash: number, bytes?: Uint8Array): Promise<StoredFile | undefined> {
+    const found = await this.#duplicates!.find(content, hash, bytes);
     if (found === undefined) return undefined;
     this.duplicates++;
     this.duplicateBytes += content.size;
