@@ -5,7 +5,7 @@ import { breathe } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import { isFakeroot, type LibcStat, readLibcStats } from "./fakeroot.js";
 import { readHostXattrs, type XattrsByPath } from "./host-xattrs.js";
-import { type Directory, type Metadata, type Node, newDirectory } from "./node.js";
+import { type Directory, type Metadata, NO_XATTRS, type Node, newDirectory } from "./node.js";
 import type { Observer } from "./observer.js";
 import { fileContent, sourceError } from "./source-file.js";
 import type { Tree } from "./tree.js";
@@ -132,7 +132,7 @@ class DirectoryReader {
       uid: facts.uid,
       gid: facts.gid,
       mtime: { seconds: Number((stat.mtimeNs - nanoseconds) / 1_000_000_000n), nanoseconds: Number(nanoseconds) },
-      xattrs: this.#xattrs.get(path) ?? new Map(),
+      xattrs: this.#xattrs.get(path) ?? NO_XATTRS,
     };
     const type = TYPES.get(facts.mode & S_IFMT);
     switch (type) {
