@@ -62,6 +62,15 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
   const planned = plan(tree);
   const omittedXattrs = settings.xattrs ? reportOmittedXattrs(planned, settings) : 0;
   const output = new Output(device, superblock.size);
+  try {
+    const written = await writeImage(device, output, planned, settings);
+    return { ...written, omittedXattrs };
+  } finally {
+    await output.settle();
+  }
+}
+
+async function writeImage(device: Device, output: Output, planned: Plan, settings: Settings) {
   if (settings.compressorOptions !== undefined) await output.append(storedBlock(settings.compressorOptions));
 
   const { fragments, ...dataFacts } = await storeFiles(output, planned, settings);
@@ -126,7 +135,6 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
     fragments: fragments.count,
     ids: ids.count,
     xattrSets: xattrs?.sets ?? 0,
-    omittedXattrs,
     clampedTimes: inodes.clampedTimes,
   };
 }
