@@ -1,12 +1,17 @@
 /**
  * Files of the host as devices. The calls below are synchronous inside: the page cache answers them in microseconds, where
- * a trip through the thread pool costs tens. So that timers and signals are still served, they pause now and then.
+ * a trip through the thread pool costs tens; only large writes take it. So that timers and signals are still served, they pause now and then.
  */
 import * as fs from "node:fs";
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
+import { promisify } from "node:util";
 import { ImgbuildError } from "../errors.js";
 import { checkRange, type Device, type ReadableDevice } from "./device.js";
+
+/** From so many bytes on, it pays to have them copied to the page cache by another thread. */
+const WRITE_ASIDE = 2 ** 19;
+const writeAside = promisify(fs.write);
 
 const PAUSE_EVERY_MS = 30;
 let lastPause = 0;
@@ -155,7 +160,11 @@ export class FileDevice implements Device {
     await breathe();
     try {
       for (let done = 0; done < bytes.length; ) {
-        done += fs.writeSync(this.#fd, bytes, done, bytes.length - done, at + done);
+        const rest = bytes.length - done;
+        done +=
+          rest < WRITE_ASIDE
+            ? fs.writeSync(this.#fd, bytes, done, rest, at + done)
+            : (await writeAside(this.#fd, bytes, done, rest, at + done)).bytesWritten;
       }
     } catch (error) {
       throw hostWriteError(this.path, error);

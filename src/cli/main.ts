@@ -1,18 +1,34 @@
 #!/usr/bin/env node
 /** The command line: commands, the options they share, and one place where failures end. */
-import yargs from "yargs";
+import yargs, { type CommandModule } from "yargs";
 import { hideBin } from "yargs/helpers";
 import { ImgbuildError } from "../errors.js";
 import { version } from "../output/version.js";
-import { bootCommand } from "./boot.js";
-import { buildCommand } from "./build.js";
-import { ext4Command } from "./ext4.js";
 import { reportFailure } from "./failure.js";
-import { fatCommand } from "./fat.js";
-import { withCommonOptions } from "./options.js";
-import { profilesCommand, schemaCommand } from "./profiles.js";
+import { type CommonOptions, withCommonOptions } from "./options.js";
 import { STANDARD_INPUT } from "./source.js";
-import { squashfsCommand } from "./squashfs.js";
+
+type Command = CommandModule<CommonOptions, never>;
+
+/** Commands by name, in the order of the help; the first one needs no name. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  build: async () => (await import("./build.js")).buildCommand as Command,
+  squashfs: async () => (await import("./squashfs.js")).squashfsCommand as Command,
+  ext4: async () => (await import("./ext4.js")).ext4Command as Command,
+  fat: async () => (await import("./fat.js")).fatCommand as Command,
+  boot: async () => (await import("./boot.js")).bootCommand as Command,
+  profiles: async () => (await import("./profiles.js")).profilesCommand as Command,
+  schema: async () => (await import("./profiles.js")).schemaCommand as Command,
+};
+
+/**
+ * The commands that a command line may mean: the one that it begins with, or all. A command is loaded with everything that
+ * it needs, which takes longer than making a small image does.
+ */
+function commandsFor([first = ""]: readonly string[]): Promise<Command[]> {
+  const names = Object.hasOwn(COMMANDS, first) ? [first] : Object.keys(COMMANDS);
+  return Promise.all(names.map((name) => COMMANDS[name]!()));
+}
 
 /** Runs one command line. Throws what goes wrong, usage errors included. */
 async function runCommandLine(args: readonly string[]): Promise<void> {
@@ -23,13 +39,7 @@ async function runCommandLine(args: readonly string[]): Promise<void> {
     .usage(
       "$0 --profile NAME ROOTFS\n\nTurns a root file system and a board profile into an image that can be flashed and that boots.",
     )
-    .command(buildCommand)
-    .command(squashfsCommand)
-    .command(ext4Command)
-    .command(fatCommand)
-    .command(bootCommand)
-    .command(profilesCommand)
-    .command(schemaCommand)
+    .command(await commandsFor(args))
     .command("completion", "print a shell completion script", {}, () => {
       cli.showCompletionScript();
     })

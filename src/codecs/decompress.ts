@@ -1,12 +1,10 @@
 /**
  * Streaming decoders for whole files: gzip, xz and zstd. All three check the checksums that the file carries, take files
- * of several members, streams or frames, and keep no more in memory than the format's own window.
+ * of several members, streams or frames, and keep no more in memory than the format's own window. The decoders of xz and zstd are loaded when a file needs them.
  */
 import { pipeline, Readable } from "node:stream";
 import { ReadableStream } from "node:stream/web";
 import { createGunzip } from "node:zlib";
-import xz from "xz-decompress";
-import { ZSTDDecoder } from "zstddec/stream";
 import { ImgbuildError } from "../errors.js";
 
 export type CompressionFormat = "gzip" | "xz" | "zstd";
@@ -65,6 +63,7 @@ const XZ_ERRORS: Readonly<Record<number, ["source-invalid" | "source-unsupported
 };
 
 async function* unxz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  const { default: xz } = await import("xz-decompress");
   try {
     yield* new xz.XzReadableStream(ReadableStream.from(source) as globalThis.ReadableStream<Uint8Array>);
   } catch (error) {
@@ -92,6 +91,7 @@ let loading: Promise<Libzstd> | undefined;
 
 /** zstddec's own streaming method never looks at libzstd's error codes, so libzstd is called directly. */
 async function loadLibzstd(): Promise<Libzstd> {
+  const { ZSTDDecoder } = await import("zstddec/stream");
   let library: Libzstd | undefined;
   const decoder = new ZSTDDecoder();
   decoder._init = (result) => {

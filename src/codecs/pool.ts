@@ -94,9 +94,7 @@ export class CompressorPool {
    * shrink, after the consumers of everything submitted before.
    */
   submit(slot: Slot, length: number, consume: Consumer): void {
-    const job = slot as PoolSlot;
-    job.consume = consume;
-    this.#pending.push(job);
+    const job = this.#queue(slot, consume);
     job.done = this.#jobs === 0 || this.#submitted++ < BLOCKS_BEFORE_WORKERS;
     if (job.done) {
       this.#slots.processNow(job.index, length, this.#own);
@@ -104,6 +102,13 @@ export class CompressorPool {
       this.#slots.submit(job.index, length);
       if (this.#workers.length < this.#jobs) this.#startWorker();
     }
+  }
+
+  /** Passes the first `length` bytes of a slot on as they are, in their turn: `consume` gets them as with `submit`. */
+  pass(slot: Slot, length: number, consume: Consumer): void {
+    const job = this.#queue(slot, consume);
+    this.#slots.keep(job.index, length);
+    job.done = true;
   }
 
   /** Waits until everything that was submitted is consumed. Rejects as `acquire` does. */
@@ -114,6 +119,13 @@ export class CompressorPool {
   /** Ends the workers, whatever they are doing. */
   async close(): Promise<void> {
     await Promise.all(this.#workers.splice(0).map((worker) => worker.terminate()));
+  }
+
+  #queue(slot: Slot, consume: Consumer): PoolSlot {
+    const job = slot as PoolSlot;
+    job.consume = consume;
+    this.#pending.push(job);
+    return job;
   }
 
   async #consumeOldest(): Promise<void> {

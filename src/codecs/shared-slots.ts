@@ -94,6 +94,12 @@ export class SharedSlots {
     this.#results[slot] = length < 2 ? STORED : compressor.compress(input, this.outputs[slot]!.subarray(0, length - 1));
   }
 
+  /** Lets the first `length` bytes of a slot's input be its result. */
+  keep(slot: number, length: number): void {
+    this.#lengths[slot] = length;
+    this.#results[slot] = STORED;
+  }
+
   /** The result of a processed slot: its compressed bytes, or the input itself when that did not shrink. */
   result(slot: number): { readonly bytes: Uint8Array; readonly compressed: boolean } {
     const size = this.#results[slot]!;

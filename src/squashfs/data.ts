@@ -83,7 +83,7 @@ export class DataWriter {
     const hash = new ContentHash();
     if (this.#duplicates?.mayRepeat(content.size)) {
       if (!zero) hash.add(0, bytes);
-      const found = await this.#findDuplicate(content, hash.value);
+      const found = await this.#findDuplicate(content, hash.value, bytes);
       if (found !== undefined) return found;
     }
     const file = this.#newFile(content);
@@ -172,7 +172,8 @@ export class DataWriter {
   }
 
   #submit(file: StoredFile, index: number, slot: Slot, length: number): void {
-    this.#pool.submit(slot, length, async (bytes, compressed) => {
+    const how = this.#settings.uncompressed.has("data") ? "pass" : "submit";
+    this.#pool[how](slot, length, async (bytes, compressed) => {
       const position = await this.#output.append(bytes);
       if (file.start === 0) file.start = position;
       file.blocks[index] = compressed ? bytes.length : bytes.length | BLOCK_STORED;
@@ -184,8 +185,8 @@ export class DataWriter {
     this.sparseBytes += length;
   }
 
-  async #findDuplicate(content: Content, hash: number): Promise<StoredFile | undefined> {
-    const found = await this.#duplicates!.find(content, hash);
+  async #findDuplicate(content: Content, hash: number, bytes?: Uint8Array): Promise<StoredFile | undefined> {
+    const found = await this.#duplicates!.find(content, hash, bytes);
     if (found === undefined) return undefined;
     this.duplicates++;
     this.duplicateBytes += content.size;

@@ -3,18 +3,21 @@
  * and not with the image, because the image may be larger than the device, and then its end is stored nowhere.
  */
 import { sameBytes } from "../bytes/same-bytes.js";
+import { isZero } from "../bytes/zeros.js";
 import type { Content } from "../tree/node.js";
 import type { StoredFile } from "./data.js";
-import { Source } from "./source.js";
+import { ContentHash, Source } from "./source.js";
 
 export class Duplicates {
   /** How many files have each size: most files need no hash at all. */
   readonly #sizes = new Map<number, number>();
-  /** By size and hash: the file that was stored last, and behind it those before. */
-  readonly #stored = new Map<number, Map<number, StoredFile>>();
+  /** The sizes of the files that were stored. */
+  readonly #storedSizes = new Set<number>();
+  /** By hash: the file that was stored last, and behind it those before. */
+  readonly #stored = new Map<number, StoredFile>();
   readonly #buffers: readonly [Uint8Array, Uint8Array];
 
-  /** `contents` are all that will be stored. They are compared in steps of `blockSize` bytes. */
+  /** `contents` are all that will be stored. They are hashed and compared in steps of `blockSize` bytes. */
   constructor(contents: Iterable<Content>, blockSize: number) {
     for (const { size } of contents) this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + 1);
     this.#buffers = [new Uint8Array(blockSize), new Uint8Array(blockSize)];
@@ -27,36 +30,48 @@ export class Duplicates {
 
   /** Whether a file of this size was stored. */
   hasCandidates(size: number): boolean {
-    return this.#stored.has(size);
+    return this.#storedSizes.has(size);
   }
 
-  /** The stored file that has the same bytes as `content`, whose hash is given. */
-  async find(content: Content, hash: number): Promise<StoredFile | undefined> {
-    for (let file = this.#stored.get(content.size)?.get(hash); file !== undefined; file = file.sameHash) {
-      if (file.content === content || (await this.#equal(file.content, content))) return file;
+  /**
+   * The stored file that has the same bytes as `content`, whose hash is given, and its `bytes` where they are in memory.
+   * What was stored, and what has this hash now, may have changed since: a file that does not have the hash any more is not
+   * taken for the same.
+   */
+  async find(content: Content, hash: number, bytes?: Uint8Array): Promise<StoredFile | undefined> {
+    for (let file = this.#stored.get(hash); file !== undefined; file = file.sameHash) {
+      if (file.content.size !== content.size) continue;
+      if (file.content === content) return file;
+      const same = await Source.with(file.content, (stored) =>
+        bytes === undefined
+          ? Source.with(content, (source) => this.#sameContent(stored, source, hash))
+          : this.#sameBytes(stored, bytes),
+      );
+      if (same) return file;
     }
     return undefined;
   }
 
   /** Remembers a stored file. */
   add(hash: number, file: StoredFile): void {
-    const { size } = file.content;
-    let byHash = this.#stored.get(size);
-    if (byHash === undefined) {
-      byHash = new Map();
-      this.#stored.set(size, byHash);
-    }
-    file.sameHash = byHash.get(hash);
-    byHash.set(hash, file);
+    this.#storedSizes.add(file.content.size);
+    file.sameHash = this.#stored.get(hash);
+    this.#stored.set(hash, file);
   }
 
-  #equal(one: Content, other: Content): Promise<boolean> {
-    return Source.with(one, (a) => Source.with(other, (b) => this.#sameBytes(a, b, one.size)));
+  /** Compares with `bytes`, which are at most one step. */
+  async #sameBytes(stored: Source, bytes: Uint8Array): Promise<boolean> {
+    const left = this.#buffers[0].subarray(0, bytes.length);
+    await stored.read(0, left);
+    return Buffer.compare(left, bytes) === 0;
   }
 
-  async #sameBytes(a: Source, b: Source, size: number): Promise<boolean> {
+  async #sameContent(a: Source, b: Source, hash: number): Promise<boolean> {
+    const { size } = a.content;
     const step = this.#buffers[0].length;
-    for (let at = 0; at < size; at += step) {
+    const found = new ContentHash();
+    for (let index = 0; index * step < size; index++) {
+      const at = index * step;
       const length = Math.min(step, size - at);
       if (a.isHole(at, at + length) && b.isHole(at, at + length)) continue;
       const left = this.#buffers[0].subarray(0, length);
@@ -64,7 +79,8 @@ export class Duplicates {
       await a.read(at, left);
       await b.read(at, right);
       if (!sameBytes(left, right)) return false;
+      if (!isZero(left)) found.add(index, left);
     }
-    return true;
+    return found.value === hash;
   }
 }

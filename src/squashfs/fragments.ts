@@ -2,22 +2,25 @@
 import type { CompressorPool, Slot } from "../codecs/index.js";
 import type { StoredFile } from "./data.js";
 import { BLOCK_STORED, fragmentEntry } from "./layout.js";
+import type { Settings } from "./options.js";
 import type { Output } from "./output.js";
 
 export class FragmentWriter {
   readonly #output: Output;
   readonly #pool: CompressorPool;
   readonly #blockSize: number;
+  readonly #how: "submit" | "pass";
   /** The block that is being filled. */
   #slot: Slot | undefined;
   #filled = 0;
   #submitted = 0;
   readonly #entries: { readonly start: number; readonly size: number }[] = [];
 
-  constructor(output: Output, pool: CompressorPool, blockSize: number) {
+  constructor(output: Output, pool: CompressorPool, { blockSize, uncompressed }: Settings) {
     this.#output = output;
     this.#pool = pool;
     this.#blockSize = blockSize;
+    this.#how = uncompressed.has("fragments") ? "pass" : "submit";
   }
 
   /** Fragment blocks that were submitted. */
@@ -38,7 +41,7 @@ export class FragmentWriter {
   /** Submits the block that is being filled. */
   flush(): void {
     if (this.#slot === undefined) return;
-    this.#pool.submit(this.#slot, this.#filled, async (bytes, compressed) => {
+    this.#pool[this.#how](this.#slot, this.#filled, async (bytes, compressed) => {
       const size = compressed ? bytes.length : bytes.length | BLOCK_STORED;
       this.#entries.push({ start: await this.#output.append(bytes), size });
     });

@@ -28,14 +28,19 @@ export const MAX_NAME = 256;
 /** What directory sizes count beyond the listing: the room of "." and "..", which are not stored. */
 export const DIRECTORY_SIZE_EXTRA = 3;
 
-/** Superblock flags that are set here. The rest says which parts are uncompressed. */
+/** Superblock flags. */
 export const FLAGS = {
+  uncompressedInodes: 0x0001,
+  uncompressedData: 0x0002,
+  uncompressedFragments: 0x0008,
   noFragments: 0x0010,
   alwaysFragments: 0x0020,
   duplicatesRemoved: 0x0040,
   exportable: 0x0080,
+  uncompressedXattrs: 0x0100,
   noXattrs: 0x0200,
   compressorOptions: 0x0400,
+  uncompressedIds: 0x0800,
 } as const;
 
 /** At byte 0. */

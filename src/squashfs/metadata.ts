@@ -33,7 +33,7 @@ function setHeader(block: Uint8Array, header: number): void {
 
 /** Builds one table in memory. What is complete can be taken out on the way, so that a large one does not stay there. */
 export class MetadataWriter {
-  readonly #compressor: Compressor;
+  readonly #compressor: Compressor | undefined;
   readonly #input = new Uint8Array(METADATA_SIZE);
   readonly #output = new Uint8Array(METADATA_SIZE);
   #filled = 0;
@@ -41,7 +41,8 @@ export class MetadataWriter {
   #block = 0;
   #complete: Uint8Array[] = [];
 
-  constructor(compressor: Compressor) {
+  /** Without a compressor, blocks are stored as they are. */
+  constructor(compressor: Compressor | undefined) {
     this.#compressor = compressor;
   }
 
@@ -82,7 +83,7 @@ export class MetadataWriter {
       );
     }
     const input = this.#input.subarray(0, this.#filled);
-    const length = this.#compressor.compress(input, this.#output.subarray(0, this.#filled - 1));
+    const length = this.#compressor?.compress(input, this.#output.subarray(0, this.#filled - 1)) ?? 0;
     const block = new Uint8Array(2 + (length || this.#filled));
     setHeader(block, length || this.#filled | METADATA_STORED);
     block.set(length ? this.#output.subarray(0, length) : input, 2);
@@ -98,7 +99,7 @@ export class MetadataWriter {
  */
 export async function writeTable(
   output: Output,
-  compressor: Compressor,
+  compressor: Compressor | undefined,
   records: Uint8Array,
   head: Uint8Array = new Uint8Array(0),
 ): Promise<number> {

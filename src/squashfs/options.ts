@@ -12,9 +12,16 @@ import {
 } from "./compressors.js";
 import { storedTime } from "./layout.js";
 
-/** Parts of an image that need not be compressed. */
+/**
+ * Parts of an image that can be stored as they are: "inodes" are all metadata but the parts named here, "data" and
+ * "fragments" the two kinds of blocks, the latter with their table, "xattrs" the extended attributes, "ids" the owners.
+ */
 export const PARTS = ["inodes", "data", "fragments", "xattrs", "ids"] as const;
 export type Part = (typeof PARTS)[number];
+
+/** What sort files of mksquashfs have for a priority. */
+const MIN_PRIORITY = -32_768;
+const MAX_PRIORITY = 32_767;
 
 export interface SquashfsOptions {
   /** Default: gzip. */
@@ -36,19 +43,25 @@ export interface SquashfsOptions {
   readonly dedupe?: boolean | undefined;
   /** Whether blocks of zeros are left out. Default: true. */
   readonly sparse?: boolean | undefined;
+  /** What is stored uncompressed, as with mksquashfs -noI, -noD, -noF, -noX and -noId. "inodes" includes "ids". Default: nothing. */
+  readonly uncompressed?: readonly Part[] | undefined;
+  /**
+   * In which order the data of files is stored: those of higher priority (-32,768 to 32,767) first, those of equal priority
+   * in the order of their paths. Files that are not in the map have priority 0. `readSortFile` makes the map from a sort file. Default: none has another.
+   */
+  readonly priorities?: ReadonlyMap<Node, number> | undefined;
   /** Whether extended attributes are stored. Default: true. */
   readonly xattrs?: boolean | undefined;
+  /**
+   * Whether an extended attribute that the format cannot hold, as POSIX ACLs are, is an error. Otherwise a notice counts
+   * those that were left out. Default: false.
+   */
+  readonly strictXattrs?: boolean | undefined;
   /**
    * Whether the table is written that finds inodes by number, which exporting over NFS needs. An overlay's lower layer is
    * better without: handles of an earlier image would be decoded. Default: false.
    */
   readonly exports?: boolean | undefined;
-  /** Data of files with a higher priority is stored earlier; absent: 0. `readSortFile` makes it from a sort file. */
-  readonly priorities?: ReadonlyMap<Node, number> | undefined;
-  /** Whether an extended attribute that SquashFS cannot hold is an error, and not left out with a notice. Default: false. */
-  readonly strictXattrs?: boolean | undefined;
-  /** What is stored as it is. Default: nothing. */
-  readonly uncompressed?: readonly Part[] | undefined;
   /** The image's length is a multiple of this many bytes. Loop devices need 4096. Default: 4096. */
   readonly pad?: number | undefined;
   /** Number of worker threads; without Node there are none. The image does not depend on it. Default: one for each core. */
@@ -69,7 +82,10 @@ export interface Settings {
   readonly fragments: boolean | "always";
   readonly dedupe: boolean;
   readonly sparse: boolean;
+  readonly uncompressed: ReadonlySet<Part>;
+  readonly priorities: ReadonlyMap<Node, number>;
   readonly xattrs: boolean;
+  readonly strictXattrs: boolean;
   readonly exports: boolean;
   readonly pad: number;
   readonly jobs: number | undefined;
@@ -79,6 +95,7 @@ export interface Settings {
 /** Throws a `usage` error that names the option. */
 export function resolveOptions(options: SquashfsOptions): Settings {
   const { compressor: name = "gzip", blockSize = 131_072, time, pad = 4096, jobs } = options;
+  const { uncompressed = [], priorities = new Map() } = options;
   if (!Object.hasOwn(COMPRESSORS, name)) {
     throw new ImgbuildError("usage", `"${name}" is not a SquashFS compressor that can be written`, {
       hint: `Choose one of: ${COMPRESSOR_NAMES.join(", ")}.`,
@@ -103,6 +120,14 @@ export function resolveOptions(options: SquashfsOptions): Settings {
   }
   inRange("padding", pad, 1, 2 ** 30);
   if (jobs !== undefined) inRange("number of jobs", jobs, 1, 1024);
+  for (const priority of priorities.values()) inRange("priority", priority, MIN_PRIORITY, MAX_PRIORITY);
+  for (const part of uncompressed) {
+    if (!PARTS.includes(part)) {
+      throw new ImgbuildError("usage", `"${part}" is no part of a SquashFS that can be stored uncompressed`, {
+        hint: `Choose from: ${PARTS.join(", ")}.`,
+      });
+    }
+  }
   const request = { level, blockSize, xz: options.xz };
   const codec = compressor.codec(request);
   return {
@@ -115,7 +140,10 @@ export function resolveOptions(options: SquashfsOptions): Settings {
     fragments: options.fragments ?? true,
     dedupe: options.dedupe ?? true,
     sparse: options.sparse ?? true,
+    uncompressed: new Set(uncompressed),
+    priorities,
     xattrs: options.xattrs ?? true,
+    strictXattrs: options.strictXattrs ?? false,
     exports: options.exports ?? false,
     pad,
     jobs,

@@ -93,6 +93,14 @@ export function plan(tree: Tree): Plan {
   return { directories, root, inodes: count };
 }
 
+/** Every inode once, the root first, then in the order of the paths that lead to them first. */
+export function* inodesOf({ directories, root }: Plan): Generator<Inode> {
+  yield root;
+  for (const { inode: parent, entries } of directories) {
+    for (const { name, inode } of entries) if (inode.parent === parent && inode.name === name) yield inode;
+  }
+}
+
 /** The first path that leads to an inode, for messages. */
 export function pathOf(inode: Inode): string {
   const names: ByteString[] = [];

@@ -1,10 +1,9 @@
 /** Writes an image: the data, then the metadata that points to it, the superblock last. */
-import { display } from "../bytes/bytestring.js";
 import type { Device } from "../bytes/device.js";
 import { alignUp } from "../bytes/size.js";
 import { CompressorPool, createCompressor } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
-import type { Content } from "../tree/node.js";
+import type { RegularFile } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { DataWriter } from "./data.js";
 import { writeListing } from "./directories.js";
@@ -14,9 +13,10 @@ import { IdTable } from "./ids.js";
 import { InodeWriter } from "./inodes.js";
 import { FLAGS, MAGIC, NO_TABLE, superblock, VERSION_MAJOR, VERSION_MINOR } from "./layout.js";
 import { MetadataWriter, storedBlock, writeTable } from "./metadata.js";
-import { resolveOptions, type Settings, type SquashfsOptions } from "./options.js";
+import { reportOmittedXattrs } from "./omitted-xattrs.js";
+import { type Part, resolveOptions, type Settings, type SquashfsOptions } from "./options.js";
 import { Output } from "./output.js";
-import { type Inode, type Plan, plan } from "./plan.js";
+import { type Inode, inodesOf, type Plan, plan } from "./plan.js";
 import { XattrWriter } from "./xattrs.js";
 
 /** What a report says about a written image. Sizes in bytes. */
@@ -52,28 +52,43 @@ export interface SquashfsSummary {
  * Writes `tree` as a SquashFS 4.0 image, from byte 0 of `device`, which may be larger. What is written depends on the tree
  * and the options alone, not on `jobs`.
  *
- * Rejects with `usage` for an option out of range; `not-representable` for a name, target, device number or number of ids
- * that the format cannot hold; `does-not-fit`, with `data: { needed, available }` in bytes, when the device is too small:
+ * Rejects with `usage` for an option out of range; `not-representable` for a name, target, device number, number of ids or
+ * (with `strictXattrs`) extended attribute that the format cannot hold; `does-not-fit`, with `data: { needed, available }` in bytes, when the device is too small:
  * the tree was read to its end by then, so `needed` is exact; `source-changed`; and whatever the contents and the device
  * reject with. What was written until then stays on the device, without a superblock.
  */
 export async function writeSquashfs(device: Device, tree: Tree, options: SquashfsOptions): Promise<SquashfsSummary> {
   const settings = resolveOptions(options);
   const planned = plan(tree);
+  const omittedXattrs = settings.xattrs ? reportOmittedXattrs(planned, settings) : 0;
   const output = new Output(device, superblock.size);
+  try {
+    const written = await writeImage(device, output, planned, settings);
+    return { ...written, omittedXattrs };
+  } finally {
+    await output.settle();
+  }
+}
+
+async function writeImage(device: Device, output: Output, planned: Plan, settings: Settings) {
   if (settings.compressorOptions !== undefined) await output.append(storedBlock(settings.compressorOptions));
 
   const { fragments, ...dataFacts } = await storeFiles(output, planned, settings);
 
   const compressor = await createCompressor(settings.metadataCodec);
+  /** The compressor for what belongs to one of these parts; undefined when it stays uncompressed. */
+  const forPart = (...parts: Part[]) =>
+    parts.some((part) => settings.uncompressed.has(part)) ? undefined : compressor;
   const ids = new IdTable();
-  const xattrs = settings.xattrs ? new XattrWriter(compressor) : undefined;
-  const inodes = new InodeWriter(new MetadataWriter(compressor), ids, xattrs);
+  const xattrs = settings.xattrs ? new XattrWriter(forPart("xattrs")) : undefined;
+  const inodes = new InodeWriter(new MetadataWriter(forPart("inodes")), ids, xattrs);
   const tables = {
-    ...(await writeInodes(output, planned, inodes, new MetadataWriter(compressor))),
-    fragmentTable: BigInt(await writeTable(output, compressor, fragments.encode())),
-    exportTable: settings.exports ? BigInt(await writeTable(output, compressor, exportTable(planned))) : NO_TABLE,
-    idTable: await writeTable(output, compressor, ids.encode()),
+    ...(await writeInodes(output, planned, inodes, new MetadataWriter(forPart("inodes")))),
+    fragmentTable: BigInt(await writeTable(output, forPart("fragments"), fragments.encode())),
+    exportTable: settings.exports
+      ? BigInt(await writeTable(output, forPart("inodes"), exportTable(planned)))
+      : NO_TABLE,
+    idTable: await writeTable(output, forPart("inodes", "ids"), ids.encode()),
     // The last one: Linux checks that it ends where the file system ends.
     xattrTable: BigInt((await xattrs?.write(output)) ?? NO_TABLE),
   };
@@ -106,7 +121,6 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
       ...tables,
     }),
   );
-  const omittedXattrs = xattrs === undefined ? 0 : reportOmitted(xattrs, settings);
   if (inodes.clampedTimes > 0) {
     settings.observer.notice?.(
       `SquashFS has times from 1970 to 2106: ${inodes.clampedTimes} modification times outside were moved to the nearest`,
@@ -121,25 +135,20 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
     fragments: fragments.count,
     ids: ids.count,
     xattrSets: xattrs?.sets ?? 0,
-    omittedXattrs,
     clampedTimes: inodes.clampedTimes,
   };
 }
 
-/** The inodes of regular files with their contents, in the order in which their data is stored. */
-function* fileInodes({ directories }: Plan): Generator<{ inode: Inode; content: Content }> {
-  const seen = new Set<Inode>();
-  for (const { entries } of directories) {
-    for (const { inode } of entries) {
-      if (inode.node.type !== "file" || seen.has(inode)) continue;
-      if (inode.links > 1) seen.add(inode);
-      yield { inode, content: inode.node.content };
-    }
-  }
-}
+type FileInode = Inode & { readonly node: RegularFile };
 
-function* contentsOf(planned: Plan): Generator<Content> {
-  for (const { content } of fileInodes(planned)) yield content;
+const isFile = (inode: Inode): inode is FileInode => inode.node.type === "file";
+
+/** The inodes of regular files, in the order in which their data is stored. */
+function filesOf(planned: Plan, { priorities }: Settings): readonly FileInode[] {
+  const files = [...inodesOf(planned)].filter(isFile);
+  if (priorities.size === 0) return files;
+  const priorityOf = ({ node }: Inode) => priorities.get(node) ?? 0;
+  return files.sort((a, b) => priorityOf(b) - priorityOf(a));
 }
 
 /** Stores the data of all files, and notes with each inode where it is. */
@@ -147,20 +156,21 @@ async function storeFiles(output: Output, planned: Plan, settings: Settings) {
   const { codec: spec, blockSize, jobs } = settings;
   const pool = await CompressorPool.create({ spec, slotSize: blockSize, jobs });
   try {
-    const fragments = new FragmentWriter(output, pool, blockSize);
-    const duplicates = settings.dedupe ? new Duplicates(contentsOf(planned), blockSize) : undefined;
+    const fragments = new FragmentWriter(output, pool, settings);
+    const inodes = filesOf(planned, settings);
+    const contents = inodes.map(({ node }) => node.content);
+    const duplicates = settings.dedupe ? new Duplicates(contents, blockSize) : undefined;
     const data = new DataWriter(output, pool, fragments, duplicates, settings);
-    let files = 0;
     let fileBytes = 0;
-    for (const { inode, content } of fileInodes(planned)) {
+    for (const inode of inodes) {
+      const { content } = inode.node;
       inode.stored = await data.add(content, inode);
-      files++;
       fileBytes += content.size;
     }
     fragments.flush();
     await pool.drain();
     const { sparseBytes, duplicateBytes } = data;
-    return { fragments, files, fileBytes, duplicates: data.duplicates, duplicateBytes, sparseBytes };
+    return { fragments, files: inodes.length, fileBytes, duplicates: data.duplicates, duplicateBytes, sparseBytes };
   } finally {
     await pool.close();
   }
@@ -207,8 +217,13 @@ function exportTable({ directories, root, inodes }: Plan): Uint8Array {
   return table;
 }
 
-function flagsOf({ fragments, dedupe, exports, xattrs, compressorOptions }: Settings): number {
+function flagsOf({ fragments, dedupe, exports, xattrs, compressorOptions, uncompressed }: Settings): number {
   return (
+    (uncompressed.has("inodes") ? FLAGS.uncompressedInodes : 0) |
+    (uncompressed.has("data") ? FLAGS.uncompressedData : 0) |
+    (uncompressed.has("fragments") ? FLAGS.uncompressedFragments : 0) |
+    (uncompressed.has("xattrs") ? FLAGS.uncompressedXattrs : 0) |
+    (uncompressed.has("ids") ? FLAGS.uncompressedIds : 0) |
     (fragments ? 0 : FLAGS.noFragments) |
     (fragments === "always" ? FLAGS.alwaysFragments : 0) |
     (dedupe ? FLAGS.duplicatesRemoved : 0) |
@@ -216,16 +231,4 @@ function flagsOf({ fragments, dedupe, exports, xattrs, compressorOptions }: Sett
     (xattrs ? 0 : FLAGS.noXattrs) |
     (compressorOptions === undefined ? 0 : FLAGS.compressorOptions)
   );
-}
-
-/** One notice for all extended attributes that were left out. Returns how many they are. */
-function reportOmitted({ omitted }: XattrWriter, { observer }: Settings): number {
-  const total = [...omitted.values()].reduce((sum, count) => sum + count, 0);
-  if (total > 0) {
-    const names = [...omitted].map(([name, count]) => `${display(name)} ${count} times`);
-    observer.notice?.(
-      `SquashFS has extended attributes of user, trusted and security only: ${total} left out (${names.sort().join(", ")})`,
-    );
-  }
-  return total;
 }

@@ -22,15 +22,14 @@ interface Attribute {
 }
 
 export class XattrWriter {
-  readonly #compressor: Compressor;
+  readonly #compressor: Compressor | undefined;
   readonly #attributes: MetadataWriter;
   readonly #sets = new Map<string, number>();
   readonly #ids: Uint8Array[] = [];
   readonly #values = new Map<ByteString, number>();
-  /** How often an attribute was left out, by name. */
-  readonly omitted = new Map<ByteString, number>();
 
-  constructor(compressor: Compressor) {
+  /** Without a compressor, the tables are stored as they are. */
+  constructor(compressor: Compressor | undefined) {
     this.#compressor = compressor;
     this.#attributes = new MetadataWriter(compressor);
   }
@@ -40,15 +39,14 @@ export class XattrWriter {
     return this.#ids.length;
   }
 
-  /** The number of the set of these attributes, or NO_XATTRS when none of them can be stored. */
+  /** The number of the set of these attributes, or NO_XATTRS when none of them can be stored. The others are left out. */
   add(xattrs: ReadonlyMap<ByteString, Uint8Array>): number {
     if (xattrs.size === 0) return NO_XATTRS;
     const attributes: Attribute[] = [];
     // In the order of the names, so that neither the image nor the sharing depends on the order of the map.
     for (const [name, value] of [...xattrs].sort((a, b) => compareBytes(a[0], b[0]))) {
-      const attribute = this.#represent(name, value);
-      if (attribute === undefined) this.omitted.set(name, (this.omitted.get(name) ?? 0) + 1);
-      else attributes.push(attribute);
+      const prefix = prefixOf(name);
+      if (prefix !== undefined) attributes.push(represent(prefix, name, value));
     }
     if (attributes.length === 0) return NO_XATTRS;
     const key = attributes.map(keyOf).join("");
@@ -72,15 +70,6 @@ export class XattrWriter {
     return writeTable(output, this.#compressor, ids, xattrTable.encode({ start, sets: this.sets }));
   }
 
-  #represent(fullName: ByteString, value: Uint8Array): Attribute | undefined {
-    for (const [prefix, type] of Object.entries(XATTR_PREFIXES)) {
-      if (!fullName.startsWith(prefix)) continue;
-      const name = toBytes(fullName.slice(prefix.length) as ByteString);
-      return { type, name, fullNameLength: fullName.length, value, valueKey: fromBytes(value) };
-    }
-    return undefined;
-  }
-
   #writeSet(attributes: readonly Attribute[]): Uint8Array {
     const start = reference(this.#attributes.position);
     let size = 0;
@@ -102,6 +91,20 @@ export class XattrWriter {
     }
     return xattrId.encode({ reference: start, count: attributes.length, size });
   }
+}
+
+type Prefix = keyof typeof XATTR_PREFIXES;
+
+const PREFIXES = Object.keys(XATTR_PREFIXES) as Prefix[];
+
+/** The prefix that stands for an attribute's namespace; undefined when the format has none for it. */
+export function prefixOf(name: ByteString): Prefix | undefined {
+  return PREFIXES.find((prefix) => name.startsWith(prefix));
+}
+
+function represent(prefix: Prefix, fullName: ByteString, value: Uint8Array): Attribute {
+  const name = toBytes(fullName.slice(prefix.length) as ByteString);
+  return { type: XATTR_PREFIXES[prefix], name, fullNameLength: fullName.length, value, valueKey: fromBytes(value) };
 }
 
 /** Lengths in front of the parts, so that no two sets have the same key. */

@@ -13,7 +13,7 @@ import { ImgbuildError } from "../errors.js";
 import { readAccounts, resolveId } from "./accounts.js";
 import { encodeCapabilities } from "./capabilities.js";
 import { MAX_MAJOR, MAX_MINOR } from "./device-number.js";
-import { type Metadata, type Node, newDirectory, newMetadata } from "./node.js";
+import { type Metadata, NO_XATTRS, type Node, newDirectory, newMetadata, setXattr } from "./node.js";
 import { follow, realPath } from "./real-path.js";
 import { newestTime } from "./times.js";
 import { lookup, splitPath, type Tree, walk } from "./tree.js";
@@ -123,7 +123,7 @@ export async function applyDeviceTable(tree: Tree, entries: readonly DeviceTable
       if (entry.capabilities === "") continue;
       if (node.type !== "file")
         throw tableError(entry.where, `${display(entry.path)} is no file: it cannot have capabilities`);
-      node.xattrs.set("security.capability" as ByteString, encodeCapabilities(entry.capabilities));
+      setXattr(node, "security.capability" as ByteString, encodeCapabilities(entry.capabilities));
     }
   }
 }
@@ -155,7 +155,7 @@ function makeNodes(tree: Tree, entry: DeviceTableEntry, metadata: Metadata): Nod
     const path = entry.count > 1 ? (`${entry.path}${entry.start + i}` as ByteString) : entry.path;
     const { major } = entry;
     const minor = entry.minor + i * entry.increment;
-    const shared = { ...metadata, xattrs: new Map() };
+    const shared = { ...metadata, xattrs: NO_XATTRS };
     const node: Node =
       entry.type === "p"
         ? { type: "fifo", ...shared }
@@ -178,7 +178,7 @@ function place(tree: Tree, path: ByteString, node: Node, where: string, parents:
     const prefix = names.slice(0, i).join("/") as ByteString;
     let next = follow(tree, prefix);
     if (next === undefined && !folder.entries.has(names[i - 1]!)) {
-      next = newDirectory({ ...parents, xattrs: new Map() });
+      next = newDirectory({ ...parents, xattrs: NO_XATTRS });
       folder.entries.set(names[i - 1]!, next);
     }
     if (next?.type !== "directory") throw tableError(where, `${display(prefix)} is not a folder`);

@@ -7,7 +7,7 @@ import { ImgbuildError } from "../errors.js";
 import type { Excludes } from "./excludes.js";
 import { isFakeroot, type LibcStat, readLibcStats } from "./fakeroot.js";
 import { readHostXattrs, type XattrsByPath } from "./host-xattrs.js";
-import { type Directory, type Metadata, type Node, newDirectory } from "./node.js";
+import { type Directory, type Metadata, NO_XATTRS, type Node, newDirectory } from "./node.js";
 import type { Observer } from "./observer.js";
 import { fileContent, sourceError } from "./source-file.js";
 import type { Tree } from "./tree.js";
@@ -195,7 +195,7 @@ class DirectoryReader {
       uid: facts.uid,
       gid: facts.gid,
       mtime: { seconds: Number((stat.mtimeNs - nanoseconds) / 1_000_000_000n), nanoseconds: Number(nanoseconds) },
-      xattrs: this.#xattrs.get(path) ?? new Map(),
+      xattrs: this.#xattrs.get(path) ?? NO_XATTRS,
     };
     const type = TYPES.get(facts.mode & S_IFMT);
     switch (type) {
@@ -203,7 +203,7 @@ class DirectoryReader {
         return newDirectory(metadata);
       case "file":
         // Where its holes are is not asked: a file without blocks (st_blocks) may well hold data on btrfs, FUSE and others.
-        return { type, ...metadata, content: fileContent(hostPath, stat, () => this.#host.shown(path)) };
+        return { type, ...metadata, content: fileContent(hostPath, stat) };
       case "symlink":
         try {
           return { type, ...metadata, target: fromBytes(fs.readlinkSync(hostPath, { encoding: "buffer" })) };

@@ -12,7 +12,7 @@ import { fileContent, sourceError } from "./source-file.js";
 export function hostFile(file: string): Content {
   try {
     const stat = fs.statSync(file, { bigint: true });
-    if (stat.isFile()) return fileContent(fs.realpathSync(file), stat, () => file);
+    if (stat.isFile()) return fileContent(fs.realpathSync(file), stat, file);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") {

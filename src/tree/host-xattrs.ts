@@ -10,7 +10,7 @@ import { splitPath } from "./tree.js";
 import { isPortableXattr } from "./xattrs.js";
 
 /** By path from the folder, empty for the folder itself. Only what has attributes is in it. */
-export type XattrsByPath = Map<ByteString, Map<ByteString, Uint8Array>>;
+export type XattrsByPath = Map<ByteString, ReadonlyMap<ByteString, Uint8Array>>;
 
 /**
  * The attributes of everything below `folder`, and of itself, or of `paths` in it alone. Names that mean nothing elsewhere

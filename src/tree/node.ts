@@ -19,8 +19,11 @@ export interface Metadata {
   uid: number;
   gid: number;
   mtime: Timestamp;
-  /** By full name ("security.capability"), values byte for byte. */
-  xattrs: Map<ByteString, Uint8Array>;
+  /**
+   * By full name ("security.capability"), values byte for byte. Never changed, but replaced (`setXattr`): the millions of
+   * nodes without any share one.
+   */
+  xattrs: ReadonlyMap<ByteString, Uint8Array>;
 }
 
 export interface Directory extends Metadata {
@@ -111,5 +114,13 @@ export function newFile(content: Content, metadata: Partial<Metadata> = {}): Reg
 
 /** Metadata of a node that nobody described: owned by root, from 1970, without xattrs. */
 export function newMetadata(mode: number): Metadata {
-  return { mode, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 }, xattrs: new Map() };
+  return { mode, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 }, xattrs: NO_XATTRS };
+}
+
+/** Of nodes without extended attributes. */
+export const NO_XATTRS: ReadonlyMap<ByteString, Uint8Array> = new Map();
+
+/** Gives `node` an extended attribute, in place of one of that name. */
+export function setXattr(node: Metadata, name: ByteString, value: Uint8Array): void {
+  node.xattrs = new Map(node.xattrs).set(name, value);
 }

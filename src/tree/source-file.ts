@@ -3,13 +3,14 @@
  * it was when the tree was read.
  */
 import * as fs from "node:fs";
+import { type ByteString, display } from "../bytes/bytestring.js";
 import { breathe, readFully } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import type { Content, ContentReader } from "./node.js";
 
 /** What tells one state of a file from another. */
 export interface FileState {
-  readonly size: bigint;
+  readonly size: bigint | number;
   readonly mtimeNs: bigint;
 }
 
@@ -19,7 +20,9 @@ const OPEN_FLAGS = fs.constants.O_RDONLY | (fs.constants.O_NOFOLLOW ?? 0) | (fs.
 /** The error of a failed system call on a source. `shown` is the path for the message. */
 export function sourceError(shown: string, error: unknown): ImgbuildError {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT" || code === "ELOOP") return changed(shown, "it was there, and is gone");
+  if (code === "ENOENT" || code === "ELOOP" || code === "EISDIR" || code === "ENXIO") {
+    return changed(shown, "it was there, and is gone");
+  }
   if (code === "EACCES" || code === "EPERM") {
     return new ImgbuildError("source-unreadable", `cannot read ${shown}: ${code}`, {
       hint: "Run as a user who may read it, or change its permissions; a tar made by that user works as well.",
@@ -46,52 +49,91 @@ function changed(shown: string, how: string): ImgbuildError {
  * one that was written to, would leave a half-old content in the image that nobody ever had, and a different one with the
  * next build. The inode's number is not compared: some network file systems make a new one up each time.
  */
-export function checkUnchanged(fd: number, state: FileState, shown: string): void {
+export function checkUnchanged(fd: number, state: FileState, shown: () => string): void {
   const now = fs.fstatSync(fd, { bigint: true });
-  if (now.size !== state.size) throw changed(shown, `it had ${state.size} bytes, and has ${now.size} now`);
-  if (now.mtimeNs !== state.mtimeNs) throw changed(shown, "its modification time is another one");
+  if (now.size !== BigInt(state.size)) throw changed(shown(), `it had ${state.size} bytes, and has ${now.size} now`);
+  if (now.mtimeNs !== state.mtimeNs) throw changed(shown(), "its modification time is another one");
 }
 
 /** Fills `into`; less than that means that the file has shrunk. */
-export function readRange(fd: number, into: Uint8Array, at: number, state: FileState, shown: string): void {
+export function readRange(fd: number, into: Uint8Array, at: number, size: number, shown: () => string): void {
   let count: number;
   try {
     count = readFully(fd, into, at);
   } catch (error) {
-    throw sourceError(shown, error);
+    throw sourceError(shown(), error);
   }
-  if (count < into.length) throw changed(shown, `it had ${state.size} bytes, and ends at byte ${at + count} now`);
+  if (count < into.length) throw changed(shown(), `it had ${size} bytes, and ends at byte ${at + count} now`);
 }
 
-/** The whole content of the file at `path`. `shown` is how messages call it. */
-export function fileContent(path: string | Buffer, state: FileState, shown: () => string): Content {
-  const size = Number(state.size);
-  return {
-    size,
-    async open(): Promise<ContentReader> {
-      let fd: number;
-      try {
-        fd = fs.openSync(path, OPEN_FLAGS);
-      } catch (error) {
-        throw sourceError(shown(), error);
-      }
-      try {
-        checkUnchanged(fd, state, shown());
-      } catch (error) {
-        fs.closeSync(fd);
-        throw error;
-      }
-      return {
-        async read(at, into) {
-          await breathe();
-          readRange(fd, into, at, state, shown());
-          // Having read the last byte: was it one state of the file that was read?
-          if (at + into.length === size) checkUnchanged(fd, state, shown());
-        },
-        async close() {
-          fs.closeSync(fd);
-        },
-      };
-    },
-  };
+/**
+ * The whole content of the file at `path`. `shown` is how messages call it; without it, as it is. There may be millions, so
+ * no more is kept of `state` than it takes.
+ */
+export function fileContent(path: string | Buffer, state: FileState, shown?: string): Content {
+  return new HostFile(path, state, shown);
+}
+
+class HostFile implements Content {
+  readonly size: number;
+  /** A ByteString unless it is as the caller has it: half the size of a Buffer. */
+  readonly #path: string;
+  readonly #isText: boolean;
+  readonly mtimeNs: bigint;
+  readonly #shown: string | undefined;
+
+  constructor(path: string | Buffer, { size, mtimeNs }: FileState, shown: string | undefined) {
+    this.size = Number(size);
+    this.#isText = typeof path === "string";
+    this.#path = typeof path === "string" ? path : path.toString("latin1");
+    this.mtimeNs = mtimeNs;
+    this.#shown = shown;
+  }
+
+  shown(): string {
+    return this.#shown ?? (this.#isText ? this.#path : display(this.#path as ByteString));
+  }
+
+  /** Fills `into` from an open descriptor. */
+  read(fd: number, into: Uint8Array, at: number): void {
+    const shown = () => this.shown();
+    readRange(fd, into, at, this.size, shown);
+    // Having read the last byte: was it one state of the file that was read?
+    if (at + into.length === this.size) checkUnchanged(fd, this, shown);
+  }
+
+  async open(): Promise<ContentReader> {
+    let fd: number;
+    try {
+      fd = fs.openSync(this.#isText ? this.#path : Buffer.from(this.#path, "latin1"), OPEN_FLAGS);
+    } catch (error) {
+      throw sourceError(this.shown(), error);
+    }
+    try {
+      checkUnchanged(fd, this, () => this.shown());
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+    return new HostFileReader(this, fd);
+  }
+}
+
+class HostFileReader implements ContentReader {
+  readonly #file: HostFile;
+  readonly #fd: number;
+
+  constructor(file: HostFile, fd: number) {
+    this.#file = file;
+    this.#fd = fd;
+  }
+
+  async read(at: number, into: Uint8Array): Promise<void> {
+    await breathe();
+    this.#file.read(this.#fd, into, at);
+  }
+
+  async close(): Promise<void> {
+    fs.closeSync(this.#fd);
+  }
 }

@@ -54,7 +54,7 @@ export function makeDirectories(tree: Tree, path: ByteString, metadata: Partial<
   for (const name of splitPath(path)) {
     let next = directory.entries.get(name);
     if (next === undefined) {
-      next = newDirectory({ ...metadata, xattrs: new Map(metadata.xattrs) });
+      next = newDirectory(metadata);
       directory.entries.set(name, next);
     }
     if (next.type !== "directory") {

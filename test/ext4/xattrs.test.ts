@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as path from "node:path";
 import { test } from "node:test";
 import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
-import { contentOf, newDirectory, newFile } from "../../src/tree/node.js";
+import { contentOf, newDirectory, newFile, setXattr } from "../../src/tree/node.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
 import { assertClean, debugfs, MiB, makeImage } from "./support.js";
@@ -93,7 +93,7 @@ test("ACLs are what getfacl shows", async (t) => {
     ),
   );
   const folder = newDirectory({ mode: 0o755 });
-  folder.xattrs.set(fromText("system.posix_acl_default"), acl([1, 7], [2, 6, 33], [4, 5], [0x10, 7], [0x20, 1]));
+  setXattr(folder, fromText("system.posix_acl_default"), acl([1, 7], [2, 6, 33], [4, 5], [0x10, 7], [0x20, 1]));
   root.entries.set(fromText("folder"), folder);
   await makeImage(image, 8 * MiB, { root });
   assertClean(image);

@@ -21,7 +21,7 @@ function sampleTree(): Tree {
   add("with/holes", holes);
   for (let i = 0; i < 300; i++) add(`many/${i}`, mixed.slice(i * 1000, i * 1000 + i));
   const node = newFile(contentOf(fromTextBytes("linked")), { mode: 0o4755, uid: 70_000, gid: 3 });
-  node.xattrs.set(fromText("user.note"), mixed.slice(0, 200));
+  node.xattrs = new Map([[fromText("user.note"), mixed.slice(0, 200)]]);
   addNode(tree, fromText("one name"), node);
   addNode(tree, fromText("another name"), node);
   addNode(tree, fromText("link"), { type: "symlink", ...newMetadata(0o777), target: fromText("über") });

@@ -186,7 +186,7 @@ test("attributes that the format cannot hold are counted in one notice", async (
   assert.equal(notices.length, 1);
   assert.match(notices[0]!, /\b3\b.*system\.posix_acl_access 2.*system\.posix_acl_default 1/);
   for (const node of tree.root.entries.values()) {
-    for (const key of node.xattrs.keys()) if (key.startsWith("system.")) node.xattrs.delete(key);
+    node.xattrs = new Map([...node.xattrs].filter(([key]) => !key.startsWith("system.")));
   }
   await assertKernelShows(image, tree);
 });

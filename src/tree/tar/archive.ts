@@ -15,14 +15,14 @@ const CHUNK = 2 ** 18;
 
 export class Archive {
   readonly #fd: number;
-  readonly #shown: string;
+  readonly #shown: () => string;
   readonly #state: FileState;
   #window = new Uint8Array(0);
   #windowAt = 0;
 
   private constructor(fd: number, shown: string) {
     this.#fd = fd;
-    this.#shown = shown;
+    this.#shown = () => shown;
     this.#state = fs.fstatSync(fd, { bigint: true });
   }
 
@@ -81,7 +81,7 @@ export class Archive {
       await breathe();
       const wanted = Math.max(0, Math.min(Math.max(length, 2 ** 16), this.size - at));
       const window = new Uint8Array(wanted);
-      readRange(this.#fd, window, at, this.#state, this.#shown);
+      readRange(this.#fd, window, at, this.size, this.#shown);
       this.#window = window;
       this.#windowAt = at;
     }
@@ -105,8 +105,10 @@ export class Archive {
               const from = Math.max(piece.start, at);
               const to = Math.min(piece.end, end);
               const part = into.subarray(from - at, to - at);
-              readRange(this.#fd, part, piece.at + from - piece.start, this.#state, this.#shown);
+              readRange(this.#fd, part, piece.at + from - piece.start, this.size, this.#shown);
             }
+            // Having read the last byte: was it one state of the archive that was read?
+            if (end === size) checkUnchanged(this.#fd, this.#state, this.#shown);
           },
           close: async () => {},
         };

@@ -3,7 +3,7 @@ import { type ByteString, display } from "../../bytes/bytestring.js";
 import { isZero } from "../../bytes/zeros.js";
 import { ImgbuildError } from "../../errors.js";
 import { isDeviceNumber } from "../device-number.js";
-import type { Metadata, Timestamp } from "../node.js";
+import { type Metadata, NO_XATTRS, type Timestamp } from "../node.js";
 import { isPortableXattr } from "../xattrs.js";
 import { decimalValue, numberField, type PaxRecord, paxRecords, tarError, textField, timeValue } from "./fields.js";
 import { BLOCK, checksums, header, USTAR_MAGIC } from "./layout.js";
@@ -267,7 +267,7 @@ async function isFollowedByData(source: TarSource, at: number): Promise<boolean>
 
 const latin1 = (text: string) => new Uint8Array(Buffer.from(text, "latin1"));
 
-function readXattrs(pax: Records, at: number, source: TarSource): Map<ByteString, Uint8Array> {
+function readXattrs(pax: Records, at: number, source: TarSource): Metadata["xattrs"] {
   const xattrs = new Map<ByteString, Uint8Array>();
   for (const [key, value] of pax) {
     let name: string;
@@ -296,5 +296,5 @@ function readXattrs(pax: Records, at: number, source: TarSource): Map<ByteString
     }
     if (isPortableXattr(name as ByteString)) xattrs.set(name as ByteString, bytes);
   }
-  return xattrs;
+  return xattrs.size === 0 ? NO_XATTRS : xattrs;
 }
