@@ -3,6 +3,7 @@
  * its lines below name it and its options. It is loaded when it is first asked for, in whichever thread asks.
  */
 import type { DeflateOptions } from "./deflate.js";
+import type { Lz4Options } from "./lz4.js";
 
 /** Compresses independent blocks, one after the other. Belongs to one thread. */
 export interface Compressor {
@@ -26,6 +27,7 @@ export interface Decompressor {
 /** The options of each codec's Compressor, by name. Plain data: they are sent to workers. */
 export interface CodecOptions {
   readonly zlib: DeflateOptions;
+  readonly lz4: Lz4Options;
 }
 
 export type CodecName = keyof CodecOptions;
@@ -37,10 +39,12 @@ export type CodecSpec = {
 
 const COMPRESSORS: { readonly [Name in CodecName]: (options: CodecOptions[Name]) => Promise<Compressor> } = {
   zlib: async (options) => (await import("./deflate.js")).zlibCompressor(options),
+  lz4: async (options) => (await import("./lz4.js")).lz4Compressor(options),
 };
 
 const DECOMPRESSORS: { readonly [Name in CodecName]: () => Promise<Decompressor> } = {
   zlib: async () => (await import("./inflate.js")).zlibDecompressor(),
+  lz4: async () => (await import("./lz4.js")).lz4Decompressor(),
 };
 
 /** A compressor for the calling thread. */
