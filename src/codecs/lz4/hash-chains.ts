@@ -55,12 +55,6 @@ function longHash(value: u64, bits: i32): usize {
   return <usize>((value * 0x9e3779b97f4a7c15) >> (64 - bits));
 }
 
-// @ts-ignore: decorator
-@inline
-function distanceAt(chains: usize, at: usize): usize {
-  return load<u16>(chains + ((at - BLOCK) << 1));
-}
-
 /**
  * Which of the grams at `at` to `at` + `last` is the rarest: 0 to `last`. Only the last eight are looked at, all at once,
  * and distances are compared without their low three bits, whose place the number of the gram takes.

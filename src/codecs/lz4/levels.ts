@@ -5,7 +5,7 @@
  * | level | parser                                            | size         |
  * | ----- | ------------------------------------------------- | ------------ |
  * | 1     | takes each match that it finds                    | 1.17         |
- * | 2 - 9 | optimal, of more and more matches                 | 1.05 - 1.003 |
+ * | 2 - 9 | optimal, of more and more matches                 | 1.05 - 1.002 |
  * | 10    |                                                   | 1.001        |
  * | 12    | optimal, of matches that are as long as there are | 1.000        |
  */
