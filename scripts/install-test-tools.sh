@@ -17,6 +17,7 @@ fakeroot fakeroot
 fsck.fat dosfstools
 genimage genimage
 getfattr attr
+lz4 lz4
 mcopy mtools
 mkimage u-boot-tools
 modinfo kmod

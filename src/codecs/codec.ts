@@ -3,6 +3,7 @@
  * its lines below name it and its options. It is loaded when it is first asked for, in whichever thread asks.
  */
 import type { DeflateOptions } from "./deflate.js";
+import type { Lz4Options } from "./lz4.js";
 import type { LzoOptions } from "./lzo.js";
 import type { XzOptions } from "./xz.js";
 import type { ZstdOptions } from "./zstd.js";
@@ -32,6 +33,7 @@ export interface CodecOptions {
   readonly xz: XzOptions;
   readonly zstd: ZstdOptions;
   readonly lzo: LzoOptions;
+  readonly lz4: Lz4Options;
 }
 
 export type CodecName = keyof CodecOptions;
@@ -46,6 +48,7 @@ const COMPRESSORS: { readonly [Name in CodecName]: (options: CodecOptions[Name])
   xz: async (options) => (await import("./xz.js")).xzCompressor(options),
   zstd: async (options) => (await import("./zstd.js")).zstdCompressor(options),
   lzo: async (options) => (await import("./lzo.js")).lzoCompressor(options),
+  lz4: async (options) => (await import("./lz4.js")).lz4Compressor(options),
 };
 
 const DECOMPRESSORS: { readonly [Name in CodecName]: () => Promise<Decompressor> } = {
@@ -53,6 +56,7 @@ const DECOMPRESSORS: { readonly [Name in CodecName]: () => Promise<Decompressor>
   xz: async () => (await import("./xz.js")).xzDecompressor(),
   zstd: async () => (await import("./zstd.js")).zstdDecompressor(),
   lzo: async () => (await import("./lzo.js")).lzoDecompressor(),
+  lz4: async () => (await import("./lz4.js")).lz4Decompressor(),
 };
 
 /** A compressor for the calling thread. */

@@ -4,7 +4,7 @@
  */
 import { BCJ_FILTERS, type BcjFilter, type CodecName, type CodecSpec } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
-import { gzipOptions, lzoOptions, METADATA_SIZE, xzOptions, zstdOptions } from "./layout.js";
+import { gzipOptions, lz4Options, lzoOptions, METADATA_SIZE, xzOptions, zstdOptions } from "./layout.js";
 
 /** What only xz has. */
 export interface SquashfsXzOptions {
@@ -50,6 +50,10 @@ const UNSTORED_GZIP_LEVEL = 9;
 const UNSTORED_ZSTD_LEVEL = 15;
 /** Base-two logarithm of the DEFLATE window, and no strategy but zlib's own. */
 const GZIP_WINDOW = 15;
+/** The LZ4 block format: the only one there is. Its kernel driver refuses all others (fs/squashfs/lz4_wrapper.c). */
+const LZ4_LEGACY = 1;
+/** For readers' information: thoroughly compressed. */
+const LZ4_HC = 1;
 
 /** The number of lzo1x_999 in squashfs-tools (lzo_wrapper.h); and its level that readers assume. Levels decompress alike. */
 const LZO1X_999 = 4;
@@ -101,6 +105,19 @@ export const COMPRESSORS = {
     decoder: "zstd",
     codec: ({ level }) => ({ codec: "zstd", options: { level } }),
     options: ({ level }) => (level === UNSTORED_ZSTD_LEVEL ? undefined : zstdOptions.encode({ level })),
+  },
+  lz4: {
+    id: 5,
+    kernelOption: "CONFIG_SQUASHFS_LZ4",
+    minLevel: 1,
+    maxLevel: 12,
+    // As small as `mksquashfs -Xhc` to a thousandth, in less than half its time.
+    defaultLevel: 10,
+    levels: "1 (fast), 2 to 12 (high compression, slower and smaller)",
+    decoder: "lz4",
+    codec: ({ level }) => ({ codec: "lz4", options: { level } }),
+    // Kernels do not mount an image without them.
+    options: ({ level }) => lz4Options.encode({ version: LZ4_LEGACY, flags: level > 1 ? LZ4_HC : 0 }),
   },
   lzo: {
     id: 3,

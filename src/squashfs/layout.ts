@@ -89,6 +89,12 @@ export const lzoOptions = struct("lzo_comp_opts", 8, {
   level: [4, u32],
 });
 
+/** After the superblock, with LZ4 always. */
+export const lz4Options = struct("lz4_comp_opts", 8, {
+  version: [0, u32],
+  flags: [4, u32],
+});
+
 /** Inode types of the basic forms; the extended form of each is 7 more. Directory entries have the basic type always. */
 export const INODE_TYPES = {
   directory: 1,
