@@ -1,8 +1,16 @@
 /** The examples that docs/squashfs-api.md shows: that it shows them as they are, and that they do what it says. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import * as fs from "node:fs";
+import * as http from "node:http";
+import type { AddressInfo } from "node:net";
 import * as path from "node:path";
 import { test } from "node:test";
+import { promisify } from "node:util";
+import { fromText, MemoryDevice } from "../src/bytes/index.js";
+import { writeSquashfs } from "../src/squashfs/index.js";
+import { addNode, contentOf, newDirectory, newFile } from "../src/tree/index.js";
+import { noise } from "./codecs/deflate-data.js";
 import { lacks, run, temporaryFolder } from "./support/tools.js";
 
 const PACKAGE = path.resolve(import.meta.dirname, "../..");
@@ -40,4 +48,30 @@ test("pack-folder packs a folder", (t) => {
   assert.equal(printed, `2 files, 1 of them stored with another one, in ${fs.statSync(image).size} bytes\n`);
   run("unsquashfs", ["-dest", unpacked, image]);
   assert.equal(fs.readFileSync(path.join(unpacked, "sub/two"), "utf8"), "the same text");
+});
+
+test("read-squashfs lists and reads over HTTP, and fetches a part of the image only", async (t) => {
+  const tree = { root: newDirectory() };
+  addNode(tree, fromText("docs/read me"), newFile(contentOf(new TextEncoder().encode("read over HTTP\n"))));
+  addNode(tree, fromText("large"), newFile(contentOf(noise(2 ** 19, 1))));
+  const device = new MemoryDevice(2 ** 20);
+  const { size } = await writeSquashfs(device, tree, { time: 0 });
+  let sent = 0;
+  const server = http.createServer(({ method, headers }, response) => {
+    response.setHeader("content-length", size);
+    if (method === "HEAD") return response.end();
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range!)!;
+    const part = device.bytes.subarray(Number(first), Number(last) + 1);
+    sent += part.length;
+    return response.writeHead(206, { "content-length": part.length }).end(part);
+  });
+  t.after(() => server.close());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/image`;
+  const read = (...args: string[]) =>
+    promisify(execFile)(process.execPath, [path.join(EXAMPLES, "read-squashfs.mjs"), url, ...args]);
+  assert.equal((await read("/")).stdout, "directory docs\nfile large\n");
+  assert.equal((await read("docs/read me")).stdout, "read over HTTP\n");
+  assert.ok(sent > 0 && sent < 2 ** 18);
+  await assert.rejects(read("nothing"), ({ stderr }: { stderr: string }) => stderr === "there is no nothing\n");
 });

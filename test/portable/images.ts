@@ -1,10 +1,20 @@
-/** Images of one tree by every compressor. It runs in Node and in a web realm, so all that it imports is portable. */
+/** Images of one tree by every compressor, and what is in an image. It runs in Node and in a web realm, so all that it imports is portable. */
+import { crc32 } from "../../src/bytes/checksum.js";
 import { fromText, MemoryDevice } from "../../src/bytes/index.js";
-import { COMPRESSOR_NAMES, writeSquashfs } from "../../src/squashfs/index.js";
-import { addNode, contentOf, newDirectory, newFile, newMetadata, type Tree } from "../../src/tree/index.js";
+import { COMPRESSOR_NAMES, openSquashfs, writeSquashfs } from "../../src/squashfs/index.js";
+import {
+  addNode,
+  contentOf,
+  newDirectory,
+  newFile,
+  newMetadata,
+  readContent,
+  type Tree,
+  walk,
+} from "../../src/tree/index.js";
 
 /** Has all that the writer treats in ways of their own: many blocks, fragments, duplicates, zeros, links, attributes. */
-function sampleTree(): Tree {
+export function sampleTree(): Tree {
   const tree: Tree = { root: newDirectory() };
   const add = (path: string, bytes: Uint8Array) => addNode(tree, fromText(path), newFile(contentOf(bytes)));
   const mixed = new Uint8Array(700_001);
@@ -40,4 +50,24 @@ export async function writeAll(): Promise<Map<string, Uint8Array>> {
     images.set(compressor, device.bytes.subarray(0, size));
   }
   return images;
+}
+
+/** What a tree holds, one line a name: metadata, attributes and contents, these as CRC-32. */
+export async function describeTree(tree: Tree): Promise<string> {
+  const lines: string[] = [];
+  for (const { path, node } of walk(tree)) {
+    const { type, mode, uid, gid, mtime, xattrs } = node;
+    const values = [...xattrs].map(([name, value]) => `${name}=${crc32(value)}`);
+    const facts: unknown[] = [path, type, mode, uid, gid, mtime.seconds, ...values];
+    if (type === "file") facts.push(node.content.size, crc32(await readContent(node.content)));
+    if (type === "symlink") facts.push(node.target);
+    if (type === "block" || type === "character") facts.push(node.major, node.minor);
+    lines.push(facts.join(" "));
+  }
+  return lines.join("\n");
+}
+
+/** The same of what an image holds. */
+export async function describe(image: Uint8Array): Promise<string> {
+  return describeTree(await (await openSquashfs(new MemoryDevice(image))).tree());
 }

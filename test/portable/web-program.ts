@@ -24,8 +24,11 @@ for (let length = 0; length < 20; length++) {
   }
 }
 
-const { writeAll } = (await realm.import("build/test/portable/images.js")) as typeof import("./images.js");
-for (const [name, bytes] of await writeAll()) fs.writeFileSync(path.join(folder, name), bytes);
+const { describe, writeAll } = (await realm.import("build/test/portable/images.js")) as typeof import("./images.js");
+for (const [name, bytes] of await writeAll()) {
+  fs.writeFileSync(path.join(folder, name), bytes);
+  fs.writeFileSync(path.join(folder, `${name}.txt`), await describe(bytes));
+}
 
 const { writeExample } = (await realm.import("examples/write-squashfs.mjs")) as { writeExample(): Promise<Uint8Array> };
 fs.writeFileSync(path.join(folder, "example"), await writeExample());

@@ -4,17 +4,19 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
-import { writeAll } from "./images.js";
+import { describeTree, sampleTree, writeAll } from "./images.js";
 
 const PROGRAM = path.join(import.meta.dirname, "web-program.js");
 
-test("images written without Node are those of Node, and unsquashfs reads them", async (t) => {
+test("images written without Node are those of Node, unsquashfs reads them, and they are read without Node", async (t) => {
   const folder = temporaryFolder(t);
   run(process.execPath, ["--no-warnings", "--experimental-vm-modules", PROGRAM, folder]);
   const images = await writeAll();
+  const contents = await describeTree(sampleTree());
   assert.ok(images.size > 0);
   for (const [name, expected] of images) {
     assert.equal(Buffer.compare(fs.readFileSync(path.join(folder, name)), expected), 0, name);
+    assert.equal(fs.readFileSync(path.join(folder, `${name}.txt`), "utf8"), contents, `read without Node, ${name}`);
   }
   if (lacks(t, "unsquashfs")) return;
   const unpacked = (image: string) => {
