@@ -1,11 +1,12 @@
 /**
  * Streaming decoders for whole files: gzip, xz and zstd. All three check the checksums that the file carries, take files
- * of several members, streams or frames, and keep no more in memory than the format's own window. The decoders of xz and zstd are loaded when a file needs them.
+ * of several members, streams or frames, and keep no more in memory than the format's own window.
  */
 import { pipeline, Readable } from "node:stream";
-import { ReadableStream } from "node:stream/web";
 import { createGunzip } from "node:zlib";
 import { ImgbuildError } from "../errors.js";
+import { type Liblzma, LZMA, loadLiblzma } from "./liblzma.js";
+import { loadLibzstdDecoder } from "./libzstd-decoder.js";
 
 export type CompressionFormat = "gzip" | "xz" | "zstd";
 
@@ -22,8 +23,8 @@ export function detectCompression(head: Uint8Array): CompressionFormat | undefin
 
 /**
  * The decompressed bytes of `source`. Throws a `source-invalid` error when the data is damaged or ends early,
- * `source-unsupported` when it uses a part of its format that the decoder lacks: xz with filters other than LZMA2 or checks
- * other than CRC32 and CRC64, zstd with windows above 128 MiB. Errors of `source` itself pass through.
+ * `source-unsupported` when it uses a part of its format that the decoder lacks: xz with filters or checks that liblzma does not
+ * know or a dictionary of more than some 200 MiB, zstd with windows above 128 MiB. Errors of `source` itself pass through.
  */
 export function decompress(
   format: CompressionFormat,
@@ -51,56 +52,82 @@ async function* gzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
   }
 }
 
-/** What enum xz_ret of xz-embedded (linux/xz.h), the decoder inside xz-decompress, means for the user. */
+/** What lzma_ret means for the user. */
 const XZ_ERRORS: Readonly<Record<number, ["source-invalid" | "source-unsupported", string]>> = {
-  2: ["source-unsupported", "the xz data has a check other than CRC32 and CRC64"],
-  3: ["source-unsupported", "the xz data needs a larger dictionary than there is memory for"],
-  4: ["source-unsupported", "the xz data needs a larger dictionary than there is memory for"],
-  5: ["source-invalid", "the xz data is followed by something else"],
-  6: ["source-unsupported", "the xz data uses a filter other than LZMA2, or a check other than CRC32 and CRC64"],
-  7: ["source-invalid", "the xz data is damaged: a checksum or a length does not match"],
-  8: ["source-invalid", "the xz data is damaged: it ends early"],
+  [LZMA.unsupportedCheck]: ["source-unsupported", "the xz data has a check that liblzma does not know"],
+  [LZMA.memError]: ["source-unsupported", "the xz data needs a larger dictionary than there is memory for"],
+  [LZMA.formatError]: ["source-invalid", "the xz data is followed by something else"],
+  [LZMA.optionsError]: ["source-unsupported", "the xz data uses a filter that liblzma does not know"],
+  [LZMA.dataError]: ["source-invalid", "the xz data is damaged: a checksum or a length does not match"],
+  [LZMA.bufError]: ["source-invalid", "the xz data is damaged: it ends early"],
 };
 
+/** Of lzma_stream (lzma/base.h): its size, and where the fields are that are used. */
+const STREAM = { size: 88, nextIn: 0, availableIn: 4, nextOut: 16, availableOut: 20 } as const;
+const RUN = 0;
+const FINISH = 3;
+const TELL_UNSUPPORTED_CHECK = 2;
+const CONCATENATED = 8;
+const NO_LIMIT = 2n ** 64n - 1n;
+
+const XZ_BUFFER = 2 ** 18;
+/** An instance's memory never shrinks: one that had a larger dictionary is not used again. */
+const XZ_KEPT_MEMORY = 2 ** 24;
+let liblzma: Promise<Liblzma> | undefined;
+
 async function* unxz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
-  const { default: xz } = await import("xz-decompress");
+  liblzma ??= loadLiblzma();
+  const lib = await liblzma;
+  const { heap } = lib;
+  // One allocation: input bytes, output bytes, then lzma_stream, which begins as zeros.
+  const inBytes = heap.allocate(2 * XZ_BUFFER + STREAM.size);
+  const outBytes = inBytes + XZ_BUFFER;
+  const stream = outBytes + XZ_BUFFER;
+  heap.bytes.fill(0, stream, stream + STREAM.size);
+  const field = (name: keyof typeof STREAM) => heap.view.getUint32(stream + STREAM[name], true);
+  const setField = (name: keyof typeof STREAM, value: number) =>
+    heap.view.setUint32(stream + STREAM[name], value, true);
+
+  /** What the bytes in the input buffer become. `action` says whether they are the last ones. */
+  function* decode(length: number, action: typeof RUN | typeof FINISH): Generator<Uint8Array, void> {
+    setField("nextIn", inBytes);
+    setField("availableIn", length);
+    for (let more = true; more; ) {
+      setField("nextOut", outBytes);
+      setField("availableOut", XZ_BUFFER);
+      const result = lib.code(stream, action);
+      const produced = XZ_BUFFER - field("availableOut");
+      if (produced > 0) yield heap.bytes.slice(outBytes, outBytes + produced);
+      if (result === LZMA.streamEnd) return;
+      // With a full output buffer more may be waiting; without, no progress only says that there was nothing to do.
+      const idle = result === LZMA.bufError && action === RUN;
+      if (result !== LZMA.ok && !idle) throw xzError(result);
+      more = !idle && (action === FINISH || produced === XZ_BUFFER || field("availableIn") > 0);
+    }
+  }
+
   try {
-    yield* new xz.XzReadableStream(ReadableStream.from(source) as globalThis.ReadableStream<Uint8Array>);
-  } catch (error) {
-    const result = /^get_next_output failed with error code (\d+)$/.exec((error as Error).message)?.[1];
-    const known = XZ_ERRORS[Number(result)];
-    if (known === undefined) throw error;
-    const [code, message] = known;
-    const hint = code === "source-invalid" ? HINT : "Compress it again with the defaults of xz.";
-    throw new ImgbuildError(code, message, { hint, cause: error });
+    const started = lib.startDecoder(stream, NO_LIMIT, TELL_UNSUPPORTED_CHECK | CONCATENATED);
+    if (started !== LZMA.ok) throw xzError(started);
+    for await (const chunk of source) {
+      for (let at = 0; at < chunk.length; at += XZ_BUFFER) {
+        const part = chunk.subarray(at, at + XZ_BUFFER);
+        heap.bytes.set(part, inBytes);
+        yield* decode(part.length, RUN);
+      }
+    }
+    yield* decode(0, FINISH);
+  } finally {
+    lib.end(stream);
+    heap.free(inBytes);
+    if (heap.bytes.length > XZ_KEPT_MEMORY) liblzma = undefined;
   }
 }
 
-/** The part of libzstd's streaming interface (zstd.h) that zstddec's WebAssembly exports. Pointers are numbers. */
-interface Libzstd {
-  readonly memory: { readonly buffer: ArrayBuffer };
-  malloc(size: number): number;
-  free(pointer: number): void;
-  ZSTD_createDCtx(): number;
-  ZSTD_freeDCtx(context: number): number;
-  /** What libzstd wants next, 0 at the end of a frame, or minus a ZSTD_ErrorCode. */
-  ZSTD_decompressStream(context: number, output: number, input: number): number;
-}
-
-let loading: Promise<Libzstd> | undefined;
-
-/** zstddec's own streaming method never looks at libzstd's error codes, so libzstd is called directly. */
-async function loadLibzstd(): Promise<Libzstd> {
-  const { ZSTDDecoder } = await import("zstddec/stream");
-  let library: Libzstd | undefined;
-  const decoder = new ZSTDDecoder();
-  decoder._init = (result) => {
-    library = result.instance.exports as unknown as Libzstd;
-    ZSTDDecoder.prototype._init(result);
-  };
-  await decoder.init();
-  if (library === undefined) throw new ImgbuildError("internal", "zstddec was loaded by someone else before");
-  return library;
+function xzError(result: number): ImgbuildError {
+  const [code, message] = XZ_ERRORS[result] ?? ["source-invalid", `liblzma reports error ${result}`];
+  const hint = code === "source-invalid" ? HINT : "Compress it again with the defaults of xz.";
+  return new ImgbuildError(code, message, { hint });
 }
 
 const ZSTD_BUFFER = 2 ** 18;
@@ -113,38 +140,40 @@ const ZSTD_ERRORS: Readonly<Record<number, string>> = {
 };
 
 async function* zstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
-  loading ??= loadLibzstd();
-  const lib = await loading;
-  const context = lib.ZSTD_createDCtx();
+  const lib = await loadLibzstdDecoder();
+  const { heap } = lib;
+  const context = lib.createContext();
   // One allocation: input bytes, output bytes, then ZSTD_inBuffer and ZSTD_outBuffer (pointer, size, position).
-  const inBytes = lib.malloc(2 * ZSTD_BUFFER + 24);
+  const inBytes = heap.allocate(2 * ZSTD_BUFFER + 24);
   const outBytes = inBytes + ZSTD_BUFFER;
   const input = outBytes + ZSTD_BUFFER;
   const output = input + 12;
+  const setBuffer = (at: number, pointer: number, size: number) => {
+    for (const [i, value] of [pointer, size, 0].entries()) heap.view.setUint32(at + 4 * i, value, true);
+  };
   let wanted = 0;
   try {
     for await (const chunk of source) {
       for (let at = 0; at < chunk.length; at += ZSTD_BUFFER) {
         const part = chunk.subarray(at, at + ZSTD_BUFFER);
-        new Uint8Array(lib.memory.buffer).set(part, inBytes);
-        new Uint32Array(lib.memory.buffer, input, 3).set([inBytes, part.length, 0]);
+        heap.bytes.set(part, inBytes);
+        setBuffer(input, inBytes, part.length);
         let consumed = 0;
         let produced = 0;
         // A full output buffer means that more may be waiting, except where a frame has just ended.
         while (consumed < part.length || (produced === ZSTD_BUFFER && wanted !== 0)) {
-          // The views are made anew each time: growing the memory detaches them.
-          new Uint32Array(lib.memory.buffer, output, 3).set([outBytes, ZSTD_BUFFER, 0]);
-          wanted = lib.ZSTD_decompressStream(context, output, input);
+          setBuffer(output, outBytes, ZSTD_BUFFER);
+          wanted = lib.decompressStream(context, output, input);
           if (wanted < 0 && wanted > -200) throw zstdError(-wanted);
-          consumed = new Uint32Array(lib.memory.buffer, input, 3)[2]!;
-          produced = new Uint32Array(lib.memory.buffer, output, 3)[2]!;
-          if (produced > 0) yield new Uint8Array(lib.memory.buffer, outBytes, produced).slice();
+          consumed = heap.view.getUint32(input + 8, true);
+          produced = heap.view.getUint32(output + 8, true);
+          if (produced > 0) yield heap.bytes.slice(outBytes, outBytes + produced);
         }
       }
     }
   } finally {
-    lib.free(inBytes);
-    lib.ZSTD_freeDCtx(context);
+    heap.free(inBytes);
+    lib.freeContext(context);
   }
   if (wanted !== 0)
     throw new ImgbuildError("source-invalid", "the zstd data is damaged: it ends early", { hint: HINT });

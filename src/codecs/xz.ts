@@ -6,6 +6,7 @@ import { ImgbuildError } from "../errors.js";
 import { HeapBuffer } from "./c-library.js";
 import type { Compressor, Decompressor } from "./codec.js";
 import { type Liblzma, LZMA, loadLiblzma } from "./liblzma.js";
+import { CONTEXTS, chooseContext, type LzmaContext } from "./lzma-context.js";
 
 /** Filter ids of the branch converters (The .xz File Format, section 5.3.2). arm64 and riscv are unknown to kernels before 6.10. */
 const BCJ_IDS = { x86: 4, powerpc: 5, ia64: 6, arm: 7, armthumb: 8, sparc: 9 } as const;
@@ -17,7 +18,10 @@ export type BcjFilter = keyof typeof BCJ_IDS;
 export const BCJ_FILTERS = Object.keys(BCJ_IDS) as readonly BcjFilter[];
 
 export interface XzOptions {
-  /** 0 (fast) to 9 (small); PRESETS has what they do. */
+  /**
+   * 0 (fast) to 9 (small). 0 to 6 search as xz does at these levels; above, each block is compressed with 2, 3 and 4 choices
+   * of what LZMA takes as context, and the smallest result is kept.
+   */
   readonly level: number;
   /** How far back matches reach, in bytes: 4096 or more, 2^n or 2^n + 2^(n+1). A decoder needs as much memory. */
   readonly dictionarySize: number;
@@ -47,9 +51,6 @@ const PRESETS: readonly Search[] = [
   { mode: 2, finder: 0x14, nice: 32, depth: 0 },
   { mode: 2, finder: 0x14, nice: 64, depth: 0 },
 ];
-
-/** Bits that the coder takes as context: of the byte before a literal; of the position, for literals and for matches. */
-const CONTEXT = { lc: 3, lp: 0, pb: 2 } as const;
 
 /** lzma_filter: u64 id, pointer to options. A chain has at most a BCJ filter, LZMA2, and the end. */
 const FILTER_SIZE = 16;
@@ -84,10 +85,13 @@ export async function xzCompressor({ level, dictionarySize, filters = [] }: XzOp
   const outputPosition = chain + CHAIN_SIZE;
   heap.bytes.fill(0, options, outputPosition + 4);
   const { mode, finder, nice, depth } = preset;
-  const { lc, lp, pb } = CONTEXT;
-  for (const [i, value] of [dictionarySize, 0, 0, lc, lp, pb, mode, nice, finder, depth].entries()) {
+  for (const [i, value] of [dictionarySize, 0, 0, 0, 0, 0, mode, nice, finder, depth].entries()) {
     heap.view.setUint32(options + 4 * i, value, true);
   }
+
+  const setContext = ({ lc, lp, pb }: LzmaContext) => {
+    for (const [i, value] of [lc, lp, pb].entries()) heap.view.setUint32(options + 12 + 4 * i, value, true);
+  };
 
   const writeChain = (ids: readonly number[]) => {
     for (const [i, id] of ids.entries()) {
@@ -113,16 +117,26 @@ export async function xzCompressor({ level, dictionarySize, filters = [] }: XzOp
       const from = input.fill(bytes);
       const to = output.reserve(result.length);
       let best = 0;
-      for (const ids of chains) {
-        // Once there is a result, only a smaller one is of use.
-        const size = encode(ids, from, bytes.length, to, best === 0 ? result.length : best - 1);
-        if (size === 0) continue;
-        best = size;
-        result.set(heap.bytes.subarray(to, to + size));
+      for (const context of contexts(bytes, level)) {
+        setContext(context);
+        for (const ids of chains) {
+          // Once there is a result, only a smaller one is of use.
+          const size = encode(ids, from, bytes.length, to, best === 0 ? result.length : best - 1);
+          if (size === 0) continue;
+          best = size;
+          result.set(heap.bytes.subarray(to, to + size));
+        }
       }
       return best;
     },
   };
+}
+
+/** What to try for a block, the best guess first. */
+function contexts(bytes: Uint8Array, level: number): readonly LzmaContext[] {
+  const guess = chooseContext(bytes);
+  const others = CONTEXTS.filter((context) => context !== guess);
+  return [guess, ...others.slice(0, Math.max(0, level - (PRESETS.length - 1)))];
 }
 
 /** Takes blocks with every filter that liblzma knows and every check; those of SquashFS have CRC32. */

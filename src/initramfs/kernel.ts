@@ -28,9 +28,8 @@ const PAYLOADS: readonly { format: CompressionFormat; magic: Buffer }[] = [
 
 /**
  * Reads release and configuration out of a kernel: an Image, or a zImage, Image.gz, uImage or EFI zboot image with a gzip,
- * xz or zstd payload. What is not found is left out, and xz with a BCJ filter, as ARM's zImage has it under
- * CONFIG_KERNEL_XZ, is not read. A compressed kernel is expanded in memory, which takes a second or so:
- * ask only for what is not known otherwise.
+ * xz or zstd payload. What is not found is left out. A compressed kernel is expanded in memory, which takes a second or
+ * so: ask only for what is not known otherwise.
  */
 export async function readKernel(image: Uint8Array): Promise<KernelFacts> {
   const bytes = Buffer.from(image.buffer, image.byteOffset, image.length);

