@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line: commands, the options they share, and one place where failures end. */
+import { setFlagsFromString } from "node:v8";
 import yargs, { type CommandModule } from "yargs";
 import { hideBin } from "yargs/helpers";
 import { ImgbuildError } from "../errors.js";
@@ -60,6 +61,10 @@ async function runCommandLine(args: readonly string[]): Promise<void> {
     })
     .parseAsync();
 }
+
+// What is read of a tree stays. V8 takes this for a reason to let its space for new objects grow to 48 MB, half of what the
+// process needs otherwise; with the megabyte that it has at first, nothing takes longer.
+setFlagsFromString("--semi-space-growth-factor=1");
 
 const args = hideBin(process.argv);
 try {

@@ -18,7 +18,7 @@ export interface StoredFile {
   /** Position of the first block that is stored; its blocks follow one another. 0 without one. */
   start: number;
   /** The size of each block as the inode has it; 0 for a block of zeros, which is not stored. */
-  readonly blocks: Uint32Array;
+  readonly blocks: BlockSizes;
   /** Bytes in blocks of zeros that are not stored. */
   sparse: number;
   /** Number of the fragment block with the file's end, or NO_FRAGMENT. */
@@ -29,8 +29,17 @@ export interface StoredFile {
   sameHash: StoredFile | undefined;
 }
 
+export type BlockSizes = number[] | Uint32Array;
+
 /** Most files have no blocks of their own. */
-const NO_BLOCKS = new Uint32Array(0);
+const NO_BLOCKS: BlockSizes = [];
+/** For fewer than this, an Array takes less memory than a Uint32Array, whose objects alone take 200 bytes. */
+const MANY_BLOCKS = 64;
+
+function newBlockSizes(count: number): BlockSizes {
+  if (count === 0) return NO_BLOCKS;
+  return count < MANY_BLOCKS ? new Array<number>(count).fill(0) : new Uint32Array(count);
+}
 
 export class DataWriter {
   /** Files whose bytes were there already, and how many bytes they have. */
@@ -207,7 +216,7 @@ export class DataWriter {
     return {
       content,
       start: 0,
-      blocks: blocks === 0 ? NO_BLOCKS : new Uint32Array(blocks),
+      blocks: newBlockSizes(blocks),
       sparse: 0,
       fragment: NO_FRAGMENT,
       offset: 0,

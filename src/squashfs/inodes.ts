@@ -3,6 +3,7 @@ import { toBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { encodeDeviceNumber, isDeviceNumber, MAX_MAJOR, MAX_MINOR } from "../tree/device-number.js";
 import type { DeviceNode, Directory, Metadata, RegularFile, SpecialNode, Symlink } from "../tree/node.js";
+import type { BlockSizes } from "./data.js";
 import type { IdTable } from "./ids.js";
 import * as layout from "./layout.js";
 import { type MetadataWriter, reference } from "./metadata.js";
@@ -142,9 +143,9 @@ export class InodeWriter {
     this.#writeBlockSizes(blocks);
   }
 
-  #writeBlockSizes(blocks: Uint32Array): void {
+  #writeBlockSizes(blocks: BlockSizes): void {
     for (let first = 0; first < blocks.length; first += BLOCKS_AT_ONCE) {
-      const sizes = blocks.subarray(first, first + BLOCKS_AT_ONCE);
+      const sizes = blocks.slice(first, first + BLOCKS_AT_ONCE);
       const bytes = new Uint8Array(4 * sizes.length);
       const view = new DataView(bytes.buffer);
       for (let i = 0; i < sizes.length; i++) view.setUint32(4 * i, sizes[i]!, true);
