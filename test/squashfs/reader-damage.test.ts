@@ -514,7 +514,7 @@ test("random damage, in images of every compressor", async () => {
         }
         await survives(image, `${compressor}: ${JSON.stringify(changes)}`);
       }),
-      { numRuns: 400 },
+      { numRuns: 200 },
     );
   }
   const growth = process.memoryUsage().rss - before;
