@@ -7,6 +7,7 @@ set -eu
 
 # program package
 tools='
+7z p7zip-full
 apt-get apt
 dpkg-deb dpkg
 busybox busybox-static
@@ -16,6 +17,7 @@ e2fsck e2fsprogs
 fakeroot fakeroot
 fsck.fat dosfstools
 genimage genimage
+gensquashfs squashfs-tools-ng
 getfattr attr
 lz4 lz4
 mcopy mtools

@@ -1,10 +1,14 @@
-/** Images of each compressor with options of its own, before the kernel and unsquashfs; and what mksquashfs writes, read here. */
+/** Images of each compressor with options of its own, before the kernel and everybody else who reads them. */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import { type CodecName, createDecompressor } from "../../src/codecs/index.js";
+import { display } from "../../src/bytes/bytestring.js";
 import { ImgbuildError } from "../../src/errors.js";
+import { COMPRESSOR_NAMES, type CompressorName } from "../../src/squashfs/index.js";
+import { readContent } from "../../src/tree/node.js";
+import { type Tree, walk } from "../../src/tree/tree.js";
+import { describeTree } from "../support/describe.js";
 import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
 import {
   assertExtracts,
@@ -16,57 +20,114 @@ import {
   treeOf,
   writeImage,
 } from "./image.js";
+import { reading } from "./reading.js";
 
 const KIB = 1024;
 const program = fs.readFileSync(process.execPath).subarray(2 ** 22, 2 ** 22 + 300_000);
 
-const MANY = Object.fromEntries(
-  Array.from({ length: 400 }, (_, i) => [`many/${"name".repeat(i % 20)}${i}`, text(i, i)]),
-);
-const TREE = treeOf({
-  program,
-  text: text(300_000),
-  noise: noise(140_000),
-  zeros: new Uint8Array(200_000),
-  short: text(10),
-  ...MANY,
-});
+/** What compresses and what does not, files at the limits of blocks, and metadata of several blocks. */
+function treeFor(blockSize: number): Tree {
+  const files: Record<string, Uint8Array> = { program, noise: noise(140_000), zeros: new Uint8Array(200_000) };
+  for (const size of [0, 1, 2, 13, blockSize - 1, blockSize, blockSize + 1, 2 * blockSize + 17]) {
+    files[`text-${size}`] = text(size, 3);
+    files[`noise-${size}`] = noise(size, size + 1);
+  }
+  for (let i = 0; i < 400; i++) files[`many/${"name".repeat(i % 20)}${i}`] = text(i, i + 1);
+  return treeOf(files);
+}
 
-/** Options, and what unsquashfs shows of those that are stored. */
-const CASES: Readonly<Record<string, readonly [Options, ...RegExp[]]>> = {
-  xz: [{ compressor: "xz" }],
-  "xz with filters": [
-    { compressor: "xz", xz: { filters: ["arm", "x86"] } },
-    /Dictionary size (\d+)/,
-    /Filters selected: x86, arm$/m,
-  ],
-  "xz with every filter": [
-    { compressor: "xz", level: 1, xz: { filters: ["sparc", "armthumb", "arm", "ia64", "powerpc", "x86"] } },
-    /Filters selected: x86, powerpc, ia64, arm, armthumb, sparc$/m,
-  ],
-  "xz, level 0": [{ compressor: "xz", level: 0 }],
-  "xz, level 9": [{ compressor: "xz", level: 9 }],
-  zstd: [{ compressor: "zstd" }],
-  "zstd, level 3": [{ compressor: "zstd", level: 3 }, /compression-level 3$/m],
-  "zstd, level 22": [{ compressor: "zstd", level: 22 }, /compression-level 22$/m],
+/** Options, and what unsquashfs shows of those that are stored: it shows options only where they are. */
+const CASES: Readonly<Record<CompressorName, Readonly<Record<string, readonly [Options, ...RegExp[]]>>>> = {
+  gzip: {
+    default: [{}, /compression-level 6$/m],
+    "level 1": [{ level: 1 }, /compression-level 1$/m],
+    "level 9": [{ level: 9 }],
+  },
+  xz: {
+    default: [{}],
+    "with filters": [{ xz: { filters: ["arm", "x86"] } }, /Dictionary size \d+/, /Filters selected: x86, arm$/m],
+    "with every filter": [
+      { level: 1, xz: { filters: ["sparc", "armthumb", "arm", "ia64", "powerpc", "x86"] } },
+      /Filters selected: x86, powerpc, ia64, arm, armthumb, sparc$/m,
+    ],
+    "level 0": [{ level: 0 }],
+    "level 9": [{ level: 9 }],
+  },
+  zstd: {
+    default: [{}],
+    "level 3": [{ level: 3 }, /compression-level 3$/m],
+    "level 22": [{ level: 22 }, /compression-level 22$/m],
+  },
+  lz4: {
+    default: [{}, /High Compression option specified \(-Xhc\)$/m],
+    "level 1": [{ level: 1 }],
+    "level 5": [{ level: 5 }, /High Compression option specified \(-Xhc\)$/m],
+  },
+  lzo: {
+    default: [{}],
+    "level 1": [{ level: 1 }, /algorithm lzo1x_999$/m, /compression level 1$/m],
+    "level 5": [{ level: 5 }, /compression level 5$/m],
+    "level 9": [{ level: 9 }, /compression level 9$/m],
+  },
 };
 
-for (const [name, [options, ...shown]] of Object.entries(CASES)) {
-  test(`${name}: the kernel reads it`, async (t) => {
-    if (lacksRoot(t) || lacks(t, "unsquashfs", "getfattr")) return;
+for (const compressor of COMPRESSOR_NAMES) {
+  for (const [what, [chosen, ...shown]] of Object.entries(CASES[compressor])) {
+    test(`${compressor}, ${what}: the kernel, unsquashfs and our reader read it, in blocks of every size`, async (t) => {
+      if (lacksRoot(t) || lacks(t, "unsquashfs", "getfattr")) return;
+      const folder = temporaryFolder(t);
+      for (const blockSize of [4 * KIB, 128 * KIB, 1024 * KIB]) {
+        const tree = treeFor(blockSize);
+        const { image } = await writeImage(folder, tree, { compressor, ...chosen, blockSize });
+        await assertKernelShows(image, tree);
+        if (what === "default") await assertExtracts(folder, image, tree);
+        await reading(image, async (reader) => {
+          assert.deepEqual(await describeTree(await reader.tree()), await describeTree(tree));
+        });
+        const facts = run("unsquashfs", ["-s", image]);
+        assert.match(facts, new RegExp(`^Compression ${compressor}$`, "m"));
+        for (const pattern of shown) assert.match(facts, pattern);
+        assert.equal(/Dictionary size|ompression.level|-Xhc/.test(facts), shown.length > 0, facts);
+      }
+    });
+  }
+}
+
+/** Everybody else who reads SquashFS, and which compressors they know. Each unpacks `image` into `folder`. */
+const READERS: readonly {
+  readonly program: string;
+  readonly knows: readonly CompressorName[];
+  readonly args: (image: string, folder: string) => string[];
+}[] = [
+  // Of the version in Debian 12.
+  { program: "7z", knows: ["gzip", "xz", "lzo"], args: (image, folder) => ["x", `-o${folder}`, image] },
+  {
+    program: "rdsquashfs",
+    knows: COMPRESSOR_NAMES,
+    args: (image, folder) => ["--quiet", "--unpack-path", "/", "--unpack-root", folder, image],
+  },
+];
+
+for (const { program, knows, args } of READERS) {
+  test(`${program} reads the bytes of every file`, async (t) => {
+    if (lacks(t, program)) return;
     const folder = temporaryFolder(t);
-    for (const blockSize of [4 * KIB, 128 * KIB, 1024 * KIB]) {
-      const { image } = await writeImage(folder, TREE, { ...options, blockSize });
-      await assertKernelShows(image, TREE);
-      await assertExtracts(folder, image, TREE);
-      const facts = run("unsquashfs", ["-s", image]);
-      assert.match(facts, new RegExp(`^Compression ${options.compressor}$`, "m"));
-      for (const pattern of shown) assert.match(facts, pattern);
-      // unsquashfs shows options only where they are stored.
-      assert.equal(/Dictionary size|compression-level/.test(facts), shown.length > 0, facts);
+    for (const compressor of knows) {
+      const tree = treeFor(128 * KIB);
+      const { image } = await writeImage(folder, tree, { compressor });
+      const target = path.join(folder, compressor);
+      fs.mkdirSync(target);
+      run(program, args(image, target));
+      for (const { path: at, node } of walk(tree)) {
+        if (node.type !== "file") continue;
+        const found = fs.readFileSync(path.join(target, display(at)));
+        assert.ok(found.equals(await readContent(node.content)), `${compressor}: ${at}`);
+      }
     }
   });
 }
+
+const TREE = treeFor(128 * KIB);
 
 test("a dictionary smaller than the block", async (t) => {
   if (lacksRoot(t) || lacks(t, "unsquashfs", "getfattr")) return;
@@ -79,7 +140,7 @@ test("a dictionary smaller than the block", async (t) => {
 });
 
 test("the number of workers changes nothing", async () => {
-  for (const compressor of ["xz", "zstd"] as const) {
+  for (const compressor of COMPRESSOR_NAMES) {
     const options: Options = { compressor, level: 1, blockSize: 16 * KIB };
     const one = await imageBytes(TREE, { ...options, jobs: 1 });
     const three = await imageBytes(TREE, { ...options, jobs: 3 });
@@ -107,52 +168,5 @@ test("impossible options are refused, and the message says what is possible", as
       assert.match(error.hint ?? "", hint);
       return true;
     });
-  }
-});
-
-/** The blocks of an image that mksquashfs made of one file, whose inode is the first one of the first metadata block. */
-async function blocksOfOnlyFile(image: Buffer, codec: CodecName): Promise<Buffer> {
-  const decompressor = await createDecompressor(codec);
-  const expand = (bytes: Uint8Array, stored: boolean, most: number) => {
-    if (stored) return bytes;
-    const output = new Uint8Array(most);
-    return output.subarray(0, decompressor.decompress(bytes, output));
-  };
-  const blockSize = image.readUInt32LE(12);
-  const inodeTable = Number(image.readBigUInt64LE(64));
-  const header = image.readUInt16LE(inodeTable);
-  const metadata = image.subarray(inodeTable + 2, inodeTable + 2 + (header & 0x7fff));
-  const inode = Buffer.from(expand(metadata, (header & 0x8000) !== 0, 8192));
-  assert.equal(inode.readUInt16LE(0), 2, "a file's basic inode");
-  let at = inode.readUInt32LE(16);
-  const size = inode.readUInt32LE(28);
-  const parts: Uint8Array[] = [];
-  for (let i = 0; i * blockSize < size; i++) {
-    const entry = inode.readUInt32LE(32 + 4 * i);
-    const length = entry & 0xffffff;
-    parts.push(expand(image.subarray(at, at + length), (entry & 0x1000000) !== 0, blockSize));
-    at += length;
-  }
-  return Buffer.concat(parts);
-}
-
-test("blocks of mksquashfs are decompressed", async (t) => {
-  if (lacks(t, "mksquashfs")) return;
-  const folder = temporaryFolder(t);
-  const source = path.join(folder, "source");
-  const image = path.join(folder, "image");
-  const content = Buffer.concat([program, text(200_000), noise(20_000)]);
-  fs.mkdirSync(source);
-  fs.writeFileSync(path.join(source, "file"), content);
-  for (const [codec, ...args] of [
-    ["xz"],
-    ["xz", "-Xbcj", "x86,arm"],
-    ["xz", "-Xdict-size", "50%"],
-    ["zstd"],
-    ["zstd", "-Xcompression-level", "22"],
-  ] as const) {
-    fs.rmSync(image, { force: true });
-    run("mksquashfs", [source, image, "-quiet", "-no-progress", "-no-fragments", "-comp", codec, ...args]);
-    assert.ok((await blocksOfOnlyFile(fs.readFileSync(image), codec)).equals(content), args.join(" "));
   }
 });

@@ -61,6 +61,28 @@ test("images of mksquashfs, with every compressor and block size", async (t) => 
   }
 });
 
+test("images of mksquashfs, with the options of its compressors", async (t) => {
+  if (lacksPeers(t)) return;
+  const folder = temporaryFolder(t);
+  const from = await source(folder);
+  fs.copyFileSync(process.execPath, path.join(from, "machine code"));
+  fs.truncateSync(path.join(from, "machine code"), 2 ** 22);
+  fs.utimesSync(from, 0, 0);
+  const expected = describeDirectory(from);
+  const image = path.join(folder, "image");
+  for (const options of [
+    ["gzip", "-Xwindow-size", "9", "-Xstrategy", "fixed,huffman_only,filtered"],
+    ["xz", "-Xbcj", "x86,arm,powerpc"],
+    ["xz", "-Xdict-size", "50%"],
+    ["zstd", "-Xcompression-level", "22"],
+    ["lz4", "-Xhc"],
+    ["lzo", "-Xalgorithm", "lzo1x_1"],
+  ]) {
+    mksquashfs(image, [from], "-noappend", "-comp", ...options);
+    await assertReads(image, expected, options.join(" "));
+  }
+});
+
 test("images of mksquashfs with odd options", async (t) => {
   if (lacksPeers(t)) return;
   const folder = temporaryFolder(t);

@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import type { TestContext } from "node:test";
+import { setTimeout } from "node:timers/promises";
 
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
@@ -63,6 +64,19 @@ export function temporaryFolder(t: TestContext): string {
   return folder;
 }
 
+/** Something of the host, an indexer for one, may look into a new mount for a moment. */
+async function unmount(folder: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      execFileSync("umount", [folder], { stdio: "pipe" });
+      return;
+    } catch (error) {
+      if (attempt === 20 || !/busy/.test((error as Error).message)) throw error;
+      await setTimeout(100);
+    }
+  }
+}
+
 /** Mounts `image` read-only over a loop device for the time of `use`. */
 export async function mounted<T>(
   image: string,
@@ -78,7 +92,7 @@ export async function mounted<T>(
     try {
       return await use(folder);
     } finally {
-      execFileSync("umount", [folder]);
+      await unmount(folder);
     }
   } finally {
     fs.rmdirSync(folder);
