@@ -1,8 +1,8 @@
 /**
  * Which bits LZMA takes as context, chosen by the data. The usual ones (lc 3, lp 0, pb 2) suit programs of no particular
  * processor. In text the position says nothing, and contexts for it only learn more slowly; where instructions are words, a
- * byte depends on its place in the word more than on the byte before. Choosing saves half a percent and costs a look at each
- * block, a hundredth of what compressing it takes. The thresholds are from trees for arm64, armhf and x86-64.
+ * byte depends on its place in the word more than on the byte before. Choosing saves 0.2 to 0.8 % and costs a look at each block.
+ * The thresholds are from trees for arm64, armhf and x86-64.
  */
 
 /** Bits of the byte before a literal, of the literal's position, and of a match's position. lc + lp is at most 4. */

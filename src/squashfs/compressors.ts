@@ -78,9 +78,9 @@ export const COMPRESSORS = {
     kernelOption: "CONFIG_SQUASHFS_XZ",
     minLevel: 0,
     maxLevel: 9,
-    // Smaller than mksquashfs, which always searches as level 6 does: blocks get the context that suits them.
+    // As small as mksquashfs or smaller, which always searches as level 6 does: blocks get the context that suits them.
     defaultLevel: 5,
-    levels: "0 (fast) to 9 (smallest, five times as long)",
+    levels: "0 (fast) to 9 (smallest, several times as long)",
     decoder: "xz",
     codec: ({ level, blockSize, xz }) => ({
       codec: "xz",
