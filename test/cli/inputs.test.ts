@@ -208,3 +208,31 @@ test("sort files name paths of the image, of the source and of the host", (t) =>
     assert.match(stderr, /note: sort: 2 of the paths are not in the source, and have no effect: \.\.\/none, \/none\n/);
   }
 });
+
+test("--sort stores data in the order in which mksquashfs stores it", (t) => {
+  if (lacks(t, "mksquashfs")) return;
+  const folder = temporaryFolder(t);
+  const names = ["usr/bin/init", "usr/lib/libc.so", "usr/share/doc", "etc/fstab", "a", "z"];
+  const texts = names.map((name) => `the content of ${name};`);
+  for (const [i, name] of names.entries()) {
+    fs.mkdirSync(path.dirname(path.join(folder, "root", name)), { recursive: true });
+    fs.writeFileSync(path.join(folder, "root", name), texts[i]!);
+  }
+  fs.writeFileSync(path.join(folder, "sort"), "usr/lib 100\nusr/bin/init 32767\nz -5\netc/fstab 100\n");
+  succeeds(folder, ["squashfs", "root", "ours", "--sort", "sort", "--uncompressed", "data,fragments"]);
+  run("mksquashfs", ["root", "theirs", "-sort", "sort", "-noD", "-noF", "-quiet", "-no-progress"], { cwd: folder });
+  const orderIn = (image: string) => {
+    const bytes = fs.readFileSync(path.join(folder, image), "latin1");
+    const places = texts.map((text, i) => [names[i]!, bytes.indexOf(text)] as const);
+    for (const [name, place] of places) assert.ok(place > 0, name);
+    return places.sort((a, b) => a[1] - b[1]).map(([name]) => name);
+  };
+  const ours = orderIn("ours");
+  assert.equal(ours[0], "usr/bin/init");
+  assert.equal(ours.at(-1), "z");
+  // Where priorities are equal, mksquashfs keeps the order of its own scan: those that differ have to agree.
+  const ranked = (order: readonly string[]) => order.filter((name) => name !== "a" && name !== "usr/share/doc");
+  assert.deepEqual(new Set(ranked(ours).slice(1, 3)), new Set(ranked(orderIn("theirs")).slice(1, 3)));
+  assert.equal(orderIn("theirs")[0], ours[0]);
+  assert.equal(orderIn("theirs").at(-1), ours.at(-1));
+});
