@@ -8,8 +8,11 @@ import type { Compressor, Decompressor } from "./codec.js";
 import { type Liblzma, LZMA, loadLiblzma } from "./liblzma.js";
 import { CONTEXTS, chooseContext, type LzmaContext } from "./lzma-context.js";
 
-/** Filter ids of the branch converters (The .xz File Format, section 5.3.2). SquashFS has no number for those of arm64 and riscv. */
-const BCJ_IDS = { x86: 4, powerpc: 5, ia64: 6, arm: 7, armthumb: 8, sparc: 9 } as const;
+/**
+ * Filter ids of the branch converters (The .xz File Format, section 5.3.2) that are written: those of the SquashFS options but
+ * ia64 (6), which Linux no longer decodes. SquashFS has no number for those of arm64 and riscv.
+ */
+const BCJ_IDS = { x86: 4, powerpc: 5, arm: 7, armthumb: 8, sparc: 9 } as const;
 const LZMA2_ID = 0x21;
 const CHECK_CRC32 = 1;
 

@@ -4,7 +4,7 @@
  */
 import { BCJ_FILTERS, type BcjFilter, type CodecName, type CodecSpec } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
-import { gzipOptions, lz4Options, lzoOptions, METADATA_SIZE, xzOptions, zstdOptions } from "./layout.js";
+import { gzipOptions, lz4Options, lzoOptions, METADATA_SIZE, XZ_FILTERS, xzOptions, zstdOptions } from "./layout.js";
 
 /** What only xz has. */
 export interface SquashfsXzOptions {
@@ -89,7 +89,7 @@ export const COMPRESSORS = {
     // Inodes and names have no branches.
     metadataCodec: ({ level }) => ({ codec: "xz", options: { level, dictionarySize: METADATA_SIZE } }),
     options: ({ blockSize, xz }) => {
-      const filters = xzFilters(xz).reduce((bits, name) => bits | (1 << BCJ_FILTERS.indexOf(name)), 0);
+      const filters = xzFilters(xz).reduce((bits, name) => bits | XZ_FILTERS[name], 0);
       const size = dictionarySize(blockSize, xz);
       return filters === 0 && size === unstoredDictionarySize(blockSize)
         ? undefined

@@ -79,6 +79,9 @@ export const xzOptions = struct("xz_comp_opts", 8, {
   filters: [4, u32],
 });
 
+/** The bits of `filters` that are set here; 4 is ia64. */
+export const XZ_FILTERS = { x86: 1, powerpc: 2, arm: 8, armthumb: 16, sparc: 32 } as const;
+
 export const zstdOptions = struct("zstd_comp_opts", 4, {
   level: [0, u32],
 });
