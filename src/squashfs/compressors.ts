@@ -51,6 +51,7 @@ export const COMPRESSORS = {
     kernelOption: "CONFIG_SQUASHFS_LZO",
     minLevel: 1,
     maxLevel: 9,
+    // Smaller than lzo1x_999, in little more than half of its time; 9 gains a thousandth.
     defaultLevel: 8,
     levels: "1 (fast) to 9 (smallest)",
     decoder: "lzo",
