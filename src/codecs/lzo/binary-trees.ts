@@ -1,18 +1,12 @@
 /**
  * Finds matches by binary trees, for the optimal parser: of the positions whose next four bytes hash alike, each tree
  * is sorted by what follows them, and by age from the root down. A search walks down as if to insert the position by
- * its bytes, passes the longest match for each distance on its way, and makes the position the new root. (Lempel-Ziv with
- * binary trees: Bell, 1986; with the newest at the root: LZMA and libdeflate's bt_matchfinder.h, MIT.) For the matches of
- * two and three bytes the newest position is known.
+ * its bytes, passes the longest match for each distance on its way, and makes the position the new root. (Lempel-Ziv
+ * with binary trees: Bell, 1986; with the newest at the root: LZMA and libdeflate's bt_matchfinder.h, MIT.) For the
+ * matches of two and three bytes the newest position is known.
  */
 import { commonLength, hash } from "../deflate/positions";
-import {
-  isTriple,
-  M2_MAX_DISTANCE,
-  M3_MAX_DISTANCE,
-  makeMatch,
-  PAIR_MAX_DISTANCE,
-} from "./format";
+import { isTriple, M2_MAX_DISTANCE, M3_MAX_DISTANCE, makeMatch, PAIR_MAX_DISTANCE } from "./format";
 import { LAST_POSITION, OUT_OF_REACH, RING } from "./positions";
 
 const BITS_OF_3: i32 = 15;
@@ -30,8 +24,8 @@ const CHILDREN: usize = ROOT_OF_4 + (4 << BITS_OF_4);
 const NOWHERE: i32 = 0;
 
 /**
- * What is found, 32 bits each; 0 is none. Each of the last three is longer than those before it, and the longest for what
- * its distance costs.
+ * What is found, 32 bits each; 0 is none. Each of the last three is longer than those before it, and the longest for
+ * what its distance costs.
  */
 export const PAIR: usize = 0;
 export const TRIPLE: usize = 4;
@@ -74,8 +68,8 @@ export const SEARCHABLE: i32 = 2;
 
 /**
  * Enters the position `at` and records the matches that it finds in `matches`, which is zero. They are at most `limit`
- * long, SEARCHABLE or more; it ends with one of `nice`, which is at most `limit`, or after `depth` comparisons. Returns the
- * length of the longest. Positions are entered one after the other.
+ * long, SEARCHABLE or more; it ends with one of `nice`, which is at most `limit`, or after `depth` comparisons. Returns
+ * the length of the longest. Positions are entered one after the other.
  */
 // @ts-ignore: decorator
 @inline
@@ -100,6 +94,7 @@ export function findMatches(at: usize, limit: i32, nice: i32, depth: u32, record
     }
   }
 
+  // The trees are of four bytes that are there.
   if (limit < 4) return best;
   const slot4 = ROOT_OF_4 + (hash(bytes, BITS_OF_4) << 2);
   let candidate = load<i32>(slot4);

@@ -10,7 +10,8 @@ const PADDING: i32 = 16;
 export const INPUT: usize = memory.data(MAX_INPUT + PADDING, 64);
 
 /**
- * Every match saves a byte at least, which pays for the head of the literals after it, except for their length's further
- * bytes: fewer than one in 19. A sixteenth, and some, is what liblzo's documentation asks for as well. (LZO.FAQ)
+ * Every match saves a byte at least, which pays for the head of the literals after it, except for their length's
+ * further bytes: fewer than one in 19. A sixteenth, and some, is what liblzo's documentation asks for as well.
+ * (LZO.FAQ)
  */
 export const OUTPUT: usize = memory.data(MAX_INPUT + (MAX_INPUT >> 4) + 128, 64);

@@ -50,7 +50,9 @@ export function extraLengthBytes(length: i32, short: i32): i32 {
   return length <= short ? 0 : 1 + (length - short - 1) / LENGTH_STEP;
 }
 
-/** The bytes of the instruction for `literals` literals, 4 or more, that are not a block's first; without themselves. */
+/**
+ * The bytes of the instruction for `literals` literals, 4 or more, that are not a block's first; without themselves.
+ */
 // @ts-ignore: decorator
 @inline
 export function runSize(literals: i32): i32 {

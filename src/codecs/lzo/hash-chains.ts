@@ -1,7 +1,7 @@
 /**
  * Finds matches by hash chains, for the greedy and lazy parsers: the positions whose next four bytes hash alike form a
- * list, newest first (the technique is described in RFC 1951, section 4). Of three-byte matches only the newest is known,
- * and only M2 makes them worth it.
+ * list, newest first (the technique is described in RFC 1951, section 4). Of three-byte matches only the newest is
+ * known, and only M2 makes them worth it.
  */
 import { commonLength, hash } from "../deflate/positions";
 import { M2_MAX_DISTANCE, MAX_MATCH, MIN_MATCH, makeMatch, matchSize } from "./format";
@@ -13,7 +13,9 @@ const BITS_OF_4: i32 = 15;
 const NEWEST_OF_3: usize = memory.data((4 << BITS_OF_3) + (4 << BITS_OF_4) + 2 * RING, 64);
 /** By hash of four bytes: the newest position. */
 const NEWEST_OF_4: usize = NEWEST_OF_3 + (4 << BITS_OF_3);
-/** By position modulo RING: how far back the next older one with the same hash of four bytes is, at most OUT_OF_REACH. */
+/**
+ * By position modulo RING: how far back the next older one with the same hash of four bytes is, at most OUT_OF_REACH.
+ */
 const OLDER: usize = NEWEST_OF_4 + (4 << BITS_OF_4);
 
 /** The first position that no block has used yet. */
@@ -51,7 +53,8 @@ export function skip(from: usize, to: usize): void {
 
 /**
  * Enters the position `at`, and looks for the match that saves the most bytes, more than `least`; 0 when there is none.
- * Compares at most `depth` earlier positions and stops at a length of `nice`. Positions are entered one after the other.
+ * Compares at most `depth` earlier positions and stops at a length of `nice`. Positions are entered one after the
+ * other.
  */
 // @ts-ignore: decorator
 @inline

@@ -24,8 +24,8 @@ import {
 const VECTOR: i32 = 16;
 
 /**
- * Writes `literals` literals from `from` to `output`, and returns where the next instruction goes. Before are a match, or
- * nothing. Up to VECTOR bytes past the literals are read and written to.
+ * Writes `literals` literals from `from` to `output`, and returns where the next instruction goes. Before are a match,
+ * or nothing. Up to VECTOR bytes past the literals are read and written to.
  */
 // @ts-ignore: decorator
 @inline
@@ -85,7 +85,9 @@ function writeLength(output: usize, code: i32, length: i32, short: i32): usize {
   return output + 1;
 }
 
-/** A near distance: its lowest `bits` bits in the byte of the code, above the two for literals, the others in the next. */
+/**
+ * A near distance: its lowest `bits` bits in the byte of the code, above the two for literals, the others in the next.
+ */
 // @ts-ignore: decorator
 @inline
 function writeNear(output: usize, code: u32, distance: u32, bits: u32): usize {

@@ -1,6 +1,6 @@
 /**
- * The fast parser. At each position it takes the match that saves most bytes, unless it is lazy and the next position has
- * one that saves more ("lazy evaluation", described in RFC 1951, section 4).
+ * The fast parser. At each position it takes the match that saves most bytes, unless it is lazy and the next position
+ * has one that saves more ("lazy evaluation", described in RFC 1951, section 4).
  */
 import { OUTPUT } from "./buffers";
 import { MAX_STATE_LITERALS, matchDistance, matchLength, matchSize } from "./format";
@@ -8,7 +8,10 @@ import { beginChains, bestMatch, skip } from "./hash-chains";
 import { writeEnd, writeLiterals, writeMatch } from "./instruction-writer";
 import { lazy, niceLength, searchDepth } from "./levels";
 
-/** After each this many bytes without a match one more is left out of the search: they will hardly compress. */
+/**
+ * After 2 to this power bytes without a match every other position is searched, after twice as many every third, and so
+ * on: what comes will hardly compress.
+ */
 const PATIENCE_BITS: usize = 8;
 
 /** Compresses the block from `begin` up to `end`. Returns where the output ends. */

@@ -1,5 +1,6 @@
 /**
- * What each level does. The scale is that of lzo1x_999 and `mksquashfs -Xcompression-level`; what they stand for is ours.
+ * What each level does. The scale is that of lzo1x_999 and `mksquashfs -Xcompression-level`; what they stand for is
+ * ours.
  *
  * | level | parser                                  | matches      |
  * | ----- | --------------------------------------- | ------------ |

@@ -1,9 +1,9 @@
 /**
- * The thorough parser. First it collects, for every position of the block, the matches that could be taken. Then it finds
- * the instructions that take the fewest bytes: the shortest path through the block from its end backwards, by dynamic
- * programming (Storer and Szymanski, 1982). LZO has no codes to be chosen, so what an instruction costs is known, and
- * one pass is enough; but it depends on how many literals are before it. So each position has three costs beside that of
- * its best way: from there on with a match, after no literals, after 1 to 3, and after more.
+ * The thorough parser. First it collects, for every position of the block, the matches that could be taken. Then it
+ * finds the instructions that take the fewest bytes: the shortest path through the block from its end backwards, by
+ * dynamic programming (Storer and Szymanski, 1982). LZO has no codes to be chosen, so what an instruction costs is
+ * known, and one pass is enough; but it depends on how many literals are before it. So each position has three costs
+ * beside that of its best way: from there on with a match, after no literals, after 1 to 3, and after more.
  */
 import { beginTrees, FAR, findMatches, MATCHES_SIZE, MIDDLE, NEAR, PAIR, SEARCHABLE, TRIPLE } from "./binary-trees";
 import { MAX_INPUT, OUTPUT } from "./buffers";
@@ -40,8 +40,8 @@ const MATCH_AFTER_FEW: usize = 8;
 const MATCH_AFTER_MANY: usize = 12;
 
 /**
- * Costs count bytes in the upper bits, and in the others, so that they only decide between equals, the instructions: each
- * takes the reader time.
+ * Costs count bytes in the upper bits, and in the others, so that they only decide between equals, the instructions:
+ * each takes the reader time.
  */
 const BYTE: u32 = 64;
 const INSTRUCTION: u32 = 1;
@@ -169,8 +169,8 @@ function findPath(length: i32): void {
   let few2 = IMPOSSIBLE;
   let few3 = IMPOSSIBLE;
   /**
-   * The costs of as many more literals as are best, 1 to 4 positions further on, and their number: without the literals'
-   * instruction, so that the choice between two runs is good, and not always the best.
+   * The costs of as many more literals as are best, 1 to 4 positions further on, and their number: without the
+   * literals' instruction, so that the choice between two runs is good, and not always the best.
    */
   let many1 = pair(0, 0);
   let many2 = pair(IMPOSSIBLE, 0);

@@ -1,7 +1,7 @@
 /**
  * How the match finders count positions: 32 bits, and on from block to block, with a window between them. So what an
- * earlier block left in the tables is too far back for any position of this one, and nothing need be cleared: that would
- * take longer than to compress a small block.
+ * earlier block left in the tables is too far back for any position of this one, and nothing need be cleared: that
+ * would take longer than to compress a small block.
  */
 import { M4_MAX_DISTANCE } from "./format";
 
