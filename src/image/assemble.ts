@@ -175,11 +175,12 @@ async function writePartition(
         return { used: window.size, uuid: ext4.uuid };
       }
       case "squashfs": {
-        const { compressor, level, blockSize, exports } = partition;
+        const { compressor, level, xz, blockSize, exports } = partition;
         const { time, jobs, observer } = options;
         const { size } = await writeSquashfs(window, treeFor(partition, content), {
           compressor,
           level,
+          xz,
           blockSize,
           exports,
           time,

@@ -3,7 +3,7 @@
  * emulator read it; the manifest repeats it.
  */
 import type { SectorSize } from "../partition/index.js";
-import type { CompressorName } from "../squashfs/index.js";
+import type { CompressorName, SquashfsXzOptions } from "../squashfs/index.js";
 
 export type Architecture = "arm" | "arm64";
 
@@ -81,6 +81,7 @@ export interface SquashfsPartition extends PartitionCommon {
   readonly filesystem: "squashfs";
   readonly compressor: CompressorName;
   readonly level?: number | undefined;
+  readonly xz?: SquashfsXzOptions | undefined;
   readonly blockSize: number;
   readonly exports: boolean;
 }

@@ -5,7 +5,7 @@ import { gzip } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import { buildInitramfs, planInitramfs, readKernel, releaseOfFileName } from "../initramfs/index.js";
 import { installOverlay, userdataUpper } from "../overlay/index.js";
-import { COMPRESSORS } from "../squashfs/index.js";
+import { kernelOptions } from "../squashfs/index.js";
 import { treeDigest } from "../tree/digest.js";
 import { type Content, contentOf, newDirectory, newFile, readContent } from "../tree/node.js";
 import { follow } from "../tree/real-path.js";
@@ -150,7 +150,7 @@ async function initramfsContent(
     filesystems: [...(rootfs.filesystem === "squashfs" ? (["squashfs"] as const) : []), ...writable],
     compressor:
       rootfs.filesystem === "squashfs"
-        ? { name: rootfs.compressor, kernelOption: COMPRESSORS[rootfs.compressor].kernelOption }
+        ? { name: rootfs.compressor, kernelOptions: kernelOptions(rootfs.compressor, rootfs.xz) }
         : undefined,
   });
   for (const text of planned.notices) inputs.notice(text);

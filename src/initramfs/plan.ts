@@ -21,8 +21,8 @@ export interface InitramfsRequest {
   readonly optionalDrivers?: readonly string[];
   /** What the image needs the kernel to mount. */
   readonly filesystems: readonly FileSystemName[];
-  /** How the root is compressed, where it is SquashFS: the compressor, and the kernel's option for it. */
-  readonly compressor?: { readonly name: string; readonly kernelOption: string };
+  /** How the root is compressed, where it is SquashFS: the compressor, and the kernel's options for it. */
+  readonly compressor?: { readonly name: string; readonly kernelOptions: readonly string[] };
 }
 
 export interface PlannedModule {
@@ -161,13 +161,14 @@ function placeOf(
 function checkOptions(config: KernelConfig, request: InitramfsRequest, notices: string[]): void {
   const isSet = (option: string) => config.get(option) === "y";
   if (request.compressor && request.filesystems.includes("squashfs")) {
-    const { name, kernelOption: option } = request.compressor;
-    if (config.has("CONFIG_SQUASHFS") && !isSet(option)) {
+    const { name, kernelOptions } = request.compressor;
+    const option = kernelOptions.find((needed) => !isSet(needed));
+    if (config.has("CONFIG_SQUASHFS") && option !== undefined) {
       throw new ImgbuildError(
         "kernel-unsupported",
         `the kernel cannot read SquashFS compressed with ${name}: ${option} is not set`,
         {
-          hint: `Build the kernel with ${option}=y, or choose another compressor (partitions.rootfs.compressor).`,
+          hint: `Build the kernel with ${option}=y, or choose another compressor (partitions.rootfs.compressor, and with xz partitions.rootfs.xz.filters).`,
           data: { option },
         },
       );

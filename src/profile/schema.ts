@@ -6,7 +6,7 @@ import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
 import { KERNEL_FORMATS } from "../image/plan.js";
 import { ATTRIBUTES } from "../partition/index.js";
-import { COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
+import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
 
 function size(description: string) {
   return z
@@ -109,13 +109,33 @@ const partition = z.discriminatedUnion("filesystem", [
       filesystem: z.literal("squashfs"),
       compressor: z.enum(COMPRESSOR_NAMES).default("gzip").describe("Smallest: xz; fastest to read: lz4, zstd."),
       level: z.int().min(0).optional().describe(`The compressor's level. ${describeLevels()}.`),
+      xz: z
+        .strictObject({
+          dictionarySize: size("At most the block size, which is the default.").optional(),
+          filters: z
+            .array(z.enum(BCJ_FILTERS))
+            .optional()
+            .describe(
+              "For machine code: each block is tried with each of them. The kernel needs CONFIG_XZ_DEC_... of each.",
+            ),
+        })
+        .optional()
+        .describe("With the compressor xz only."),
       blockSize: size("Data block size, a power of two from 4KiB to 1MiB.").default(131072),
       exports: z
         .boolean()
         .default(false)
         .describe("An NFS export table. An overlay's lower layer should not have one."),
     })
-    .check(({ value: { compressor, level }, issues }) => {
+    .check(({ value: { compressor, level, xz }, issues }) => {
+      if (xz !== undefined && compressor !== "xz") {
+        issues.push({
+          code: "custom",
+          message: `belongs to the compressor xz, not ${compressor}`,
+          path: ["xz"],
+          input: xz,
+        });
+      }
       const { minLevel, maxLevel } = COMPRESSORS[compressor];
       if (level === undefined || (level >= minLevel && level <= maxLevel)) return;
       const message = `${compressor} has levels from ${minLevel} to ${maxLevel}`;

@@ -140,6 +140,12 @@ export type CompressorName = keyof typeof COMPRESSORS;
 /** The names, in the order in which they are offered. */
 export const COMPRESSOR_NAMES = Object.keys(COMPRESSORS) as CompressorName[];
 
+/** What has to be set in the configuration of a kernel that mounts such an image. */
+export function kernelOptions(name: CompressorName, xz?: SquashfsXzOptions): string[] {
+  // Branch filters have an option each ("XZ_DEC_X86", lib/xz/Kconfig): without it, only reading a file fails.
+  return [COMPRESSORS[name].kernelOption, ...xzFilters(xz).map((filter) => `CONFIG_XZ_DEC_${filter.toUpperCase()}`)];
+}
+
 /** What each compressor's levels are, for help texts. */
 export function describeLevels(): string {
   return Object.entries<FormatCompressor>(COMPRESSORS)

@@ -25,6 +25,7 @@ export {
   type CompressorName,
   describeLevels,
   type FormatCompressor,
+  kernelOptions,
   type SquashfsXzOptions,
 } from "./compressors.js";
 export { PARTS, type Part, type SquashfsOptions } from "./options.js";

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { ImgbuildError } from "../../src/errors.js";
 import { type InitramfsPlan, type InitramfsRequest, planInitramfs } from "../../src/initramfs/index.js";
+import { kernelOptions } from "../../src/squashfs/index.js";
 import type { Tree } from "../../src/tree/tree.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 import { moduleFile, putFile, type SampleModule, sampleTree } from "./sample.js";
@@ -131,7 +132,7 @@ test("a kernel with everything built in needs no initramfs", async () => {
     await planInitramfs(sampleTree(), {
       ...REQUEST,
       config: CONFIG,
-      compressor: { name: "gzip", kernelOption: "CONFIG_SQUASHFS_ZLIB" },
+      compressor: { name: "gzip", kernelOptions: ["CONFIG_SQUASHFS_ZLIB"] },
     }),
     none,
   );
@@ -167,9 +168,14 @@ test("what the kernel lacks is named by its option", async () => {
 
   const compressor = await refusal(sampleTree(), {
     config: CONFIG,
-    compressor: { name: "zstd", kernelOption: "CONFIG_SQUASHFS_ZSTD" },
+    compressor: { name: "zstd", kernelOptions: ["CONFIG_SQUASHFS_ZSTD"] },
   });
   assert.equal(compressor.data.option, "CONFIG_SQUASHFS_ZSTD");
+  const filter = await refusal(sampleTree(), {
+    config: `${CONFIG}CONFIG_SQUASHFS_XZ=y\n`,
+    compressor: { name: "xz", kernelOptions: kernelOptions("xz", { filters: ["arm"] }) },
+  });
+  assert.equal(filter.data.option, "CONFIG_XZ_DEC_ARM");
 
   const absent = await refusal(sampleTree({ builtin: BUILTIN }), {
     config: CONFIG.replace("CONFIG_SQUASHFS=y", "CONFIG_SQUASHFS=m"),

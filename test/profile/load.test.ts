@@ -97,6 +97,16 @@ test("errors name file, line and key", (t) => {
     "profile-invalid",
     /board\.yaml:3: partitions\.rootfs\.filesystem/,
   );
+  fails(
+    load("extends: qemu-arm\npartitions:\n  rootfs:\n    compressor: lz4\n    level: 13\n"),
+    "profile-invalid",
+    /board\.yaml:5: partitions\.rootfs\.level: lz4 has levels from 1 to 12/,
+  );
+  fails(
+    load("extends: qemu-arm\npartitions:\n  rootfs:\n    xz: { filters: [arm] }\n"),
+    "profile-invalid",
+    /board\.yaml:4: partitions\.rootfs\.xz: belongs to the compressor xz, not gzip/,
+  );
   fails(load("a: [1\n"), "profile-invalid", /board\.yaml:\d+: /);
 });
 
