@@ -42,7 +42,8 @@ export function compressFast(length: i32): i32 {
       let offset = <usize>(<u16>(at - BLOCK) - load<u16>(entry)) & 0xffff;
       store<u16>(entry, <u16>(at - BLOCK));
       let earlier = at - offset;
-      if (offset == 0 || earlier < BLOCK || load<u32>(earlier) != load<u32>(at)) {
+      // One comparison for both: no offset, and one to before the block.
+      if (offset - 1 >= at - BLOCK || load<u32>(earlier) != load<u32>(at)) {
         at += missed++ >> PATIENCE;
         continue;
       }

@@ -1,5 +1,5 @@
 /**
- * Finds the longest match of each position. Positions that begin with the same bytes form a chain, newest first; there are
+ * Finds the longest match of each position, or nearly. Positions that begin with the same bytes form a chain, newest first; there are
  * chains for GRAM bytes and chains for LONG_GRAM. They are linked for the whole block before any search, so that a search
  * can use those of later positions too:
  *
@@ -11,7 +11,7 @@
 import { commonLength, hash } from "../deflate/positions";
 import { BLOCK, MAX_BLOCK } from "./buffers";
 import { LAST_LITERALS, LAST_MATCH, MAX_OFFSET, MIN_MATCH } from "./format";
-import { setLength, setOffset } from "./path";
+import { lengthAt, setLength, setMatch, setMatches } from "./path";
 
 const GRAM: i32 = MIN_MATCH;
 const LONG_GRAM: i32 = 8;
@@ -26,8 +26,8 @@ const NOWHERE: u8 = 0x80;
 const CHAINS: usize = memory.data(2 * (MAX_BLOCK + 8), 64);
 const LONG_CHAINS: usize = memory.data(2 * (MAX_BLOCK + 8), 64);
 
-/** Links the chains of a block of `length` bytes. */
-function link(length: i32): void {
+/** Links the chains of a block of `length` bytes, those of long grams only if asked to. */
+function link(length: i32, long: bool): void {
   // More entries than positions, but no more than are worth clearing.
   const bits = min<i32>(32 - clz<i32>(length), MAX_BITS);
   const end = BLOCK + length - GRAM;
@@ -35,6 +35,7 @@ function link(length: i32): void {
   for (let at = BLOCK, chain = CHAINS; at <= end; at++, chain += 2) {
     append(chain, at, NEWEST + (hash(load<u32>(at), bits) << 2));
   }
+  if (!long) return;
   memory.fill(NEWEST, NOWHERE, 4 << bits);
   for (let at = BLOCK, chain = LONG_CHAINS; at <= end; at++, chain += 2) {
     append(chain, at, NEWEST + (longHash(load<u64>(at), bits) << 2));
@@ -75,29 +76,33 @@ function rarest(chains: usize, at: usize, last: i32): i32 {
 }
 
 /**
- * Finds the longest match of each position where one may begin, in a block of `length` bytes. It compares at most `depth`
- * earlier positions with each, and none where the match of the position before it leaves `nice` bytes.
+ * Finds a long match for each position where one may begin, in a block of `length` bytes. It compares at most `depth`
+ * earlier positions with each, and none where the match of the position before it leaves `nice` bytes. Where it finds
+ * nothing it goes on in steps, which grow by a byte after each 2^`patience` positions.
  */
-export function findMatches(length: i32, nice: i32, depth: i32): void {
-  link(length);
+export function findMatches(length: i32, nice: i32, depth: i32, patience: i32): void {
+  // Where nothing is searched once LONG_GRAM bytes match, chains for so many cost more time than they save.
+  const longGram = nice > LONG_GRAM ? LONG_GRAM : i32.MAX_VALUE;
+  link(length, nice > LONG_GRAM);
   const end = BLOCK + length - LAST_LITERALS;
   const last = length - LAST_MATCH;
-  let best = 0;
+  let missed = 1 << patience;
   let offset: usize = 0;
-  for (let position = 0; position <= last; position++) {
+  /** What the match of the position before leaves, or less than a match. */
+  let known = MIN_MATCH - 1;
+  for (let position = 0; position <= last; ) {
     const at = BLOCK + position;
     const limit = <i32>(end - at);
     const stop = min<i32>(nice, limit);
-    // The match of the position before, without its first byte.
-    best = max<i32>(best - 1, MIN_MATCH - 1);
+    let best = known;
     if (best < stop) {
       let gram = GRAM;
       let chains = CHAINS;
-      if (best >= LONG_GRAM - 1) {
+      if (best >= longGram - 1) {
         gram = LONG_GRAM;
         chains = LONG_CHAINS;
       }
-      let shift: usize = rarest(chains, at, best + 1 - gram);
+      let shift: usize = best < MIN_MATCH ? 0 : rarest(chains, at, best + 1 - gram);
       let links = chains + ((shift - BLOCK) << 1);
       let candidate = at;
       const furthest = min<i32>(MAX_OFFSET, position);
@@ -115,7 +120,7 @@ export function findMatches(length: i32, nice: i32, depth: i32): void {
         offset = at - candidate;
         if (best >= stop) break;
         // On from here, by a gram that both have.
-        if (best >= LONG_GRAM) {
+        if (best >= longGram) {
           gram = LONG_GRAM;
           chains = LONG_CHAINS;
         }
@@ -123,8 +128,32 @@ export function findMatches(length: i32, nice: i32, depth: i32): void {
         links = chains + ((shift - BLOCK) << 1);
         tail = load<u32>(at + best - 3);
       }
+      if (best < MIN_MATCH) {
+        const next = min<i32>(position + (missed++ >> patience), last + 1);
+        for (; position < next; position++) setLength(position, 0);
+        continue;
+      }
+      missed = 1 << patience;
+      if (best > known) extendBack(position, best, offset);
     }
-    setLength(position, best < MIN_MATCH ? 0 : best);
-    setOffset(position, offset);
+    // The positions up to the next that is searched have the rest of this match.
+    const count = best == limit ? last + 1 - position : max<i32>(best - nice, 0) + 1;
+    setMatches(position, best, offset, count);
+    position += count;
+    known = max<i32>(best - count, MIN_MATCH - 1);
+  }
+}
+
+/**
+ * Gives a match to the positions before it too, as far as the bytes there match as well and make it longer than what is
+ * known. It was not found there because the search was cut short, or left out: with this, little is lost by either.
+ */
+// @ts-ignore: decorator
+@inline
+function extendBack(position: i32, length: i32, offset: usize): void {
+  while (position > <i32>offset) {
+    const before = BLOCK + --position;
+    if (load<u8>(before) != load<u8>(before - offset) || lengthAt(position) >= ++length) break;
+    setMatch(position, length, offset);
   }
 }

@@ -13,7 +13,7 @@
  */
 import { BLOCK, COMPRESSED, MAX_BLOCK, MAX_COMPRESSED } from "./buffers";
 import { compressFast } from "./fast-parser";
-import { FAST, niceLength, searchDepth, setLevel } from "./levels";
+import { FAST, niceLength, patience, searchDepth, setLevel } from "./levels";
 import { compressOptimally } from "./optimal-parser";
 
 /** Where a block goes before it is compressed, and comes when it is decompressed. */
@@ -41,7 +41,7 @@ export function compress(length: i32, level: i32): i32 {
   // Hashes of the last positions take in what follows.
   store<u64>(BLOCK + length, 0);
   setLevel(level);
-  return level == FAST ? compressFast(length) : compressOptimally(length, niceLength, searchDepth);
+  return level == FAST ? compressFast(length) : compressOptimally(length, niceLength, searchDepth, patience);
 }
 
 export { decompress } from "./decoder";

@@ -19,9 +19,9 @@ const COSTS: usize = memory.data(4 * (MAX_BLOCK + 1), 64);
 /** The longest match without bytes of length. */
 const SHORT_MATCH: i32 = MIN_MATCH + MORE - 1;
 
-/** Compresses a block of `length` bytes; `nice` and `depth` are the match finder's. Returns the number of bytes. */
-export function compressOptimally(length: i32, nice: i32, depth: i32): i32 {
-  if (length >= LAST_MATCH) findMatches(length, nice, depth);
+/** Compresses a block of `length` bytes; the rest is the match finder's. Returns the number of bytes. */
+export function compressOptimally(length: i32, nice: i32, depth: i32, patience: i32): i32 {
+  if (length >= LAST_MATCH) findMatches(length, nice, depth, patience);
   findPath(length);
   return writePath(length);
 }
@@ -46,30 +46,27 @@ function findPath(length: i32): void {
   let rest = 1;
   for (let position = length; position >= 0; position--, run++) {
     let cost = run + lengthBytes(run) + rest;
-    let chosen = 0;
+    let chosen = -run;
     const longest = position <= lastMatch ? lengthAt(position) : 0;
     if (longest != 0) {
       let matched = longest;
       let matchCost = costOfMatch(position, longest);
+      // Which is cheaper is hard to foresee, for processors too: so nothing branches there.
       if (longest > SHORT_MATCH) {
         const shortCost = costOfMatch(position, SHORT_MATCH);
-        if (shortCost < matchCost) {
-          matched = SHORT_MATCH;
-          matchCost = shortCost;
-        }
+        matched = select<i32>(SHORT_MATCH, matched, shortCost < matchCost);
+        matchCost = min<i32>(shortCost, matchCost);
         // With one byte of length less.
         const shorter = longest - 1 - <i32>(<u32>(longest - SHORT_MATCH - 1) % 255);
         const shorterCost = costOfMatch(position, shorter);
-        if (shorterCost < matchCost) {
-          matched = shorter;
-          matchCost = shorterCost;
-        }
+        matched = select<i32>(shorter, matched, shorterCost < matchCost);
+        matchCost = min<i32>(shorterCost, matchCost);
       }
-      if (matchCost <= cost) {
-        cost = rest = matchCost;
-        chosen = matched;
-        run = 0;
-      }
+      const better = matchCost <= cost;
+      chosen = select<i32>(matched, chosen, better);
+      cost = select<i32>(matchCost, cost, better);
+      rest = select<i32>(matchCost, rest, better);
+      run = select<i32>(0, run, better);
     }
     store<i32>(COSTS + (<usize>position << 2), cost);
     setLength(position, chosen);
@@ -79,15 +76,12 @@ function findPath(length: i32): void {
 function writePath(length: i32): i32 {
   let to = COMPRESSED;
   let literals = 0;
-  for (let position = 0; position < length; ) {
+  for (;;) {
+    const position = literals - min<i32>(lengthAt(literals), 0);
+    if (position >= length) break;
     const matched = lengthAt(position);
-    if (matched == 0) {
-      position++;
-      continue;
-    }
     to = writeSequence(to, BLOCK + literals, position - literals, offsetAt(position), matched);
-    position += matched;
-    literals = position;
+    literals = position + matched;
   }
   return <i32>(writeLiterals(to, BLOCK + literals, length - literals) - COMPRESSED);
 }

@@ -26,10 +26,11 @@ export function writeLiterals(to: usize, from: usize, literals: i32): usize {
   return to + literals;
 }
 
+// @ts-ignore: decorator
+@inline
 function writeLength(to: usize, length: i32): usize {
-  const full = <u32>(length - MORE) / 255;
-  memory.fill(to, 255, full);
-  to += full;
-  store<u8>(to, <u8>(length - MORE - 255 * full));
+  let more = length - MORE;
+  for (; more >= 255; more -= 255) store<u8>(to++, 255);
+  store<u8>(to, <u8>more);
   return to + 1;
 }
