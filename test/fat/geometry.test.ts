@@ -61,7 +61,7 @@ test("cluster sizes and counts are those of mkfs.fat", async (t) => {
     fs.writeFileSync(theirs, "");
     fs.truncateSync(theirs, size);
     run("mkfs.fat", ["-F", `${type}`, theirs]);
-    const { clusterSize, clusters } = await withReader(theirs, openFat);
+    const { clusterSize, clusters } = (await withReader(theirs, openFat)).facts;
     assert.equal(ours.clusterSize, clusterSize, `FAT${type} of ${size}`);
     // mkfs.fat makes volumes from 256 MiB on a whole number of tracks, up to 63 sectors shorter.
     const margin = size > 256 * MiB ? Math.ceil((63 * 512 * 255) / clusterSize) : 0;
