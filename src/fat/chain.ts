@@ -7,6 +7,9 @@ import { clusterBytes, clusterStart, type Geometry } from "./geometry.js";
 import { FIRST_CLUSTER, MAX_DIRECTORY_BYTES } from "./layout.js";
 import { TableReader } from "./table.js";
 
+/** Runs that are handed on at once. */
+const BATCH = 4096;
+
 /** Clusters of a chain that lie side by side. */
 export interface Run {
   readonly first: number;
@@ -27,8 +30,13 @@ export class Chain {
   }
 
   add(first: number, count: number): void {
-    this.#firsts.push(first);
-    this.#ends.push((this.#ends.at(-1) ?? 0) + count);
+    const last = this.#ends.length - 1;
+    const end = this.#ends[last] ?? 0;
+    if (last >= 0 && first === this.#firsts[last]! + end - (this.#ends[last - 1] ?? 0)) this.#ends[last] = end + count;
+    else {
+      this.#firsts.push(first);
+      this.#ends.push(end + count);
+    }
   }
 
   /** Puts all of it into `set`. */
@@ -89,11 +97,11 @@ export class ChainReader {
   }
 
   /**
-   * The runs of an entry's chain, as far as they count: a file's up to the end of its last byte, a directory's up to its
+   * The runs of an entry's chain, in batches, as far as they count: a file's up to the end of its last byte, a directory's up to its
    * end. There are no more clusters in them than the volume has; one may come twice. Throws an `image-corrupt` error where
    * the chain leaves the volume, ends too early, or does not end.
    */
-  async *runs(entry: FatEntry): AsyncGenerator<Run> {
+  async *runs(entry: FatEntry): AsyncGenerator<readonly Run[]> {
     if (entry.type === "file" && entry.size === 0) return;
     const { clusters } = this.#geometry;
     const size = clusterBytes(this.#geometry);
@@ -109,20 +117,34 @@ export class ChainReader {
       throw corrupt(entry.at, `a file of ${bytes} bytes, in a volume whose clusters hold ${clusters * size}`);
     }
     let named = entry.at;
+    let batch: Run[] = [];
     for (let first = entry.firstCluster, done = 0; ; ) {
-      // Of a directory one more than it may have, to see whether it ends.
-      const { count, next } = await this.table.run(first, most - done + (entry.type === "directory" ? 1 : 0));
-      yield { first, count, named };
-      done += count;
-      if (entry.type === "file" && done === most) return;
-      named = this.table.position(first + count - 1);
-      if (done > most) throw corrupt(named, `a directory is longer than ${bytes} bytes`);
-      if (next === undefined) {
-        if (entry.type === "directory") return;
-        throw corrupt(named, `a chain ends after ${done * size} bytes of a file that has ${bytes}`);
+      const loading = this.table.load(first);
+      if (loading !== undefined || batch.length === BATCH) {
+        yield batch;
+        batch = [];
+        await loading;
       }
-      first = next;
+      try {
+        // Of a directory one more than it may have, to see whether it ends.
+        const { count, next } = this.table.run(first, most - done + (entry.type === "directory" ? 1 : 0));
+        batch.push({ first, count, named });
+        done += count;
+        if (entry.type === "file" && done === most) break;
+        named = this.table.position(first + count - 1);
+        if (done > most) throw corrupt(named, `a directory is longer than ${bytes} bytes`);
+        if (next === undefined) {
+          if (entry.type === "directory") break;
+          throw corrupt(named, `a chain ends after ${done * size} bytes of a file that has ${bytes}`);
+        }
+        first = next;
+      } catch (error) {
+        // That one of the clusters up to here comes twice says more, and has to be found first.
+        yield batch;
+        throw error;
+      }
     }
+    yield batch;
   }
 
   /** The whole chain of an entry. Throws an `image-corrupt` error as `runs` does, and where the chain meets itself. */
@@ -130,16 +152,18 @@ export class ChainReader {
     const chain = new Chain(this.#geometry);
     let seen: ClusterSet | undefined;
     let end = 0;
-    for await (const run of this.runs(entry)) {
-      // Runs that go up all the way, as in nearly every chain, cannot meet.
-      if (seen === undefined && run.first < end) {
-        seen = new ClusterSet(this.#geometry);
-        chain.addTo(seen);
+    for await (const batch of this.runs(entry)) {
+      for (const run of batch) {
+        // Runs that go up all the way, as in nearly every chain, cannot meet.
+        if (seen === undefined && run.first < end) {
+          seen = new ClusterSet(this.#geometry);
+          chain.addTo(seen);
+        }
+        const twice = seen?.add(run.first, run.count);
+        if (twice !== undefined) throw this.circle(run, twice);
+        chain.add(run.first, run.count);
+        end = run.first + run.count;
       }
-      const twice = seen?.add(run.first, run.count);
-      if (twice !== undefined) throw this.circle(run, twice);
-      chain.add(run.first, run.count);
-      end = run.first + run.count;
     }
     return chain;
   }

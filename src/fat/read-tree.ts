@@ -62,10 +62,12 @@ class TreeReader {
   /** The chain of an entry, whose clusters from now on are its own. */
   async #claim(entry: FatEntry): Promise<Chain> {
     const chain = new Chain(this.#volume.geometry);
-    for await (const run of this.#volume.chains.runs(entry)) {
-      const twice = this.#taken.add(run.first, run.count);
-      if (twice !== undefined) throw await this.#shared(entry, run, twice);
-      chain.add(run.first, run.count);
+    for await (const batch of this.#volume.chains.runs(entry)) {
+      for (const run of batch) {
+        const twice = this.#taken.add(run.first, run.count);
+        if (twice !== undefined) throw await this.#shared(entry, run, twice);
+        chain.add(run.first, run.count);
+      }
     }
     this.#owners.push(entry);
     return chain;
@@ -75,8 +77,8 @@ class TreeReader {
   async #shared(entry: FatEntry, run: Run, cluster: number): Promise<ImgbuildError> {
     const { chains } = this.#volume;
     for (const owner of this.#owners) {
-      for await (const { first, count } of chains.runs(owner)) {
-        if (cluster < first || cluster >= first + count) continue;
+      for await (const batch of chains.runs(owner)) {
+        if (!batch.some(({ first, count }) => first <= cluster && cluster < first + count)) continue;
         return corrupt(entry.at, `${describe(entry)} has cluster ${cluster}, as has ${describe(owner)}`, { cluster });
       }
     }

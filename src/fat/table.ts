@@ -38,14 +38,14 @@ export function encodeTable(type: FatType, chains: readonly number[]): Uint8Arra
 
 /** A multiple of 3 and of 4, so that no entry of any type lies across the border of two pages. */
 const PAGE = 96 * 1024;
-/** Pages that are kept: chains mostly go on close to where they are. */
-const PAGES_KEPT = 16;
+/** Pages that are kept: 48 MiB, which is the whole table of most volumes. */
+const PAGES_KEPT = 512;
 
 /** The first table of a volume, read as it is needed. */
 export class TableReader {
   readonly #device: ReadableDevice;
   readonly #geometry: Geometry;
-  /** By their number, the one that was loaded last at the end. */
+  /** By their number, in the order in which they were read. */
   readonly #pages = new Map<number, Uint8Array>();
 
   constructor(device: ReadableDevice, geometry: Geometry) {
@@ -58,23 +58,24 @@ export class TableReader {
     return fatStart(this.#geometry) + Math.floor((cluster * this.#geometry.type) / 8);
   }
 
+  /** Reads what `run` needs for a run that begins at `cluster`; undefined when it is there already. */
+  load(cluster: number): Promise<unknown> | undefined {
+    const index = this.#pageOf(cluster);
+    return this.#pages.has(index) ? undefined : this.#page(index);
+  }
+
   /**
    * Clusters that follow each other from `first` on, at most `most` of them, and the cluster that the last of them goes on
-   * to: undefined at the chain's end, and when `most` was reached. Throws an `image-corrupt` error with the position of
-   * an entry that holds neither a cluster nor an end.
+   * to: undefined at the chain's end, and when `most` was reached. It ends with a page of the table at the latest. Throws an
+   * `image-corrupt` error with the position of an entry that holds neither a cluster nor an end.
    */
-  async run(first: number, most: number): Promise<{ count: number; next: number | undefined }> {
-    let page = -1;
-    let bytes: Uint8Array | undefined;
+  run(first: number, most: number): { count: number; next: number | undefined } {
+    const index = this.#pageOf(first);
+    const page = this.#pages.get(index)!;
     for (let cluster = first, count = 1; ; cluster++, count++) {
       if (count === most) return { count, next: undefined };
-      const index = this.#pageOf(cluster);
-      if (bytes === undefined || index !== page) {
-        bytes = await this.#page(index);
-        page = index;
-      }
-      const next = this.#next(cluster, bytes);
-      if (next !== cluster + 1) return { count, next };
+      const next = this.#next(cluster, page);
+      if (next !== cluster + 1 || this.#pageOf(next) !== index) return { count, next };
     }
   }
 
