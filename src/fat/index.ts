@@ -23,6 +23,6 @@
  *                                                        boot-sector.ts  is it sound?
  */
 export type { FatDirectory, FatEntry, FatFile } from "./entries.js";
-export type { FatType } from "./layout.js";
+export type { FatType, SectorSize } from "./layout.js";
 export { type FatFacts, type FatReader, openFat } from "./reader.js";
 export { type FatOptions, type FatSummary, measureFat, writeFat } from "./writer.js";

@@ -8,6 +8,9 @@ import { array, ascii, bytes, struct, u8, u16, u32 } from "../bytes/struct.js";
 /** How many bits of each entry of the file allocation table count: of FAT32's 32 the upper four are reserved. */
 export type FatType = 12 | 16 | 32;
 
+/** Bytes in a sector, as media have them. Linux mounts no FAT whose sectors are smaller than the medium's. */
+export type SectorSize = 512 | 4096;
+
 /** Fewest and most clusters a volume of each type can have: readers take the type from the number of clusters alone. */
 export const CLUSTER_LIMITS: Readonly<Record<FatType, readonly [least: number, most: number]>> = {
   12: [1, 4084],
