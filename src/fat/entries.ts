@@ -58,7 +58,8 @@ function decodeShortName(short: Uint8Array, caseFlags: number): string {
   const raw = short.slice();
   if (raw[0] === ENTRY_ESCAPED_E5) raw[0] = 0xe5;
   const part = (bytes: Uint8Array, lower: number) => {
-    const text = textOf(bytes).replace(/ +$/, "");
+    // As Linux does, a NUL ends it: mtools leaves some behind short names that it makes.
+    const text = textOf(bytes).replace(/\0.*$/s, "").replace(/ +$/, "");
     return caseFlags & lower ? text.toLowerCase() : text;
   };
   const base = part(raw.subarray(0, 8), LOWER_BASE);

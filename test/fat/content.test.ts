@@ -4,14 +4,26 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { fromText } from "../../src/bytes/bytestring.js";
+import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice, RecordingDevice } from "../../src/bytes/device.js";
+import type { ImgbuildError } from "../../src/errors.js";
 import { measureFat, openFat, writeFat } from "../../src/fat/index.js";
 import { type Content, contentOf, type Directory, newDirectory, newFile, readContent } from "../../src/tree/node.js";
 import { type Tree, walk } from "../../src/tree/tree.js";
 import { deepTree } from "../support/deep-tree.js";
-import { lacks, temporaryFolder } from "../support/tools.js";
-import { describe, fsck, makeVolume, mtools, namesIn, OPTIONS, readFile, treeOf, withReader } from "./volume.js";
+import { lacks, run, temporaryFolder } from "../support/tools.js";
+import {
+  describe,
+  discarding,
+  fsck,
+  makeVolume,
+  mtools,
+  namesIn,
+  OPTIONS,
+  readFile,
+  treeOf,
+  withReader,
+} from "./volume.js";
 
 const MiB = 2 ** 20;
 
@@ -87,33 +99,40 @@ const names = fc
   .array(letters, { minLength: 1, maxLength: 30 })
   .map((parts) => parts.join("").replace(/[. ]+$/, ""))
   .filter((name) => name !== "");
-const { folder } = fc.letrec<{ folder: Directory }>((tie) => ({
-  folder: fc
-    .array(
-      fc.tuple(
-        names,
-        fc.oneof(
-          { maxDepth: 5, depthSize: "small" },
-          fc
-            .tuple(fc.constantFrom(0, 1, 31, 512, 2048, 5000, 70_000), fc.nat())
-            .map(([size, seed]) => noise(size, seed)),
-          tie("folder"),
+const foldersOf = (names: fc.Arbitrary<string>) =>
+  fc.letrec<{ folder: Directory }>((tie) => ({
+    folder: fc
+      .array(
+        fc.tuple(
+          names,
+          fc.oneof(
+            { maxDepth: 5, depthSize: "small" },
+            fc
+              .tuple(fc.constantFrom(0, 1, 31, 512, 2048, 5000, 70_000), fc.nat())
+              .map(([size, seed]) => noise(size, seed)),
+            tie("folder"),
+          ),
         ),
-      ),
-      { maxLength: 12 },
-    )
-    .map((entries) => {
-      const made = newDirectory();
-      const taken = new Set<string>();
-      for (const [name, what] of entries) {
-        const folded = name.toUpperCase();
-        if (taken.has(folded)) continue;
-        taken.add(folded);
-        made.entries.set(fromText(name), what instanceof Uint8Array ? newFile(contentOf(what)) : (what as Directory));
-      }
-      return made;
-    }),
-}));
+        { maxLength: 12 },
+      )
+      .map((entries) => {
+        const made = newDirectory();
+        const taken = new Set<string>();
+        for (const [name, what] of entries) {
+          const folded = name.toUpperCase();
+          if (taken.has(folded)) continue;
+          taken.add(folded);
+          made.entries.set(fromText(name), what instanceof Uint8Array ? newFile(contentOf(what)) : (what as Directory));
+        }
+        return made;
+      }),
+  })).folder;
+const folder = foldersOf(names);
+/**
+ * Without what mcopy gets wrong: some short names that it makes for names with "~" and "+", the case of others with "ä", and
+ * "-", which it takes for standard input.
+ */
+const plainFolder = foldersOf(names.map((name) => name.replace(/[^\w .-]|^-$/g, "x")));
 
 test("random trees come out of mcopy and of our reader as they went in", async (t) => {
   if (lacks(t, "mcopy", "fsck.fat")) return;
@@ -132,6 +151,54 @@ test("random trees come out of mcopy and of our reader as they went in", async (
   );
 });
 
+/** Puts `tree` into a folder of the host. */
+async function unpack(tree: Tree, folder: string): Promise<void> {
+  const visits = [...walk(tree)].map(({ path: name, node }) => ({ at: path.join(folder, textOf(name)), node }));
+  for (const { at, node } of visits) {
+    if (node.type === "file") fs.writeFileSync(at, await readContent(node.content));
+    else fs.mkdirSync(at, { recursive: true });
+  }
+  for (const { at, node } of visits.reverse()) fs.utimesSync(at, node.mtime.seconds, node.mtime.seconds);
+}
+
+const textOf = (name: ByteString) => Buffer.from(name, "latin1").toString();
+
+/** The files with their times. mcopy gives folders the time at which it makes them. */
+const fileTimes = (tree: Tree) =>
+  [...walk(tree)].filter(({ node }) => node.type === "file").map(({ path: name, node }) => [name, node.mtime.seconds]);
+
+test("random trees through our writer and through mkfs.fat and mcopy are the same to both readers", async (t) => {
+  if (lacks(t, "mkfs.fat", "mcopy")) return;
+  await fc.assert(
+    fc.asyncProperty(plainFolder, fc.constantFrom(12 as const, 16 as const, 32 as const), async (root, type) => {
+      const tree = { root };
+      for (const [i, { node }] of [...walk(tree)].entries()) {
+        node.mtime = { seconds: 1_600_000_000 + 7202 * i, nanoseconds: 0 };
+      }
+      const source = temporaryFolder(t);
+      await unpack(tree, source);
+      const size = type === 12 ? 16 * MiB : 40 * MiB;
+      const ours = await makeVolume(t, size, tree, { type });
+      const theirs = path.join(temporaryFolder(t), "theirs.img");
+      fs.writeFileSync(theirs, "");
+      fs.truncateSync(theirs, size);
+      run("mkfs.fat", ["-F", `${type}`, theirs]);
+      const top = fs.readdirSync(source).map((name) => path.join(source, name));
+      if (top.length > 0) mtools("mcopy", theirs, "-s", "-m", "-Q", ...top, "::");
+      for (const image of [ours.image, theirs]) {
+        await withReader(image, async (device) => {
+          const read = await (await openFat(device)).tree();
+          assert.deepEqual(await describe(read), await describe(tree));
+          assert.deepEqual(fileTimes(read), fileTimes(tree));
+        });
+      }
+      if (top.length > 0) assert.deepEqual(copiedOut(t, ours.image), copiedOut(t, theirs));
+      for (const image of [ours.image, theirs]) fs.rmSync(image);
+    }),
+    { numRuns: 15 },
+  );
+});
+
 test("times are kept in UTC to two seconds, within 1980 to 2107", async (t) => {
   if (lacks(t, "mdir")) return;
   const stamp = async (seconds: number) => {
@@ -144,6 +211,32 @@ test("times are kept in UTC to two seconds, within 1980 to 2107", async (t) => {
   assert.deepEqual(await stamp(-5), ["1980-01-01   0:00", 315_532_800]);
   assert.deepEqual(await stamp(2 ** 33), ["2107-12-31  23:59", 4_354_819_198]);
   assert.deepEqual(await stamp(951_782_399), ["2000-02-28  23:59", 951_782_398]);
+});
+
+test("random trees: the size that is said to be needed takes the tree, and a sector less does not", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      folder,
+      fc.constantFrom(undefined, 12 as const, 16 as const, 32 as const),
+      fc.constantFrom(512 as const, 4096 as const),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      async (root, type, sectorSize, share) => {
+        const tree = { root };
+        const options = { ...OPTIONS, sectorSize, ...(type && { type }) };
+        const needed = measureFat(tree, options);
+        assert.equal(needed % sectorSize, 0);
+        await writeFat(discarding(needed), tree, options);
+        for (const size of [needed - sectorSize, Math.floor(share * (needed - 1))]) {
+          await assert.rejects(writeFat(discarding(size), tree, options), (error: ImgbuildError) => {
+            assert.ok(["does-not-fit", "layout-conflict"].includes(error.code), `${error}`);
+            assert.equal(error.data.needed, needed, error.message);
+            return true;
+          });
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
 });
 
 test("the same tree gives the same bytes, in whatever order its folders were read and wherever", async () => {

@@ -3,12 +3,12 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
-import { type Device, MemoryDevice } from "../../src/bytes/device.js";
+import { MemoryDevice } from "../../src/bytes/device.js";
 import { type FatType, measureFat, openFat, type SectorSize, writeFat } from "../../src/fat/index.js";
 import { newDirectory, newFile } from "../../src/tree/node.js";
 import type { Tree } from "../../src/tree/tree.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
-import { describe, fsck, makeVolume, mtools, OPTIONS, treeOf, withReader } from "./volume.js";
+import { describe, discarding, fsck, makeVolume, mtools, OPTIONS, treeOf, withReader } from "./volume.js";
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
@@ -202,14 +202,6 @@ test("the measured size takes the tree, and a sector less does not", async (t) =
       );
     }
   }
-});
-
-/** A FAT volume whose writes go nowhere: what counts here is whether there is room. */
-const discarding = (size: number): Device => ({
-  size,
-  read: async (_, length) => new Uint8Array(length),
-  write: async () => {},
-  zero: async () => {},
 });
 
 test("what fits into a size fits into every larger one", async () => {

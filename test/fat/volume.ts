@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import * as path from "node:path";
 import type { TestContext } from "node:test";
 import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
-import { RecordingDevice } from "../../src/bytes/device.js";
+import { type Device, RecordingDevice } from "../../src/bytes/device.js";
 import { FileDevice, FileReader } from "../../src/bytes/file-device.js";
 import { type FatOptions, type FatReader, type FatSummary, writeFat } from "../../src/fat/index.js";
 import { contentOf, newDirectory, newFile, readContent } from "../../src/tree/node.js";
@@ -47,6 +47,14 @@ export async function makeVolume(
     device.close();
   }
 }
+
+/** A device whose writes go nowhere: what counts here is whether there is room. */
+export const discarding = (size: number): Device => ({
+  size,
+  read: async (_, length) => new Uint8Array(length),
+  write: async () => {},
+  zero: async () => {},
+});
 
 /** Throws with what fsck.fat says when it finds anything. It never writes (-n), and prints its verdict last. */
 export function fsck(image: string): string {
