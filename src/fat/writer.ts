@@ -108,7 +108,7 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
   if (plan.copies.length > 0) {
     const shown = plan.copies.slice(0, COPIES_SHOWN).map(display).join(", ");
     const more = plan.copies.length > COPIES_SHOWN ? ` and ${plan.copies.length - COPIES_SHOWN} more` : "";
-    observer?.notice?.(`FAT has no links: ${shown}${more} became copies of what they lead to`);
+    observer?.notice?.(`FAT has no links; stored as copies: ${shown}${more}`);
   }
 
   const chains = assignClusters(plan, geometry.type, clusterSize);

@@ -16,7 +16,7 @@ export interface Container {
   readonly setting: string;
 }
 
-/** The error to throw for `error`: explained when it says how many bytes are needed, else the same. */
+/** The error to throw for `error`: explained when it is about capacity or a size, else the same. */
 export function explainCapacity(
   error: unknown,
   { name, filesystem, setting }: Container,
@@ -24,14 +24,14 @@ export function explainCapacity(
 ): unknown {
   if (!(error instanceof ImgbuildError)) return error;
   const { needed, available } = error.data;
-  if (typeof needed !== "number") return error;
-  const remedy = `${setting}${alignUp(needed, 2 ** 20) / 2 ** 20}MiB`;
+  const remedy = typeof needed === "number" ? `${setting}${alignUp(needed, 2 ** 20) / 2 ** 20}MiB` : undefined;
   // A size that the format itself does not have.
   if (error.code === "layout-conflict") {
-    const hint = `Set ${remedy} or more. ${error.hint ?? ""}`.trimEnd();
+    const key = remedy === undefined ? [] : [`Set ${remedy}.`];
+    const hint = [error.hint ?? "", ...key].join(" ").trim();
     return new ImgbuildError(error.code, `${name}: ${error.message}`, { hint, data: { ...error.data, name, remedy } });
   }
-  if (error.code !== "does-not-fit" || typeof available !== "number") return error;
+  if (error.code !== "does-not-fit" || typeof needed !== "number" || typeof available !== "number") return error;
   const largest = tree === undefined ? [] : largestPaths(tree, LISTED);
   const list = largest.map(({ path, bytes }) => `${display(path)} ${formatSize(bytes)}`).join(", ");
   return new ImgbuildError(
