@@ -119,15 +119,13 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
     await device.write(at, table);
     await device.zero(at + table.length, fatStart(geometry, copy + 1) - at - table.length);
   }
+  const writer = new ContentWriter(device, observer);
   for (const directory of plan.directories) {
     const inRootRegion = directory.firstCluster === 0;
-    const at = inRootRegion ? rootStart(geometry) : clusterStart(geometry, directory.firstCluster);
     const room = inRootRegion ? rootBytes(geometry) : clustersOf(directory, clusterSize) * clusterSize;
-    const bytes = encodeDirectory(directory, label === undefined ? undefined : { label, time: options.time });
-    await device.write(at, bytes);
-    await device.zero(at + bytes.length, room - bytes.length);
+    writer.moveTo(inRootRegion ? rootStart(geometry) : clusterStart(geometry, directory.firstCluster));
+    await writer.put(encodeDirectory(directory, room, label === undefined ? undefined : { label, time: options.time }));
   }
-  const writer = new ContentWriter(device, observer);
   for (const file of plan.files) {
     if (file.bytes > 0) writer.moveTo(clusterStart(geometry, file.firstCluster));
     await writer.append(file.node.content);
