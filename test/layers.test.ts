@@ -21,7 +21,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   image: ["bytes", "tree", "codecs", "overlay", ...FORMATS],
   output: ["bytes", "tree", "image"],
   profile: ["bytes", "image", "partition", "squashfs"],
-  qemu: ["bytes", "image", "output", "fat", "partition"],
+  qemu: ["bytes", "tree", "image", "output", "fat", "partition"],
   cli: ["bytes", "tree", "codecs", "overlay", "image", "output", "profile", "qemu", ...FORMATS],
 };
 

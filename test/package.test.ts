@@ -15,7 +15,7 @@ import { writeExt4 } from "imgbuild/ext4";
 import { readPartitionTable, writeMbr } from "imgbuild/partition";
 import { readDirectory } from "imgbuild/host";
 import { writeSquashfs } from "imgbuild/squashfs";
-import { addNode, contentOf, newDirectory, newFile, type Tree } from "imgbuild/tree";
+import { addNode, contentOf, lookup, newDirectory, newFile, readContent, type Tree } from "imgbuild/tree";
 import { ImgbuildError, loadPlan } from "imgbuild";
 
 const tree: Tree = { root: newDirectory() };
@@ -24,7 +24,8 @@ addNode(tree, name, newFile(contentOf(new TextEncoder().encode("hello"))));
 
 const fat = new MemoryDevice(2 ** 22);
 await writeFat(fat, tree, { volumeId: 1, time: 0 });
-const read = new TextDecoder().decode(await (await openFat(fat)).read(name));
+const back = lookup(await (await openFat(fat)).tree(), name);
+const read = back?.type === "file" ? new TextDecoder().decode(await readContent(back.content)) : "";
 const { size } = await writeSquashfs(new MemoryDevice(2 ** 20), tree, { time: 0 });
 const uuid = "123e4567-e89b-12d3-a456-426614174000";
 await writeExt4(new MemoryDevice(2 ** 22), tree, { uuid, hashSeed: uuid, time: 0 });

@@ -14,6 +14,12 @@ const options = {
   size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true, group },
   label: { type: "string", describe: "volume label, at most 11 characters", requiresArg: true, group },
   type: { choices: [12, 16, 32] as const, describe: "kind of FAT", defaultDescription: "by the size", group },
+  "sector-size": {
+    choices: [512, 4096] as const,
+    describe: "bytes in a sector of the medium",
+    default: 512 as const,
+    group,
+  },
   "volume-id": {
     type: "string",
     describe: "volume id, XXXX-XXXX",
@@ -45,6 +51,7 @@ export const fatCommand: CommandModule<CommonOptions, Arguments> = {
           await writeFat(device, tree, {
             label: args.label,
             type: args.type,
+            sectorSize: args.sectorSize,
             volumeId: volumeId ?? seededId(treeDigest(tree), "volume id"),
             time: madeTime(tree),
             observer,

@@ -55,7 +55,9 @@ async function runCommandLine(args: readonly string[]): Promise<void> {
       // Thrown, because with strict() and recommendCommands() this is called again for the same mistake otherwise.
       // The parser's own errors are about the command line too.
       if (error !== undefined && error.name !== "YError") throw error;
-      throw new ImgbuildError("usage", (message ?? error.message).split("\n")[0]!, {
+      // "Invalid values:" has what is invalid in the line after it.
+      const [said] = (message ?? error.message).replace(/:\n\s*/, ": ").split("\n");
+      throw new ImgbuildError("usage", said!, {
         hint: "`imgbuild --help` lists commands and options.",
       });
     })

@@ -1,7 +1,7 @@
 /** Reads the boot sector: the geometry, and whether it can be true. "FAT Type Determination" (fatgen103). */
 import type { ReadableDevice } from "../bytes/device.js";
 import type { StructValues } from "../bytes/struct.js";
-import { ImgbuildError } from "../errors.js";
+import { corrupt } from "./corrupt.js";
 import { clusterBytes, clusterStart, type Geometry } from "./geometry.js";
 import {
   BOOT_SIGNATURE,
@@ -11,72 +11,79 @@ import {
   EXTENDED_BOOT_SIGNATURE,
   type FatType,
   FIRST_CLUSTER,
+  STATE_DIRTY,
 } from "./layout.js";
 
-export interface Volume {
+export interface BootFacts {
   readonly geometry: Geometry;
   readonly volumeId: number;
   /** As the boot sector has it; the root directory may have another. */
   readonly label: string | undefined;
   /** First cluster of the root; 0 on FAT12 and FAT16. */
   readonly rootCluster: number;
+  /** Byte at which FSInfo is; undefined where there is none. */
+  readonly fsInfo: number | undefined;
+  /** Linux sets it while the volume is mounted for writing. */
+  readonly dirty: boolean;
 }
 
 type Boot = StructValues<typeof bootSector16> | StructValues<typeof bootSector32>;
 
 const isPowerOfTwo = (value: number) => value > 0 && (value & (value - 1)) === 0;
 
-function corrupt(offset: number, message: string): ImgbuildError {
-  return new ImgbuildError("image-corrupt", `not a sound FAT boot sector: ${message} (byte ${offset})`, {
-    data: { offset },
-  });
-}
+const unsound = (offset: number, message: string) => corrupt(offset, `not a sound FAT boot sector: ${message}`);
 
 /** Throws an `image-corrupt` error with the position of the field that cannot be true. */
-export async function readBootSector(device: ReadableDevice): Promise<Volume> {
-  if (device.size < bootSector16.size) throw corrupt(0, `the volume has only ${device.size} bytes`);
+export async function readBootSector(device: ReadableDevice): Promise<BootFacts> {
+  if (device.size < bootSector16.size) throw unsound(0, `the volume has only ${device.size} bytes`);
   const sector = await device.read(0, bootSector16.size);
   const small = bootSector16.read(sector);
   // As Linux and U-Boot decide: FAT32 has its size of a table elsewhere, and 0 here.
   const large = small.fatSectors16 === 0 ? bootSector32.read(sector) : undefined;
   const boot: Boot = large ?? small;
   const { offsets } = large === undefined ? bootSector16 : bootSector32;
-  if (boot.signature !== BOOT_SIGNATURE) throw corrupt(offsets.signature, "55 AA is missing at its end");
+  if (boot.signature !== BOOT_SIGNATURE) throw unsound(offsets.signature, "55 AA is missing at its end");
   if (!isPowerOfTwo(boot.bytesPerSector) || boot.bytesPerSector < 512 || boot.bytesPerSector > 4096) {
-    throw corrupt(offsets.bytesPerSector, `sectors of ${boot.bytesPerSector} bytes`);
+    throw unsound(offsets.bytesPerSector, `sectors of ${boot.bytesPerSector} bytes`);
   }
   if (!isPowerOfTwo(boot.sectorsPerCluster)) {
-    throw corrupt(offsets.sectorsPerCluster, `clusters of ${boot.sectorsPerCluster} sectors`);
+    throw unsound(offsets.sectorsPerCluster, `clusters of ${boot.sectorsPerCluster} sectors`);
   }
-  if (boot.reservedSectors === 0) throw corrupt(offsets.reservedSectors, "no reserved sectors");
-  if (boot.fatCount === 0) throw corrupt(offsets.fatCount, "no file allocation table");
+  if (boot.reservedSectors === 0) throw unsound(offsets.reservedSectors, "no reserved sectors");
+  if (boot.fatCount === 0) throw unsound(offsets.fatCount, "no file allocation table");
   const sectors = boot.totalSectors16 || boot.totalSectors32;
+  const sectorsAt = boot.totalSectors16 ? offsets.totalSectors16 : offsets.totalSectors32;
   if (sectors === 0 || sectors * boot.bytesPerSector > device.size) {
-    throw corrupt(
-      boot.totalSectors16 ? offsets.totalSectors16 : offsets.totalSectors32,
-      `${sectors} sectors of ${boot.bytesPerSector} bytes, on a device of ${device.size} bytes`,
-    );
+    const ours = `${sectors} sectors of ${boot.bytesPerSector} bytes`;
+    throw unsound(sectorsAt, `${ours}, on a device of ${device.size} bytes`);
   }
   const geometry = geometryOf(boot, large?.fatSectors32, sectors);
-  if (geometry.clusters < 1) throw corrupt(offsets.totalSectors32, "its tables leave no room for a cluster");
-  if (clusterStart(geometry, FIRST_CLUSTER) > device.size) throw corrupt(0, "its tables leave the device");
+  if (geometry.clusters < 1) throw unsound(sectorsAt, "its tables leave no room for a cluster");
+  const most = CLUSTER_LIMITS[geometry.type][1];
+  if (geometry.clusters > most) {
+    throw unsound(sectorsAt, `${geometry.clusters} clusters, and FAT${geometry.type} has at most ${most}`);
+  }
   const tableEntries = Math.floor((geometry.fatSectors * geometry.sectorSize * 8) / geometry.type);
   if (tableEntries < geometry.clusters + FIRST_CLUSTER) {
-    throw corrupt(
+    throw unsound(
       large === undefined ? offsets.fatSectors16 : bootSector32.offsets.fatSectors32,
       `a table of ${tableEntries} entries for ${geometry.clusters} clusters`,
     );
   }
   const rootCluster = large?.rootCluster ?? 0;
   if (large !== undefined && (rootCluster < FIRST_CLUSTER || rootCluster >= FIRST_CLUSTER + geometry.clusters)) {
-    throw corrupt(bootSector32.offsets.rootCluster, `its root is cluster ${rootCluster}`);
+    throw unsound(bootSector32.offsets.rootCluster, `its root is cluster ${rootCluster}`);
   }
   const extended = boot.bootSignature === EXTENDED_BOOT_SIGNATURE;
+  const infoSector = large?.fsInfoSector ?? 0;
   return {
     geometry,
     volumeId: extended ? boot.volumeId : 0,
     label: extended && boot.label !== "" && boot.label !== "NO NAME" ? boot.label : undefined,
     rootCluster,
+    // 0 and 0xffff both say that there is none; it is one of the reserved sectors.
+    fsInfo: infoSector > 0 && infoSector < geometry.reservedSectors ? infoSector * geometry.sectorSize : undefined,
+    dirty: (boot.state & STATE_DIRTY) !== 0,
   };
 }
 

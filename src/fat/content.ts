@@ -1,4 +1,4 @@
-/** Streams the content of files to a device: small ones together in one write, holes as zeros that stay holes. */
+/** Streams directories and files to a device: small ones together in one write, holes as zeros that stay holes. */
 import type { Device } from "../bytes/device.js";
 import type { Extent } from "../bytes/extent.js";
 import { isZero } from "../bytes/zeros.js";
@@ -26,6 +26,18 @@ export class ContentWriter {
   /** What comes next begins at `position`, which is not before the end of what was written. The gap becomes zeros. */
   moveTo(position: number): void {
     this.#next = position;
+  }
+
+  /** Writes a directory. */
+  async put(bytes: Uint8Array): Promise<void> {
+    await this.#skip();
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#used === BUFFER_BYTES) await this.flush();
+      const piece = bytes.subarray(at, at + BUFFER_BYTES - this.#used);
+      this.#buffer.set(piece, this.#used);
+      this.#used += piece.length;
+      at += piece.length;
+    }
   }
 
   /** Writes all of `content`. */

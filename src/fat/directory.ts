@@ -52,12 +52,13 @@ function writeLongName(into: Uint8Array, at: number, name: string, checksum: num
   return at;
 }
 
-/** The entries of `directory`, `directory.bytes` long. `label` gives the volume's, which the root holds. */
+/** The entries of `directory`, and zeros up to `room` bytes: what comes behind the last entry has to be 0. `label` gives the volume's, which the root holds. */
 export function encodeDirectory(
   directory: PlannedDirectory,
+  room: number,
   label: { readonly label: string; readonly time: number } | undefined,
 ): Uint8Array {
-  const bytes = new Uint8Array(directory.bytes);
+  const bytes = new Uint8Array(room);
   let at = 0;
   const put = (values: Parameters<typeof directoryEntry.write>[2]) => {
     directoryEntry.write(bytes, at, values);

@@ -1,6 +1,9 @@
 /** Takes a directory apart: entries, and the long names before them. Deleted ones and orphaned long names are passed over. */
+import { type ByteString, fromText } from "../bytes/bytestring.js";
 import type { ReadableDevice } from "../bytes/device.js";
-import { ImgbuildError } from "../errors.js";
+import type { StructValues } from "../bytes/struct.js";
+import type { Timestamp } from "../tree/node.js";
+import { corrupt } from "./corrupt.js";
 import {
   ATTRIBUTE,
   directoryEntry,
@@ -17,16 +20,32 @@ import {
 import { shortNameChecksum } from "./names.js";
 import { decodeTime } from "./time.js";
 
-export interface FoundEntry {
-  readonly name: string;
-  readonly directory: boolean;
-  readonly size: number;
+/** What a directory says of everything in it. */
+interface EntryFacts {
+  /** The long name where there is one. What in it is no Unicode has become U+FFFD. */
+  readonly name: ByteString;
+  /** When it was last written, read as UTC, to two seconds. */
+  readonly mtime: Timestamp;
+  readonly readOnly: boolean;
+  readonly hidden: boolean;
+  readonly system: boolean;
+  /** Of its chain; 0 for an empty file, and for the root of FAT12 and FAT16. */
   readonly firstCluster: number;
-  /** Seconds since 1970. */
-  readonly modified: number;
-  /** Byte on the device at which the entry is. */
+  /** Byte on the device at which the entry is; of the root, which has none, at which its own entries begin. */
   readonly at: number;
 }
+
+export interface FatFile extends EntryFacts {
+  readonly type: "file";
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface FatDirectory extends EntryFacts {
+  readonly type: "directory";
+}
+
+export type FatEntry = FatFile | FatDirectory;
 
 /** Bytes 0x80 to 0xff of a short name: code page 437, which Linux takes unless told otherwise. */
 const CODE_PAGE_437 =
@@ -39,7 +58,8 @@ function decodeShortName(short: Uint8Array, caseFlags: number): string {
   const raw = short.slice();
   if (raw[0] === ENTRY_ESCAPED_E5) raw[0] = 0xe5;
   const part = (bytes: Uint8Array, lower: number) => {
-    const text = textOf(bytes).replace(/ +$/, "");
+    // As Linux does, a NUL ends it: mtools leaves some behind short names that it makes.
+    const text = textOf(bytes).replace(/\0.*$/s, "").replace(/ +$/, "");
     return caseFlags & lower ? text.toLowerCase() : text;
   };
   const base = part(raw.subarray(0, 8), LOWER_BASE);
@@ -85,12 +105,24 @@ class LongName {
   }
 }
 
-/** Reads the directory that lies in `pieces` of the device. Its own entry and its parent's are left out. */
-export async function decodeDirectory(
-  device: ReadableDevice,
-  pieces: readonly { readonly at: number; readonly length: number }[],
-): Promise<{ entries: FoundEntry[]; label: string | undefined }> {
-  const entries: FoundEntry[] = [];
+/** A run of bytes on the device. */
+export interface Piece {
+  readonly at: number;
+  readonly length: number;
+}
+
+export interface DecodedDirectory {
+  readonly entries: FatEntry[];
+  /** The volume's, which the root holds. */
+  readonly label: string | undefined;
+}
+
+/**
+ * Reads the directory that lies in `pieces` of the device. Its own entry and its parent's are left out. Throws an
+ * `image-corrupt` error for a name that would lead out of the folder to which somebody extracts it.
+ */
+export async function decodeDirectory(device: ReadableDevice, pieces: Iterable<Piece>): Promise<DecodedDirectory> {
+  const entries: FatEntry[] = [];
   let label: string | undefined;
   const long = new LongName();
   for (const piece of pieces) {
@@ -104,28 +136,25 @@ export async function decodeDirectory(
         const entry = directoryEntry.read(bytes, at);
         const name = long.take(entry.name) ?? decodeShortName(entry.name, entry.caseFlags);
         if (attributes & ATTRIBUTE.label) label ??= textOf(entry.name).replace(/ +$/, "");
-        else if (name !== "." && name !== "..") {
-          // Who extracts such a name would leave the folder that it is in.
-          if (name === "" || /[\0/]/.test(name)) {
-            throw new ImgbuildError(
-              "image-corrupt",
-              `a directory has the name ${JSON.stringify(name)} (byte ${piece.at + at})`,
-              {
-                data: { offset: piece.at + at },
-              },
-            );
-          }
-          entries.push({
-            name,
-            directory: (attributes & ATTRIBUTE.directory) !== 0,
-            size: entry.size,
-            firstCluster: entry.clusterHigh * 0x10000 + entry.clusterLow,
-            modified: decodeTime(entry.modifiedDate, entry.modifiedTime),
-            at: piece.at + at,
-          });
-        }
+        else if (name !== "." && name !== "..") entries.push(decodeEntry(name, entry, piece.at + at));
       }
     }
   }
   return { entries, label };
+}
+
+function decodeEntry(name: string, entry: StructValues<typeof directoryEntry>, at: number): FatEntry {
+  if (name === "" || /[\0/]/.test(name)) throw corrupt(at, `a directory has the name ${JSON.stringify(name)}`);
+  const has = (attribute: number) => (entry.attributes & attribute) !== 0;
+  const facts = {
+    name: fromText(name),
+    mtime: { seconds: decodeTime(entry.modifiedDate, entry.modifiedTime), nanoseconds: 0 },
+    readOnly: has(ATTRIBUTE.readOnly),
+    hidden: has(ATTRIBUTE.hidden),
+    system: has(ATTRIBUTE.system),
+    firstCluster: entry.clusterHigh * 0x10000 + entry.clusterLow,
+    at,
+  };
+  if (has(ATTRIBUTE.directory)) return { type: "directory", ...facts };
+  return { type: "file", ...facts, size: entry.size };
 }

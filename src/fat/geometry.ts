@@ -1,7 +1,7 @@
 /** Where the regions of a volume lie: pure arithmetic from its size. Cluster sizes are the ones that mkfs.fat 4.2 chooses. */
 import { alignUp, formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { CLUSTER_LIMITS, ENTRY_SIZE, type FatType, FIRST_CLUSTER } from "./layout.js";
+import { CLUSTER_LIMITS, ENTRY_SIZE, type FatType, FIRST_CLUSTER, type SectorSize } from "./layout.js";
 
 export interface Geometry {
   readonly type: FatType;
@@ -21,7 +21,16 @@ export interface Geometry {
   readonly clusters: number;
 }
 
-const SECTOR_SIZE = 512;
+/** What a volume is laid out for. */
+export interface Wanted {
+  /** Undefined: by the size. */
+  readonly type: FatType | undefined;
+  /** Bytes in a sector, of the medium and of the volume. */
+  readonly sectorSize: SectorSize;
+  /** Entries that the root directory has to hold. */
+  readonly rootEntries: number;
+}
+
 /** The boot sector counts them in 32 bits. */
 const MAX_SECTORS = 2 ** 32 - 1;
 const FAT_COUNT = 2;
@@ -46,18 +55,19 @@ export const clusterStart = (geometry: Geometry, cluster: number): number =>
   (cluster - FIRST_CLUSTER) * clusterBytes(geometry);
 
 /** Lays out a volume with a given cluster size. Undefined when it has not even room for its own tables. */
-function layOut(sectors: number, type: FatType, sectorsPerCluster: number, rootNeeded: number): Geometry | undefined {
+function layOut(sectors: number, type: FatType, sectorsPerCluster: number, wanted: Wanted): Geometry | undefined {
+  const { sectorSize } = wanted;
   const unit = sectors > ALIGN_ABOVE_SECTORS ? sectorsPerCluster : 1;
   const reservedSectors = alignUp(type === 32 ? RESERVED_SECTORS_FAT32 : 1, unit);
-  const entriesPerSector = SECTOR_SIZE / ENTRY_SIZE;
-  const rootEntries = type === 32 ? 0 : alignUp(Math.max(ROOT_ENTRIES, rootNeeded), unit * entriesPerSector);
+  const entriesPerSector = sectorSize / ENTRY_SIZE;
+  const rootEntries = type === 32 ? 0 : alignUp(Math.max(ROOT_ENTRIES, wanted.rootEntries), unit * entriesPerSector);
   if (rootEntries > 0xffff) return undefined;
   const rest = sectors - reservedSectors - rootEntries / entriesPerSector;
   const clustersBeside = (fatSectors: number) => Math.floor((rest - FAT_COUNT * fatSectors) / sectorsPerCluster);
   const fatSectorsFor = (clusters: number) =>
-    alignUp(Math.ceil(((clusters + FIRST_CLUSTER) * type) / 8 / SECTOR_SIZE), unit);
+    alignUp(Math.ceil(((clusters + FIRST_CLUSTER) * type) / 8 / sectorSize), unit);
   // The table has to describe the clusters that are left beside it: from a size that is too small, up to the first that does.
-  const clustersPerFatSector = (SECTOR_SIZE * 8) / type;
+  const clustersPerFatSector = (sectorSize * 8) / type;
   let fatSectors = alignUp(Math.floor(rest / (clustersPerFatSector * sectorsPerCluster + FAT_COUNT)), unit);
   fatSectors = Math.max(unit, fatSectors - unit);
   while (clustersBeside(fatSectors) > 0 && fatSectorsFor(clustersBeside(fatSectors)) > fatSectors) fatSectors += unit;
@@ -65,7 +75,7 @@ function layOut(sectors: number, type: FatType, sectorsPerCluster: number, rootN
   if (clusters < 1) return undefined;
   return {
     type,
-    sectorSize: SECTOR_SIZE,
+    sectorSize,
     sectors,
     sectorsPerCluster,
     reservedSectors,
@@ -76,12 +86,15 @@ function layOut(sectors: number, type: FatType, sectorsPerCluster: number, rootN
   };
 }
 
-/** FAT32: up to how many sectors a volume has clusters of one size. */
+/**
+ * FAT32: up to how many sectors a volume has clusters of one size: from 260 MiB to 32 GiB, with sectors of 512 bytes. With
+ * larger sectors mkfs.fat counts sectors all the same, and everything is as many times as large.
+ */
 const FAT32_CLUSTERS: readonly { readonly upTo: number; readonly sectorsPerCluster: number }[] = [
-  { upTo: (260 * 2 ** 20) / SECTOR_SIZE, sectorsPerCluster: 1 },
-  { upTo: (8 * 2 ** 30) / SECTOR_SIZE, sectorsPerCluster: 8 },
-  { upTo: (16 * 2 ** 30) / SECTOR_SIZE, sectorsPerCluster: 16 },
-  { upTo: (32 * 2 ** 30) / SECTOR_SIZE, sectorsPerCluster: 32 },
+  { upTo: 260 * 2048, sectorsPerCluster: 1 },
+  { upTo: 8 * 2 ** 21, sectorsPerCluster: 8 },
+  { upTo: 16 * 2 ** 21, sectorsPerCluster: 16 },
+  { upTo: 32 * 2 ** 21, sectorsPerCluster: 32 },
   { upTo: MAX_SECTORS, sectorsPerCluster: 64 },
 ];
 /** FAT12 and FAT16: the first of these with which the number of clusters suits the type. */
@@ -96,41 +109,41 @@ function clusterSizes(sectors: number, type: FatType): readonly number[] {
 }
 
 /** As `layOut`, and undefined also when the number of clusters would make it a volume of another type. */
-function layOutWithin(sectors: number, type: FatType, sectorsPerCluster: number, rootNeeded: number) {
+function layOutWithin(sectors: number, type: FatType, sectorsPerCluster: number, wanted: Wanted) {
   const [least, most] = CLUSTER_LIMITS[type];
-  const geometry = layOut(sectors, type, sectorsPerCluster, rootNeeded);
+  const geometry = layOut(sectors, type, sectorsPerCluster, wanted);
   return geometry !== undefined && geometry.clusters >= least && geometry.clusters <= most ? geometry : undefined;
 }
 
-function layOutAs(sectors: number, type: FatType, rootNeeded: number): Geometry | undefined {
+function layOutAs(sectors: number, type: FatType, wanted: Wanted): Geometry | undefined {
   for (const sectorsPerCluster of clusterSizes(sectors, type)) {
-    const geometry = layOutWithin(sectors, type, sectorsPerCluster, rootNeeded);
+    const geometry = layOutWithin(sectors, type, sectorsPerCluster, wanted);
     if (geometry !== undefined) return geometry;
   }
   return undefined;
 }
 
 /**
- * The geometry of a volume of `size` bytes. Without `type` it is FAT32 where that has its 65,525 clusters, and FAT16 or
- * FAT12 below. `rootNeeded` is how many entries the root directory has to hold. Undefined when no volume of that type
- * can have that size.
+ * The geometry of a volume of `size` bytes. Without a type it is FAT32 where that has its 65,525 clusters, and FAT16 or
+ * FAT12 below. Undefined when no volume of that type can have that size.
  */
-function findGeometry(size: number, type: FatType | undefined, rootNeeded: number): Geometry | undefined {
-  const sectors = Math.floor(size / SECTOR_SIZE);
+function findGeometry(size: number, wanted: Wanted): Geometry | undefined {
+  const { type } = wanted;
+  const sectors = Math.floor(size / wanted.sectorSize);
   if (sectors > MAX_SECTORS) return undefined;
   for (const candidate of type === undefined ? ([32, 16, 12] as const) : [type]) {
-    const geometry = layOutAs(sectors, candidate, rootNeeded);
-    // As mkfs.fat has it: what would be FAT16 with clusters below 2 KiB only is FAT12, unless FAT16 was asked for.
+    const geometry = layOutAs(sectors, candidate, wanted);
+    // As mkfs.fat has it: what would be FAT16 with clusters below four sectors only is FAT12, unless FAT16 was asked for.
     const unusual = type === undefined && candidate === 16 && geometry !== undefined && geometry.sectorsPerCluster < 4;
     if (geometry !== undefined && !unusual) return geometry;
   }
   return undefined;
 }
 
-/** As `findGeometry`. Throws a `layout-conflict` error that says which sizes the type can have. */
-function chooseGeometry(size: number, type: FatType | undefined, rootNeeded: number): Geometry {
-  const geometry = findGeometry(size, type, rootNeeded);
-  if (geometry !== undefined) return geometry;
+/** Throws a `layout-conflict` error that says which sizes the type can have, when it cannot have this one. */
+function checkSize(size: number, wanted: Wanted, needed: ClustersNeeded): void {
+  if (findGeometry(size, wanted) !== undefined) return;
+  const { type, sectorSize } = wanted;
   const name = type === undefined ? "FAT" : `FAT${type}`;
   const shown = size < 2 ** 10 ? formatSize(size) : `${formatSize(size)} (${size} bytes)`;
   const refuse = (why: string, hint: string, data: Readonly<Record<string, number>> = {}) =>
@@ -138,24 +151,26 @@ function chooseGeometry(size: number, type: FatType | undefined, rootNeeded: num
       hint,
       data: { type: type ?? null, size, ...data },
     });
-  if (size >= (MAX_SECTORS + 1) * SECTOR_SIZE) {
+  const beyond = (MAX_SECTORS + 1) * sectorSize;
+  if (size >= beyond) {
     throw refuse(
-      `it has at most ${MAX_SECTORS.toLocaleString("en-US")} sectors of ${SECTOR_SIZE} bytes`,
-      `Make it smaller than ${formatSize((MAX_SECTORS + 1) * SECTOR_SIZE)} (${(MAX_SECTORS + 1) * SECTOR_SIZE} bytes).`,
+      `it has at most ${MAX_SECTORS.toLocaleString("en-US")} sectors of ${sectorSize} bytes`,
+      `Make it smaller than ${formatSize(beyond)} (${beyond} bytes).`,
     );
   }
-  const least = smallestVolume(type, rootNeeded, () => 1);
+  const least = smallestVolume(wanted, () => 1);
   if (least !== undefined && size < least) {
     const clusters = CLUSTER_LIMITS[type ?? 12][0];
+    const enough = smallestVolume(wanted, needed) ?? least;
     throw refuse(
       `it has at least ${clusters.toLocaleString("en-US")} cluster${clusters === 1 ? "" : "s"}, and so ${least} bytes`,
-      `Make the partition at least ${formatSize(alignUp(least, 2 ** 20))}${type === 32 ? ", or leave the type out to get FAT16." : "."}`,
-      { needed: least },
+      `Make it at least ${formatSize(alignUp(enough, 2 ** 20))}${type === 32 ? ", or leave the type out to get FAT16." : "."}`,
+      { needed: enough },
     );
   }
   throw refuse(
-    `that is more than ${CLUSTER_LIMITS[type ?? 32][1].toLocaleString("en-US")} clusters of at most 32 KiB`,
-    "Make the partition smaller, or leave the type out to get FAT32.",
+    `that is more than ${CLUSTER_LIMITS[type ?? 32][1].toLocaleString("en-US")} clusters of at most ${formatSize(64 * sectorSize)}`,
+    "Make it smaller, or leave the type out to get FAT32.",
   );
 }
 
@@ -166,16 +181,11 @@ export type ClustersNeeded = (type: FatType, clusterBytes: number) => number;
  * The geometry of a volume of exactly `size` bytes with room for content: the usual one, or with smaller clusters, of which
  * many small files waste less. Undefined when the content does not fit either way.
  */
-function findRoom(
-  size: number,
-  type: FatType | undefined,
-  rootNeeded: number,
-  needed: ClustersNeeded,
-): Geometry | undefined {
-  const usual = findGeometry(size, type, rootNeeded);
+function findRoom(size: number, wanted: Wanted, needed: ClustersNeeded): Geometry | undefined {
+  const usual = findGeometry(size, wanted);
   if (usual === undefined) return undefined;
   for (let { sectorsPerCluster } = usual; sectorsPerCluster >= 1; sectorsPerCluster /= 2) {
-    const geometry = layOutWithin(usual.sectors, usual.type, sectorsPerCluster, rootNeeded);
+    const geometry = layOutWithin(usual.sectors, usual.type, sectorsPerCluster, wanted);
     if (geometry !== undefined && geometry.clusters >= needed(geometry.type, clusterBytes(geometry))) return geometry;
   }
   return undefined;
@@ -184,30 +194,22 @@ function findRoom(
 /**
  * The geometry of a volume of at most `size` bytes with room for content. Whatever fits into a volume fits into every larger
  * one of the type: where the type or the cluster size changes with the size, and what fitted just below does not fit any
- * more, the volume is left shorter than its place. Undefined when the content does not fit; throws as `chooseGeometry`.
+ * more, the volume is left shorter than its place. Undefined when the content does not fit; throws as `checkSize`.
  */
-export function chooseRoom(
-  size: number,
-  type: FatType | undefined,
-  rootNeeded: number,
-  needed: ClustersNeeded,
-): Geometry | undefined {
-  chooseGeometry(size, type, rootNeeded);
-  const whole = findRoom(size, type, rootNeeded, needed);
+export function chooseRoom(size: number, wanted: Wanted, needed: ClustersNeeded): Geometry | undefined {
+  checkSize(size, wanted, needed);
+  const whole = findRoom(size, wanted, needed);
   if (whole !== undefined) return whole;
-  const smallest = smallestVolume(type, rootNeeded, needed);
-  return smallest === undefined || smallest > size ? undefined : findRoom(smallest, type, rootNeeded, needed);
+  const smallest = smallestVolume(wanted, needed);
+  return smallest === undefined || smallest > size ? undefined : findRoom(smallest, wanted, needed);
 }
 
 /**
- * The smallest size in bytes of a volume with room for content that takes `needed(type, clusterBytes)` clusters, and
- * for `rootNeeded` entries in its root. Undefined when the type cannot be as large.
+ * The smallest size in bytes of a volume with room for content that takes `needed(type, clusterBytes)` clusters. Undefined
+ * when the type cannot be as large.
  */
-export function smallestVolume(
-  type: FatType | undefined,
-  rootNeeded: number,
-  needed: ClustersNeeded,
-): number | undefined {
+export function smallestVolume(wanted: Wanted, needed: ClustersNeeded): number | undefined {
+  const { type, sectorSize, rootEntries } = wanted;
   let best: number | undefined;
   for (const candidate of type === undefined ? ([12, 16, 32] as const) : [type]) {
     const [least, most] = CLUSTER_LIMITS[candidate];
@@ -219,18 +221,19 @@ export function smallestVolume(
           }))
         : CLUSTER_SIZES.map((sectorsPerCluster) => ({ sectorsPerCluster, from: 0 }));
     for (const { sectorsPerCluster, from } of choices) {
-      const want = Math.max(needed(candidate, sectorsPerCluster * SECTOR_SIZE), least);
+      const want = Math.max(needed(candidate, sectorsPerCluster * sectorSize), least);
       if (want > most) continue;
       // Its clusters and its tables at least; then sector by sector, as far as alignment and the root may take it.
-      const bare = want * sectorsPerCluster + Math.floor((want * candidate * FAT_COUNT) / 8 / SECTOR_SIZE);
+      const bare = want * sectorsPerCluster + Math.floor((want * candidate * FAT_COUNT) / 8 / sectorSize);
       let sectors = Math.max(bare, from);
       for (
-        const end = sectors + 8 * 64 + Math.ceil(rootNeeded / (SECTOR_SIZE / ENTRY_SIZE));
+        const end = sectors + 8 * 64 + Math.ceil(rootEntries / (sectorSize / ENTRY_SIZE));
         sectors <= end;
         sectors++
       ) {
-        if (best !== undefined && sectors * SECTOR_SIZE >= best) break;
-        if (findRoom(sectors * SECTOR_SIZE, type, rootNeeded, needed) !== undefined) best = sectors * SECTOR_SIZE;
+        const size = sectors * sectorSize;
+        if (best !== undefined && size >= best) break;
+        if (findRoom(size, wanted, needed) !== undefined) best = size;
       }
     }
   }

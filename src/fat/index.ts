@@ -12,11 +12,17 @@
  *     root           ... + fatSectors    FAT12, 16 only  a directory of fixed length
  *     clusters       behind it                           number 2 on: directories, then files, each without a gap
  *
- *     layout.ts       the structures            plan.ts       from a tree to clusters       reader.ts       paths, chains
- *     geometry.ts     the arithmetic of it      table.ts      the table, both ways          boot-sector.ts  is it sound?
- *     names.ts        long and short names      directory.ts  entries, as written           entries.ts      entries, as read
- *     time.ts         its timestamps            content.ts    files, as written             writer.ts       all of it
+ * Both ways: layout.ts, the structures; geometry.ts, the arithmetic; names.ts, long and short names; time.ts, timestamps;
+ * table.ts, the table.
+ *
+ *     writing                                            reading
+ *     writer.ts       all of it                          reader.ts       the face: facts, paths, contents
+ *     plan.ts         from a tree to clusters            read-tree.ts    the whole volume as a tree
+ *     directory.ts    entries                            entries.ts      entries
+ *     content.ts      files, streamed                    chain.ts        chains of clusters
+ *                                                        boot-sector.ts  is it sound?
  */
-export type { FatType } from "./layout.js";
-export { type FatEntry, type FatReader, openFat } from "./reader.js";
+export type { FatDirectory, FatEntry, FatFile } from "./entries.js";
+export type { FatType, SectorSize } from "./layout.js";
+export { type FatFacts, type FatReader, openFat } from "./reader.js";
 export { type FatOptions, type FatSummary, measureFat, writeFat } from "./writer.js";

@@ -1,11 +1,15 @@
 /**
  * The structures of FAT12, FAT16 and FAT32, as constants only. After Microsoft's "FAT32 File System Specification"
- * (fatgen103, 2000); the case flags are what Windows NT and Linux (fs/fat/namei_vfat.c) made of its "NTRes" byte.
+ * (fatgen103, 2000); the case flags are what Windows NT and Linux (fs/fat/namei_vfat.c) made of its "NTRes" byte, and the
+ * state what Linux (fs/fat/inode.c) made of the boot sector's "Reserved1".
  */
 import { array, ascii, bytes, struct, u8, u16, u32 } from "../bytes/struct.js";
 
 /** How many bits of each entry of the file allocation table count: of FAT32's 32 the upper four are reserved. */
 export type FatType = 12 | 16 | 32;
+
+/** Bytes in a sector, as media have them. Linux mounts no FAT whose sectors are smaller than the medium's. */
+export type SectorSize = 512 | 4096;
 
 /** Fewest and most clusters a volume of each type can have: readers take the type from the number of clusters alone. */
 export const CLUSTER_LIMITS: Readonly<Record<FatType, readonly [least: number, most: number]>> = {
@@ -44,6 +48,7 @@ const biosParameters = {
 export const bootSector16 = struct("fat16_boot_sector", 512, {
   ...biosParameters,
   driveNumber: [36, u8],
+  state: [37, u8],
   bootSignature: [38, u8],
   volumeId: [39, u32],
   label: [43, ascii(11, " ")],
@@ -62,6 +67,7 @@ export const bootSector32 = struct("fat32_boot_sector", 512, {
   fsInfoSector: [48, u16],
   backupBootSector: [50, u16],
   driveNumber: [64, u8],
+  state: [65, u8],
   bootSignature: [66, u8],
   volumeId: [67, u32],
   label: [71, ascii(11, " ")],
@@ -69,6 +75,9 @@ export const bootSector32 = struct("fat32_boot_sector", 512, {
   bootCode: [90, bytes(420)],
   signature: [510, u16],
 });
+
+/** In `state`: mounted for writing, and not unmounted since. */
+export const STATE_DIRTY = 0x01;
 
 export const BOOT_SIGNATURE = 0xaa55;
 /** `bootSignature`: the three fields after it (volume id, label, type name) are there. */
@@ -78,7 +87,7 @@ export const EXTENDED_BOOT_SIGNATURE = 0x29;
 export const fsInfo = struct("fat32_fsinfo", 512, {
   leadSignature: [0, u32],
   structSignature: [484, u32],
-  freeClusters: [488, u32],
+  freeClusters: [488, u32], // 0xffffffff: nobody has counted
   nextFree: [492, u32],
   trailSignature: [508, u32],
 });

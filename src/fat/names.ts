@@ -37,6 +37,11 @@ export function foldName(name: string): string {
   return folded;
 }
 
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** A name as text, for `foldName`; what is no UTF-8 becomes U+FFFD. */
+export const nameText = (name: ByteString): string => lenient.decode(toBytes(name));
+
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const FORBIDDEN = /[\x00-\x1f"*/:<>?\\|\uffff]/;

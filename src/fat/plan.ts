@@ -2,7 +2,8 @@
 import { type ByteString, display } from "../bytes/bytestring.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import type { Directory, Node, RegularFile } from "../tree/node.js";
+import type { DeviceNode, Directory, Node, RegularFile, SpecialNode, Symlink } from "../tree/node.js";
+import { follow } from "../tree/real-path.js";
 import { sortedEntries, type Tree } from "../tree/tree.js";
 import { ENTRY_SIZE, type FatType, FIRST_CLUSTER, MAX_DIRECTORY_BYTES, MAX_FILE_BYTES } from "./layout.js";
 import { type FatName, nameEntries, slotsOf } from "./names.js";
@@ -31,15 +32,22 @@ export interface FatPlan {
   /** The root first, each before what is in it. */
   readonly directories: readonly PlannedDirectory[];
   readonly files: readonly PlannedFile[];
+  /** Names that are links in the tree: symbolic ones, and all but the first of a file's names. Here each is a file. */
+  readonly copies: readonly ByteString[];
 }
 
 /** Something of the tree that is still to be planned, and its name in `parent`, which the root has not. */
 type Pending = { node: Node; path: ByteString; parent: PlannedDirectory | undefined; name: FatName | undefined };
 
-/** Plans the content of a volume. Throws `not-representable` errors that name the path of what FAT cannot hold. */
+/**
+ * Plans the content of a volume. Throws `not-representable` errors that name the path of what FAT cannot hold, and
+ * `source-invalid` for symbolic links that lead in a circle.
+ */
 export function planTree(tree: Tree, label: string | undefined): FatPlan {
   const directories: PlannedDirectory[] = [];
   const files: PlannedFile[] = [];
+  const copies: ByteString[] = [];
+  const seen = new Set<RegularFile>();
   // A tree may be deeper than the stack of calls: what is still to be done is kept here, the next one last.
   const pending: Pending[] = [{ node: tree.root, path: "" as ByteString, parent: undefined, name: undefined }];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -51,12 +59,14 @@ export function planTree(tree: Tree, label: string | undefined): FatPlan {
       for (const child of children.reverse()) pending.push(child);
       target = directory;
     } else {
-      target = planFile(node, path);
+      target = planFile(tree, node, path);
       files.push(target);
+      if (node.type === "symlink" || seen.has(target.node)) copies.push(path);
+      else seen.add(target.node);
     }
     if (name !== undefined) parent!.entries.push({ name, target });
   }
-  return { directories, files };
+  return { directories, files, copies };
 }
 
 /** A directory whose entries are still to come, and what is to become of them, in byte order. */
@@ -91,7 +101,9 @@ function planDirectory(
   return { directory, children };
 }
 
-function planFile(node: Exclude<Node, Directory>, path: ByteString): PlannedFile {
+/** A file, or what a symbolic link leads to. */
+function planFile(tree: Tree, found: Exclude<Node, Directory>, path: ByteString): PlannedFile {
+  const node = found.type === "symlink" ? fileBehind(tree, found, path) : found;
   if (node.type !== "file") throw unsupported(node, path);
   const { size } = node.content;
   if (size > MAX_FILE_BYTES) {
@@ -104,17 +116,35 @@ function planFile(node: Exclude<Node, Directory>, path: ByteString): PlannedFile
   return { node, path, bytes: size, firstCluster: 0 };
 }
 
-function unsupported(node: Exclude<Node, Directory | RegularFile>, path: ByteString): ImgbuildError {
-  const what = { symlink: "symbolic link", block: "block device", character: "character device" };
-  const name = node.type === "fifo" || node.type === "socket" ? node.type : what[node.type];
-  const target = node.type === "symlink" ? ` to ${display(node.target)}` : "";
-  return new ImgbuildError("not-representable", `FAT cannot store ${display(path)}: it is a ${name}${target}`, {
-    hint:
-      node.type === "symlink"
-        ? "Put a copy of the file in its place: FAT knows only files and folders."
-        : "Leave it out of this partition: FAT knows only files and folders.",
+const KINDS = {
+  directory: "folder",
+  symlink: "symbolic link",
+  block: "block device",
+  character: "character device",
+  fifo: "fifo",
+  socket: "socket",
+};
+
+function unsupported(node: DeviceNode | SpecialNode, path: ByteString): ImgbuildError {
+  return new ImgbuildError("not-representable", `FAT cannot store ${display(path)}: it is a ${KINDS[node.type]}`, {
+    hint: "Leave it out of this partition: FAT knows only files and folders.",
     data: { path: display(path), type: node.type },
   });
+}
+
+/** The file that the symbolic link at `path` leads to, inside of the tree. */
+function fileBehind(tree: Tree, link: Symlink, path: ByteString): RegularFile {
+  const target = follow(tree, path);
+  if (target?.type === "file") return target;
+  const where = target === undefined ? "which is not there" : `which is a ${KINDS[target.type]}`;
+  throw new ImgbuildError(
+    "not-representable",
+    `FAT cannot store ${display(path)}: it is a symbolic link to ${display(link.target)}, ${where}`,
+    {
+      hint: "FAT has no links. One to a file in the source becomes a copy of it; leave this one out, or put what it should lead to in its place.",
+      data: { path: display(path), type: link.type, target: display(link.target) },
+    },
+  );
 }
 
 /** What takes clusters in the data region, in the order in which it lies there: directories together, then files. */

@@ -1,6 +1,6 @@
 /** The file allocation table: each entry holds the number of the cluster that comes after its own. "FAT Data Structure". */
 import type { ReadableDevice } from "../bytes/device.js";
-import { ImgbuildError } from "../errors.js";
+import { corrupt } from "./corrupt.js";
 import { fatStart, type Geometry } from "./geometry.js";
 import { END_OF_CHAIN, type FatType, FIRST_CLUSTER, MEDIA_FIXED } from "./layout.js";
 
@@ -38,11 +38,14 @@ export function encodeTable(type: FatType, chains: readonly number[]): Uint8Arra
 
 /** A multiple of 3 and of 4, so that no entry of any type lies across the border of two pages. */
 const PAGE = 96 * 1024;
+/** Pages that are kept: 48 MiB, which is the whole table of most volumes. */
+const PAGES_KEPT = 512;
 
 /** The first table of a volume, read as it is needed. */
 export class TableReader {
   readonly #device: ReadableDevice;
   readonly #geometry: Geometry;
+  /** By their number, in the order in which they were read. */
   readonly #pages = new Map<number, Uint8Array>();
 
   constructor(device: ReadableDevice, geometry: Geometry) {
@@ -55,41 +58,80 @@ export class TableReader {
     return fatStart(this.#geometry) + Math.floor((cluster * this.#geometry.type) / 8);
   }
 
-  async #load(index: number): Promise<Uint8Array> {
-    const length = this.#geometry.fatSectors * this.#geometry.sectorSize;
-    const from = index * PAGE;
-    const page = await this.#device.read(fatStart(this.#geometry) + from, Math.min(PAGE, length - from));
-    this.#pages.set(index, page);
-    return page;
+  /** Reads what `run` needs for a run that begins at `cluster`; undefined when it is there already. */
+  load(cluster: number): Promise<unknown> | undefined {
+    const index = this.#pageOf(cluster);
+    return this.#pages.has(index) ? undefined : this.#page(index);
   }
 
   /**
    * Clusters that follow each other from `first` on, at most `most` of them, and the cluster that the last of them goes on
-   * to: undefined at the chain's end, and when `most` was reached. Throws an `image-corrupt` error with the position of
-   * an entry that holds neither a cluster nor an end.
+   * to: undefined at the chain's end, and when `most` was reached. It ends with a page of the table at the latest. Throws an
+   * `image-corrupt` error with the position of an entry that holds neither a cluster nor an end.
    */
-  async run(first: number, most: number): Promise<{ count: number; next: number | undefined }> {
+  run(first: number, most: number): { count: number; next: number | undefined } {
+    const index = this.#pageOf(first);
+    const page = this.#pages.get(index)!;
     for (let cluster = first, count = 1; ; cluster++, count++) {
       if (count === most) return { count, next: undefined };
-      const index = Math.floor(Math.floor((cluster * this.#geometry.type) / 8) / PAGE);
-      const next = this.#next(cluster, this.#pages.get(index) ?? (await this.#load(index)));
-      if (next !== cluster + 1) return { count, next };
+      const next = this.#next(cluster, page);
+      if (next !== cluster + 1 || this.#pageOf(next) !== index) return { count, next };
     }
   }
 
-  /** The entry of `cluster`, which is in `page`. */
+  /** How many clusters belong to nothing. Reads the whole table. */
+  async countFree(): Promise<number> {
+    let free = 0;
+    for (let cluster = FIRST_CLUSTER, end = cluster + this.#geometry.clusters; cluster < end; ) {
+      const index = this.#pageOf(cluster);
+      const bytes = await this.#page(index);
+      for (; cluster < end && this.#pageOf(cluster) === index; cluster++) {
+        if (this.#value(cluster, bytes) === 0) free++;
+      }
+    }
+    return free;
+  }
+
+  /** Whether the volume was left as it should be: entry 1 says so, on FAT16 and FAT32. "FAT Data Structure". */
+  async leftClean(): Promise<boolean> {
+    const { type } = this.#geometry;
+    return type === 12 || (this.#value(1, await this.#page(0)) & (type === 16 ? 0x8000 : 0x0800_0000)) !== 0;
+  }
+
+  #pageOf(cluster: number): number {
+    return Math.floor(Math.floor((cluster * this.#geometry.type) / 8) / PAGE);
+  }
+
+  async #page(index: number): Promise<Uint8Array> {
+    const known = this.#pages.get(index);
+    if (known !== undefined) return known;
+    const length = this.#geometry.fatSectors * this.#geometry.sectorSize;
+    const from = index * PAGE;
+    const page = await this.#device.read(fatStart(this.#geometry) + from, Math.min(PAGE, length - from));
+    if (this.#pages.size === PAGES_KEPT) this.#pages.delete(this.#pages.keys().next().value!);
+    this.#pages.set(index, page);
+    return page;
+  }
+
+  /** What the entry of `cluster`, which is in `page`, holds. */
+  #value(cluster: number, page: Uint8Array): number {
+    const { type } = this.#geometry;
+    const at = Math.floor((cluster * type) / 8) % PAGE;
+    const value = page[at]! | (page[at + 1]! << 8);
+    if (type === 12) return cluster % 2 === 0 ? value & 0xfff : value >> 4;
+    return type === 16 ? value : value | (page[at + 2]! << 16) | ((page[at + 3]! & 0x0f) << 24);
+  }
+
+  /** The cluster after `cluster`, or undefined at the end. */
   #next(cluster: number, page: Uint8Array): number | undefined {
     const { type, clusters } = this.#geometry;
-    const at = Math.floor((cluster * type) / 8) % PAGE;
-    let value = page[at]! | (page[at + 1]! << 8);
-    if (type === 12) value = cluster % 2 === 0 ? value & 0xfff : value >> 4;
-    if (type === 32) value |= (page[at + 2]! << 16) | ((page[at + 3]! & 0x0f) << 24);
+    const value = this.#value(cluster, page);
     if (value >= FIRST_CLUSTER && value < FIRST_CLUSTER + clusters) return value;
     if (value >= (0x0fff_fff8 & (2 ** type - 1))) return undefined;
-    throw new ImgbuildError(
-      "image-corrupt",
-      `the FAT entry of cluster ${cluster}, at byte ${this.position(cluster)}, is ${value}: neither one of the clusters 2 to ${clusters + 1} nor an end of chain`,
-      { data: { offset: this.position(cluster), cluster, value } },
+    throw corrupt(
+      this.position(cluster),
+      `the FAT entry of cluster ${cluster} is ${value}: neither one of the clusters 2 to ${clusters + 1} nor an end of chain`,
+      { cluster, value },
     );
   }
 }

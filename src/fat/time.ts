@@ -20,10 +20,12 @@ export function encodeTime(seconds: number): FatTime {
   };
 }
 
-/** Seconds since 1970. Months and days that do not exist, and the date 0 of "never", count on as far as they go. */
+/**
+ * Seconds since 1970. The date 0 of "never" and every other month or day 0 count as the first; what is beyond the month's or
+ * the day's end counts on as far as it goes.
+ */
 export function decodeTime(date: number, time: number): number {
-  return (
-    Date.UTC(1980 + (date >> 9), ((date >> 5) & 15) - 1, date & 31, time >> 11, (time >> 5) & 63, (time & 31) * 2) /
-    1000
-  );
+  const month = Math.max((date >> 5) & 15, 1);
+  const day = Math.max(date & 31, 1);
+  return Date.UTC(1980 + (date >> 9), month - 1, day, time >> 11, (time >> 5) & 63, (time & 31) * 2) / 1000;
 }

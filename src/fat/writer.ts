@@ -1,7 +1,7 @@
 /** Writes a FAT volume with its content: contiguous files, every byte that means something, nothing else. */
 import { display } from "../bytes/bytestring.js";
 import type { Device } from "../bytes/device.js";
-import { formatSize } from "../bytes/size.js";
+import { alignUp, formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
@@ -17,6 +17,7 @@ import {
   rootBytes,
   rootStart,
   smallestVolume,
+  type Wanted,
 } from "./geometry.js";
 import {
   BOOT_SIGNATURE,
@@ -29,6 +30,7 @@ import {
   FSINFO_SIGNATURES,
   fsInfo,
   MEDIA_FIXED,
+  type SectorSize,
 } from "./layout.js";
 import { encodeLabel } from "./names.js";
 import { assignClusters, clustersOf, countClusters, type FatPlan, planTree } from "./plan.js";
@@ -39,6 +41,11 @@ export interface FatOptions {
   readonly label?: string;
   /** Default: FAT32 where the size gives it 65,525 clusters (33 MiB), and below that, with a notice, FAT16 or FAT12. */
   readonly type?: FatType;
+  /**
+   * Bytes in a sector. Default: 512. Has to be the medium's, or larger: Linux does not mount a FAT whose sectors are smaller.
+   * With 4096 everything is measured in eight times as much, and FAT32 begins at 257 MiB.
+   */
+  readonly sectorSize?: SectorSize;
   /** 32 bits. Linux shows it as the UUID: 1234-abcd. */
   readonly volumeId: number;
   /** Seconds since 1970, for the label's entry. Files and folders have their own. */
@@ -62,6 +69,8 @@ export interface FatSummary {
 
 const FSINFO_SECTOR = 1;
 const BACKUP_SECTOR = 6;
+/** Names of links that a notice lists. */
+const COPIES_SHOWN = 5;
 /** int 18h tells a PC's firmware to go on with the next device; behind it an endless halt. */
 const BOOT_CODE = Uint8Array.of(0xcd, 0x18, 0xf4, 0xeb, 0xfd);
 
@@ -69,28 +78,37 @@ const BOOT_CODE = Uint8Array.of(0xcd, 0x18, 0xf4, 0xeb, 0xfd);
  * Formats `device` and puts `tree` into it. Clusters have the size that mkfs.fat chooses, or a smaller one where the tree
  * would not fit otherwise. In the few cases where even so it fits a smaller volume only, the end of the device is not used.
  *
- * Owner, mode and xattrs have no place in FAT and are left out; each name
- * of a hard link becomes a file of its own. Bytes that belong to no file are not written, except where FAT needs zeros.
+ * Owner, mode and xattrs have no place in FAT and are left out. Symbolic links to files of the tree become copies of them,
+ * and each name of a hard link a file of its own, with a notice. Bytes that belong to no file are not written, except where
+ * FAT needs zeros.
  *
- * Throws `not-representable` for names, sizes and node types that FAT cannot hold, `does-not-fit` when the tree is too
- * large, and `layout-conflict` when the size does not suit the type that was asked for.
+ * Throws `not-representable` for names, sizes and node types that FAT cannot hold, `source-invalid` for symbolic links that
+ * lead in a circle, `does-not-fit` when the tree is too large, and `layout-conflict` when the size does not suit the type that
+ * was asked for.
  */
 export async function writeFat(device: Device, tree: Tree, options: FatOptions): Promise<FatSummary> {
   const { observer } = options;
   const label = storedLabel(options);
   const plan = planTree(tree, label);
-  const rootEntries = plan.directories[0]!.bytes / ENTRY_SIZE;
-  const geometry = chooseRoom(device.size, options.type, rootEntries, clusterCounter(plan));
-  if (geometry === undefined) throw doesNotFit(device.size, plan, options.type);
+  const wanted = wantedFor(plan, options);
+  const geometry = chooseRoom(device.size, wanted, clusterCounter(plan));
+  if (geometry === undefined) throw doesNotFit(device.size, plan, wanted);
   const clusterSize = clusterBytes(geometry);
   const used = countClusters(plan, geometry.type, clusterSize);
   if (label !== undefined && label !== options.label) {
     observer?.notice?.(`the FAT label "${options.label}" is stored as "${label}": FAT keeps capitals only`);
   }
   if (options.type === undefined && geometry.type !== 32) {
+    const least = formatSize(alignUp(smallestVolume({ ...wanted, type: 32 }, () => 1)!, 2 ** 20));
     observer?.notice?.(
-      `a FAT partition of ${formatSize(device.size)} is too small for FAT32, which begins at 33 MiB: it becomes FAT${geometry.type}`,
+      `a FAT partition of ${formatSize(device.size)} is too small for FAT32, which begins at ${least}: it becomes FAT${geometry.type}`,
     );
+  }
+
+  if (plan.copies.length > 0) {
+    const shown = plan.copies.slice(0, COPIES_SHOWN).map(display).join(", ");
+    const more = plan.copies.length > COPIES_SHOWN ? ` and ${plan.copies.length - COPIES_SHOWN} more` : "";
+    observer?.notice?.(`FAT has no links; stored as copies: ${shown}${more}`);
   }
 
   const chains = assignClusters(plan, geometry.type, clusterSize);
@@ -101,15 +119,13 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
     await device.write(at, table);
     await device.zero(at + table.length, fatStart(geometry, copy + 1) - at - table.length);
   }
+  const writer = new ContentWriter(device, observer);
   for (const directory of plan.directories) {
     const inRootRegion = directory.firstCluster === 0;
-    const at = inRootRegion ? rootStart(geometry) : clusterStart(geometry, directory.firstCluster);
     const room = inRootRegion ? rootBytes(geometry) : clustersOf(directory, clusterSize) * clusterSize;
-    const bytes = encodeDirectory(directory, label === undefined ? undefined : { label, time: options.time });
-    await device.write(at, bytes);
-    await device.zero(at + bytes.length, room - bytes.length);
+    writer.moveTo(inRootRegion ? rootStart(geometry) : clusterStart(geometry, directory.firstCluster));
+    await writer.put(encodeDirectory(directory, room, label === undefined ? undefined : { label, time: options.time }));
   }
-  const writer = new ContentWriter(device, observer);
   for (const file of plan.files) {
     if (file.bytes > 0) writer.moveTo(clusterStart(geometry, file.firstCluster));
     await writer.append(file.node.content);
@@ -128,19 +144,14 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
 }
 
 /**
- * The smallest size in bytes, a multiple of 512, of a device that `writeFat` takes `tree` on with the same options. It takes
+ * The smallest size in bytes, whole sectors, of a device that `writeFat` takes `tree` on with the same options. It takes
  * it on every larger one too, up to the largest that the type can have.
  * Throws `not-representable` as `writeFat` does, and `does-not-fit` when no volume of the type can be large enough.
  */
-export function measureFat(tree: Tree, options: Pick<FatOptions, "label" | "type">): number {
+export function measureFat(tree: Tree, options: Pick<FatOptions, "label" | "type" | "sectorSize">): number {
   const plan = planTree(tree, storedLabel(options));
-  const size = smallestSize(plan, options.type);
-  if (size === undefined) {
-    throw new ImgbuildError("does-not-fit", `the files are too large for any FAT${options.type ?? ""} volume`, {
-      hint: options.type === undefined ? "Leave some of them out." : "Leave the type out, to get FAT32.",
-      data: { largest: largestFiles(plan) },
-    });
-  }
+  const size = smallestVolume(wantedFor(plan, options), clusterCounter(plan));
+  if (size === undefined) throw tooLarge(options.type, largestFiles(plan));
   return size;
 }
 
@@ -148,9 +159,8 @@ function storedLabel(options: Pick<FatOptions, "label">): string | undefined {
   return options.label === undefined || options.label === "" ? undefined : encodeLabel(options.label);
 }
 
-function smallestSize(plan: FatPlan, type: FatType | undefined): number | undefined {
-  const rootEntries = plan.directories[0]!.bytes / ENTRY_SIZE;
-  return smallestVolume(type, rootEntries, clusterCounter(plan));
+function wantedFor(plan: FatPlan, { type, sectorSize = 512 }: Pick<FatOptions, "type" | "sectorSize">): Wanted {
+  return { type, sectorSize, rootEntries: plan.directories[0]!.bytes / ENTRY_SIZE };
 }
 
 /** `countClusters`, which has to look at every file, once for each type and cluster size. */
@@ -171,20 +181,34 @@ function largestFiles(plan: FatPlan): { path: string; size: number }[] {
     .map(({ path, bytes }) => ({ path: display(path), size: bytes }));
 }
 
-function doesNotFit(available: number, plan: FatPlan, type: FatType | undefined): ImgbuildError {
-  const needed = smallestSize(plan, type);
+function doesNotFit(available: number, plan: FatPlan, wanted: Wanted): ImgbuildError {
+  const needed = smallestVolume(wanted, clusterCounter(plan));
   const largest = largestFiles(plan);
+  if (needed === undefined) return tooLarge(wanted.type, largest, available);
   const shown = largest.slice(0, 3).map(({ path, size }) => `${path} (${formatSize(size)})`);
   return new ImgbuildError(
     "does-not-fit",
-    needed === undefined
-      ? `the files do not fit into FAT${type ?? ""} of any size`
-      : `the files need a FAT partition of ${needed} bytes (${formatSize(needed)}), and it has ${available} (${formatSize(available)}): ${needed - available} bytes too few`,
+    `the files need a FAT partition of ${needed} bytes (${formatSize(needed)}), and it has ${available} (${formatSize(available)}): ${needed - available} bytes too few`,
     {
       hint: `Make the partition larger, or leave files out; the largest are ${shown.join(", ")}.`,
-      data: { needed: needed ?? null, available, largest },
+      data: { needed, available, largest },
     },
   );
+}
+
+/** The error for files that no volume of the type can hold, whatever its size. */
+function tooLarge(
+  type: FatType | undefined,
+  largest: ReturnType<typeof largestFiles>,
+  available?: number,
+): ImgbuildError {
+  return new ImgbuildError("does-not-fit", `the files are too large for any FAT${type ?? ""} file system`, {
+    hint:
+      type === undefined || type === 32
+        ? "Leave some of them out."
+        : "Leave the type out, to get FAT32, or some of them.",
+    data: { available, largest },
+  });
 }
 
 async function writeReserved(

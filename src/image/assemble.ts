@@ -55,7 +55,7 @@ async function measure(plan: Plan, prepared: Prepared, options: AssembleOptions)
     if (partition.size !== "fit") continue;
     const content = prepared.contents.get(partition.name);
     if (partition.filesystem === "fat" && isTree(content)) {
-      fitted.set(partition.name, await measureFat(content, fatOptions(partition, prepared, options)));
+      fitted.set(partition.name, await measureFat(content, fatOptions(plan, partition, prepared, options)));
     } else if (partition.filesystem === "ext4" && (content === undefined || isTree(content))) {
       fitted.set(partition.name, await measureExt4(content, ext4Options(partition, prepared, options)));
     } else if (partition.filesystem === "raw" && content !== undefined && !isTree(content)) {
@@ -97,7 +97,7 @@ export async function assemble(
     const open = partition.size === "fit" && !fitted.has(partition.name);
     const room = open ? (plan.storage.size ?? device.size) - placement.start : placement.size;
     const window = slice(recorder, placement.start, room);
-    const result = await writePartition(window, partition, content, prepared, options);
+    const result = await writePartition(window, plan, partition, content, prepared, options);
     if (open) fitted.set(partition.name, result.used);
     written.push(result);
   }
@@ -124,8 +124,14 @@ function bootloaderSizes(prepared: Prepared): Map<string, number> {
 
 type PartitionOf<F extends PartitionPlan["filesystem"]> = Extract<PartitionPlan, { filesystem: F }>;
 
-function fatOptions(partition: PartitionOf<"fat">, { identity }: Prepared, { time, observer }: AssembleOptions) {
+function fatOptions(
+  { storage }: Plan,
+  partition: PartitionOf<"fat">,
+  { identity }: Prepared,
+  { time, observer }: AssembleOptions,
+) {
   return {
+    sectorSize: storage.sectorSize,
     label: partition.label,
     type: partition.fatType,
     volumeId: seededId(identity, partition.name, "volume id"),
@@ -150,6 +156,7 @@ function ext4Options(partition: PartitionOf<"ext4">, { identity }: Prepared, { t
 
 async function writePartition(
   window: Device,
+  plan: Plan,
   partition: PartitionPlan,
   content: Tree | Content | undefined,
   prepared: Prepared,
@@ -163,7 +170,7 @@ async function writePartition(
     }
     switch (partition.filesystem) {
       case "fat": {
-        const fat = fatOptions(partition, prepared, options);
+        const fat = fatOptions(plan, partition, prepared, options);
         await writeFat(window, treeFor(partition, content), fat);
         const id = fat.volumeId.toString(16).toUpperCase().padStart(8, "0");
         return { used: window.size, uuid: `${id.slice(0, 4)}-${id.slice(4)}` };

@@ -16,18 +16,24 @@ export interface Container {
   readonly setting: string;
 }
 
-/** The error to throw for `error`: explained when it is about capacity, else the same. */
+/** The error to throw for `error`: explained when it is about capacity or a size, else the same. */
 export function explainCapacity(
   error: unknown,
   { name, filesystem, setting }: Container,
   tree: Tree | undefined,
 ): unknown {
-  if (!(error instanceof ImgbuildError) || error.code !== "does-not-fit") return error;
+  if (!(error instanceof ImgbuildError)) return error;
   const { needed, available } = error.data;
-  if (typeof needed !== "number" || typeof available !== "number") return error;
+  const remedy = typeof needed === "number" ? `${setting}${alignUp(needed, 2 ** 20) / 2 ** 20}MiB` : undefined;
+  // A size that the format itself does not have.
+  if (error.code === "layout-conflict") {
+    const key = remedy === undefined ? [] : [`Set ${remedy}.`];
+    const hint = [error.hint ?? "", ...key].join(" ").trim();
+    return new ImgbuildError(error.code, `${name}: ${error.message}`, { hint, data: { ...error.data, name, remedy } });
+  }
+  if (error.code !== "does-not-fit" || typeof needed !== "number" || typeof available !== "number") return error;
   const largest = tree === undefined ? [] : largestPaths(tree, LISTED);
   const list = largest.map(({ path, bytes }) => `${display(path)} ${formatSize(bytes)}`).join(", ");
-  const remedy = `${setting}${alignUp(needed, 2 ** 20) / 2 ** 20}MiB`;
   return new ImgbuildError(
     "does-not-fit",
     `${name} needs ${needed} bytes as ${filesystem}, ${needed - available} more than its ${available}`,

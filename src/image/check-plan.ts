@@ -15,8 +15,6 @@ const ROLES: Readonly<Record<string, readonly PartitionPlan["filesystem"][]>> = 
 /** Artifacts have these names without their ending; a partition of such a name would take the file's place. */
 const RESERVED = ["emmc", "boot0", "manifest"];
 
-const FAT_SECTOR_SIZE = 512;
-
 function refuse(message: string, hint: string): ImgbuildError {
   return new ImgbuildError("profile-invalid", message, { hint });
 }
@@ -181,15 +179,9 @@ function checkPartition(partition: PartitionPlan, storage: StoragePlan): void {
   }
 }
 
-/** Linux mounts no file system whose blocks are smaller than the medium's sectors; FAT's are its own sectors. */
+/** Linux mounts no file system whose blocks are smaller than the medium's sectors. A FAT is made with sectors as they are. */
 function checkSectors(partition: PartitionPlan, { sectorSize }: StoragePlan): void {
   const { name, filesystem } = partition;
-  if (filesystem === "fat" && sectorSize !== FAT_SECTOR_SIZE) {
-    throw refuse(
-      `partition ${name} is FAT, which is made with sectors of ${FAT_SECTOR_SIZE} bytes: from a medium with sectors of ${sectorSize} bytes it cannot be mounted`,
-      `Set storage.sectorSize to ${FAT_SECTOR_SIZE}, if the medium has such sectors, or leave ${name} out.`,
-    );
-  }
   if (filesystem === "ext4" && partition.blockSize < sectorSize) {
     throw refuse(
       `partition ${name} has blocks of ${partition.blockSize} bytes, smaller than the medium's sectors of ${sectorSize}: Linux cannot mount it`,

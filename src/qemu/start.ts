@@ -4,9 +4,10 @@ import * as path from "node:path";
 import { fromText } from "../bytes/bytestring.js";
 import { type ReadableDevice, slice } from "../bytes/device.js";
 import { ImgbuildError } from "../errors.js";
-import { openFat } from "../fat/index.js";
+import { type FatReader, openFat } from "../fat/index.js";
 import type { Architecture, EmulatorPlan, Plan } from "../image/plan.js";
 import type { Manifest } from "../output/manifest.js";
+import { readContent } from "../tree/node.js";
 import type { QemuMachine, QemuStart } from "./command.js";
 import { enableNode } from "./devicetree.js";
 
@@ -56,6 +57,14 @@ export function startsUboot(plan: Plan): boolean {
   return requireEmulator(plan).boot === "uboot";
 }
 
+async function readFrom(bootfs: FatReader, name: string): Promise<Uint8Array> {
+  const found = await bootfs.lookup(fromText(name));
+  if (found?.type === "file") return readContent(bootfs.content(found));
+  throw new ImgbuildError("source-missing", `BootFS has no file ${name}`, {
+    hint: "The image was changed after it was built: build it again.",
+  });
+}
+
 /** The kernel, device tree and initramfs of `image`'s BootFS, put into `folder` for the emulator to load. */
 export async function kernelStart(
   image: ReadableDevice,
@@ -74,7 +83,7 @@ export async function kernelStart(
   const files = await openFat(slice(image, bootfs.offset, bootfs.size));
   const extract = async (name: string, change: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes) => {
     const target = path.join(folder, name);
-    fs.writeFileSync(target, change(await files.read(fromText(name))));
+    fs.writeFileSync(target, change(await readFrom(files, name)));
     return target;
   };
   const enable = (tree: Uint8Array) => emulator.enable.reduce(enableNode, tree);

@@ -3,12 +3,12 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
-import { type Device, MemoryDevice } from "../../src/bytes/device.js";
-import { type FatType, measureFat, openFat, writeFat } from "../../src/fat/index.js";
+import { MemoryDevice } from "../../src/bytes/device.js";
+import { type FatType, measureFat, openFat, type SectorSize, writeFat } from "../../src/fat/index.js";
 import { newDirectory, newFile } from "../../src/tree/node.js";
 import type { Tree } from "../../src/tree/tree.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
-import { fsck, makeVolume, mtools, OPTIONS, treeOf, withReader } from "./volume.js";
+import { describe, discarding, fsck, makeVolume, mtools, OPTIONS, treeOf, withReader } from "./volume.js";
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
@@ -55,16 +55,16 @@ test("volumes of every size are clean, complete and sparse", async (t) => {
 test("cluster sizes and counts are those of mkfs.fat", async (t) => {
   if (lacks(t, "mkfs.fat")) return;
   const folder = temporaryFolder(t);
-  const compare = async (size: number, type: FatType) => {
-    const ours = await makeVolume(t, size, treeOf({}), { type });
+  const compare = async (size: number, type: FatType, sectorSize: SectorSize = 512) => {
+    const ours = await makeVolume(t, size, treeOf({}), { type, sectorSize });
     const theirs = path.join(folder, "theirs.img");
     fs.writeFileSync(theirs, "");
     fs.truncateSync(theirs, size);
-    run("mkfs.fat", ["-F", `${type}`, theirs]);
-    const { clusterSize, clusters } = await withReader(theirs, openFat);
-    assert.equal(ours.clusterSize, clusterSize, `FAT${type} of ${size}`);
+    run("mkfs.fat", ["-F", `${type}`, "-S", `${sectorSize}`, theirs]);
+    const { clusterSize, clusters } = (await withReader(theirs, openFat)).facts;
+    assert.equal(ours.clusterSize, clusterSize, `FAT${type} of ${size}, sectors of ${sectorSize}`);
     // mkfs.fat makes volumes from 256 MiB on a whole number of tracks, up to 63 sectors shorter.
-    const margin = size > 256 * MiB ? Math.ceil((63 * 512 * 255) / clusterSize) : 0;
+    const margin = size > 256 * MiB ? Math.ceil((63 * sectorSize * 255) / clusterSize) : 0;
     assert.ok(
       ours.clusters >= clusters && ours.clusters <= clusters + margin,
       `FAT${type} of ${size}: ${ours.clusters} clusters, mkfs.fat ${clusters}`,
@@ -77,6 +77,43 @@ test("cluster sizes and counts are those of mkfs.fat", async (t) => {
   for (const mib of [33, 63, 64, 65, 128, 256, 260, 261, 512, 4095, 4096, 8192, 8193, 16_385, 33_000, 65_536]) {
     await compare(mib * MiB, 32);
   }
+  // FAT12 below 64 MiB, FAT16 from there on; FAT32 has to have 65,525 clusters, which mkfs.fat does not see to.
+  for (const mib of [8, 17, 32, 63]) await compare(mib * MiB, 12, 4096);
+  for (const mib of [100, 128, 256, 300, 1023, 2047, 8191]) await compare(mib * MiB, 16, 4096);
+  for (const mib of [260, 300, 512, 2047, 2079, 2081, 4096, 65_530]) await compare(mib * MiB, 32, 4096);
+});
+
+test("volumes with sectors of 4096 bytes are clean and complete, and FAT32 from 257 MiB on", async (t) => {
+  if (lacks(t, "fsck.fat", "mcopy")) return;
+  const kernel = new Uint8Array(20_000).map((_, i) => i >> 4);
+  const tree = treeOf({ "a long name": kernel, "overlays/a.dtbo": "x", empty: "" });
+  for (const [size, type] of [
+    [MiB, 12],
+    [63 * MiB, 12],
+    [100 * MiB, 16],
+    [256 * MiB, 16],
+    [257 * MiB, 32],
+    [4 * GiB, 32],
+    [64 * GiB, 32],
+  ] as const) {
+    const notices: string[] = [];
+    const observer = { notice: (text: string) => void notices.push(text) };
+    const volume = await makeVolume(t, size, tree, { sectorSize: 4096, label: "BOOT", observer });
+    assert.equal(volume.type, type, `${size}`);
+    assert.equal(/which begins at 257 MiB: it becomes FAT1/.test(notices.join()), type !== 32);
+    assert.match(fsck(volume.image), /4096 bytes per logical sector/);
+    assert.equal(mtools("mcopy", volume.image, "::a long name", "-"), Buffer.from(kernel).toString("latin1"));
+    await withReader(volume.image, async (device) => {
+      const reader = await openFat(device);
+      assert.equal(reader.facts.sectorSize, 4096);
+      assert.deepEqual(await describe(await reader.tree()), await describe(tree));
+    });
+    fs.rmSync(volume.image);
+  }
+  await assert.rejects(makeVolume(t, 256 * MiB, tree, { sectorSize: 4096, type: 32 }), {
+    code: "layout-conflict",
+    hint: /257 MiB/,
+  });
 });
 
 test("a type that the size does not allow is refused, and a small volume becomes FAT16 with a notice", async () => {
@@ -165,14 +202,6 @@ test("the measured size takes the tree, and a sector less does not", async (t) =
       );
     }
   }
-});
-
-/** A FAT volume whose writes go nowhere: what counts here is whether there is room. */
-const discarding = (size: number): Device => ({
-  size,
-  read: async (_, length) => new Uint8Array(length),
-  write: async () => {},
-  zero: async () => {},
 });
 
 test("what fits into a size fits into every larger one", async () => {

@@ -3,9 +3,10 @@ import { test } from "node:test";
 import { type ByteString, fromBytes, fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { openFat, writeFat } from "../../src/fat/index.js";
-import { contentOf, newDirectory, newFile } from "../../src/tree/node.js";
+import { contentOf, type Node, newDirectory, newFile, newMetadata } from "../../src/tree/node.js";
+import { addNode, lookup } from "../../src/tree/tree.js";
 import { lacks } from "../support/tools.js";
-import { fsck, makeVolume, mtools, OPTIONS, treeOf, withReader } from "./volume.js";
+import { fsck, makeVolume, mtools, namesIn, OPTIONS, readFile, treeOf, withReader } from "./volume.js";
 
 const MiB = 2 ** 20;
 
@@ -94,9 +95,8 @@ test("names of every length, and of letters beyond the first plane, come back as
   const volume = await makeVolume(t, 4 * MiB, treeOf(Object.fromEntries(names.map((name) => [name, name]))));
   await withReader(volume.image, async (device) => {
     const reader = await openFat(device);
-    const listed = (await reader.list("" as ByteString)).map(({ name }) => name);
-    assert.deepEqual(listed, names.map(fromText).sort());
-    for (const name of names) assert.equal(Buffer.from(await reader.read(fromText(name))).toString(), name);
+    assert.deepEqual(await namesIn(reader, ""), names.map(fromText).sort());
+    for (const name of names) assert.equal(Buffer.from(await readFile(reader, fromText(name))).toString(), name);
   });
   if (lacks(t, "mdir", "fsck.fat")) return;
   fsck(volume.image);
@@ -144,14 +144,37 @@ test("what is no file or folder is refused with its path and what it is", async 
     root.entries.set(fromText("node"), node as never);
     await assert.rejects(writeFat(new MemoryDevice(MiB), { root }, OPTIONS), { code: "not-representable", message });
   };
-  await refuse(
-    { type: "symlink", ...meta, target: fromText("zImage-6.1") },
-    /node: it is a symbolic link to zImage-6\.1/,
-  );
+  const link = (target: string) => ({ type: "symlink", ...meta, target: fromText(target) });
+  await refuse(link("zImage-6.1"), /node: it is a symbolic link to zImage-6\.1, which is not there/);
+  await refuse(link("/"), /node: it is a symbolic link to \/, which is a folder/);
   await refuse({ type: "block", ...meta, major: 8, minor: 1 }, /node: it is a block device/);
   await refuse({ type: "socket", ...meta }, /node: it is a socket/);
   const huge = { size: 2 ** 32, open: () => assert.fail("it is not read") };
   await refuse(newFile(huge), /node: it has 4294967296 bytes \(4 GiB\), and 4294967295 is the most/);
+});
+
+test("links become copies of the files that they lead to, and a notice says which", async (t) => {
+  if (lacks(t, "mtype", "fsck.fat")) return;
+  const tree = treeOf({ "zImage-6.1": "kernel", "dtb/board.dtb": "tree" });
+  const link = (target: string): Node => ({ type: "symlink", ...newMetadata(0o777), target: fromText(target) });
+  addNode(tree, fromText("zImage"), link("zImage-6.1"));
+  addNode(tree, fromText("dtb/default"), link("../boot.dtb"));
+  addNode(tree, fromText("boot.dtb"), link("/dtb/board.dtb"));
+  addNode(tree, fromText("second"), lookup(tree, fromText("zImage-6.1"))!);
+  const notices: string[] = [];
+  const observer = { notice: (text: string) => void notices.push(text) };
+  const volume = await makeVolume(t, MiB, tree, { type: 12, observer });
+  fsck(volume.image);
+  for (const [name, text] of Object.entries({
+    ...{ zImage: "kernel", "zImage-6.1": "kernel", second: "kernel" },
+    ...{ "boot.dtb": "tree", "dtb/default": "tree", "dtb/board.dtb": "tree" },
+  })) {
+    assert.equal(mtools("mtype", volume.image, `::${name}`), text);
+  }
+  const copies = "boot.dtb, dtb/default, zImage, zImage-6.1";
+  assert.deepEqual(notices, [`FAT has no links; stored as copies: ${copies}`]);
+  addNode(tree, fromText("around"), link("around"));
+  await assert.rejects(writeFat(new MemoryDevice(MiB), tree, OPTIONS), { code: "source-invalid", message: /around/ });
 });
 
 test("a folder with more names than FAT can list is refused", async () => {

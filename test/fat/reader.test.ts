@@ -7,30 +7,12 @@ import fc from "fast-check";
 import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { ImgbuildError } from "../../src/errors.js";
-import { type FatReader, openFat, writeFat } from "../../src/fat/index.js";
+import { type FatType, openFat, writeFat } from "../../src/fat/index.js";
+import { newDirectory, newFile } from "../../src/tree/node.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
-import { mtools, OPTIONS, treeOf, withReader } from "./volume.js";
+import { describe, mtools, OPTIONS, readFile, treeOf, withReader } from "./volume.js";
 
 const MiB = 2 ** 20;
-
-/** Everything in a volume: folders as such, files with their hash. */
-async function readAll(reader: FatReader, folder = "" as ByteString): Promise<Map<string, string>> {
-  const found = new Map<string, string>();
-  for (const { name, type } of await reader.list(folder)) {
-    const full = (folder === "" ? name : `${folder}/${name}`) as ByteString;
-    const text = Buffer.from(full, "latin1").toString();
-    found.set(
-      text,
-      type === "directory"
-        ? type
-        : createHash("sha256")
-            .update(await reader.read(full))
-            .digest("hex"),
-    );
-    if (type === "directory") for (const [inner, hash] of await readAll(reader, full)) found.set(inner, hash);
-  }
-  return found;
-}
 
 test("volumes of mkfs.fat and mcopy read as they were filled, fragmented and with deleted files", async (t) => {
   if (lacks(t, "mkfs.fat", "mcopy")) return;
@@ -60,7 +42,7 @@ test("volumes of mkfs.fat and mcopy read as they were filled, fragmented and wit
     const check = type === 32 && mib < 33 ? "fragmented too small for mtools" : undefined;
     if (check === undefined) {
       mtools("mmd", image, "::sub", "::sub/a folder of some length", "::EMPTY");
-      for (const name of ["sub", "sub/a folder of some length", "EMPTY"]) expected.set(name, "directory");
+      for (const name of ["sub", "sub/a folder of some length", "EMPTY"]) expected.set(name, "folder");
       for (let i = 0; i < 20; i++) put(`sub/a folder of some length/file ${i}`, 3000 + i * 700);
       for (let i = 0; i < 20; i += 2) {
         mtools("mdel", image, `::sub/a folder of some length/file ${i}`);
@@ -73,26 +55,23 @@ test("volumes of mkfs.fat and mcopy read as they were filled, fragmented and wit
     }
     await withReader(image, async (device) => {
       const reader = await openFat(device);
-      assert.deepEqual([reader.type, reader.label, reader.volumeId], [type, "TDX BOOT", 0xcafe0123]);
-      assert.deepEqual(await readAll(reader), expected, `FAT${type} of ${mib} MiB ${more}`);
+      const { facts } = reader;
+      assert.deepEqual([facts.type, facts.label, facts.volumeId, facts.clean], [type, "TDX BOOT", 0xcafe0123, true]);
+      assert.equal(facts.freeClusters, type === 32 ? await reader.countFree() : undefined);
+      assert.deepEqual(await describe(await reader.tree()), expected, `FAT${type} of ${mib} MiB ${more}`);
     });
     fs.rmSync(image);
   }
 });
 
-test("paths are found without regard to case, and what is not there is said", async () => {
+test("paths are found without regard to case, and what is not there is undefined", async () => {
   const device = new MemoryDevice(MiB);
   await writeFat(device, treeOf({ "Overlays/Some.DTBO": "x", file: "" }), OPTIONS);
   const reader = await openFat(device);
-  assert.equal((await reader.stat(fromText("/overlays/some.dtbo"))).name, "Some.DTBO");
-  assert.equal((await reader.stat(fromText("/"))).type, "directory");
-  for (const [call, message] of [
-    [() => reader.read(fromText("nothing")), /nothing does not exist/],
-    [() => reader.stat(fromText("file/below")), /file\/below does not exist/],
-    [() => reader.read(fromText("overlays")), /overlays is a folder/],
-    [() => reader.list(fromText("file")), /file is a file/],
-  ] as const) {
-    await assert.rejects(call, { code: "source-missing", message });
+  assert.equal((await reader.lookup(fromText("/overlays/some.dtbo")))?.name, "Some.DTBO");
+  assert.equal(await reader.lookup(fromText("/")), reader.root);
+  for (const path of ["nothing", "file/below", "overlays/nothing"]) {
+    assert.equal(await reader.lookup(fromText(path)), undefined, path);
   }
 });
 
@@ -100,8 +79,10 @@ test("content can be read in parts, from anywhere", async () => {
   const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => (i * 7919) >> 8);
   const device = new MemoryDevice(MiB);
   await writeFat(device, treeOf({ file: bytes }), OPTIONS);
-  const content = await (await openFat(device)).open(fromText("file"));
-  const reader = await content.open();
+  const volume = await openFat(device);
+  const file = await volume.lookup(fromText("file"));
+  assert.ok(file?.type === "file");
+  const reader = await volume.content(file).open();
   for (const [at, length] of [
     [0, 1],
     [2047, 2],
@@ -115,14 +96,16 @@ test("content can be read in parts, from anywhere", async () => {
   }
 });
 
-/** A volume of ours, and where its parts are according to mkfs's own fields. */
-async function sample(): Promise<{ bytes: Uint8Array; view: DataView; fat: number; root: number; data: number }> {
-  const device = new MemoryDevice(34 * MiB);
-  await writeFat(device, treeOf({ file: new Uint8Array(2000), "folder/inner": "x" }), OPTIONS);
+/** A volume of ours, and where its parts are by its own boot sector. */
+async function sample(
+  type: FatType = 32,
+): Promise<{ bytes: Uint8Array; view: DataView; fat: number; root: number; data: number }> {
+  const device = new MemoryDevice(type === 32 ? 34 * MiB : type === 16 ? 9 * MiB : 64 * 1024);
+  await writeFat(device, treeOf({ file: new Uint8Array(2000), "folder/inner": "x" }), { ...OPTIONS, type });
   const view = new DataView(device.bytes.buffer);
   const fat = view.getUint16(14, true) * 512;
-  const data = fat + 2 * view.getUint32(36, true) * 512;
-  return { bytes: device.bytes, view, fat, root: data, data };
+  const root = fat + 2 * (type === 32 ? view.getUint32(36, true) : view.getUint16(22, true)) * 512;
+  return { bytes: device.bytes, view, fat, root, data: root + view.getUint16(17, true) * 32 };
 }
 
 test("damage is an error that names the byte", async () => {
@@ -147,14 +130,13 @@ test("damage is an error that names the byte", async () => {
     ["too short", (s) => s.view.setUint32(s.fat + 5 * 4, 0x0fffffff, true), (s) => s.fat + 20, file, /ends after 1024/],
     ["circle", (s) => s.view.setUint32(s.fat + 6 * 4, 4, true), (s) => s.fat + 24, file, /circle at cluster 4/],
     ["folder circle", (s) => s.view.setUint32(s.fat + 3 * 4, 3, true), (s) => s.fat + 12, inner, /circle at cluster 3/],
-    ["folder up", (s) => s.view.setUint16(s.root + 32 + 26, 2, true), (s) => s.root + 32, inner, /leads back/],
     ["slash", (s) => s.view.setUint8(s.root, 0x2f), (s) => s.root, file, /has the name/],
   ];
   for (const [name, damage, offset, target, message] of cases) {
     const volume = await sample();
     damage(volume);
     await assert.rejects(
-      async () => (await openFat(new MemoryDevice(volume.bytes))).read(target),
+      async () => readFile(await openFat(new MemoryDevice(volume.bytes)), target),
       (error: ImgbuildError) => {
         assert.deepEqual(
           [error.code, error.data.offset],
@@ -179,25 +161,161 @@ test("a device that is too short, or holds something else, is no volume", async 
   }
 });
 
-test("whatever bytes are damaged, the reader ends, with what it read or an explained error", async () => {
-  const { bytes, fat, data } = await sample();
-  const interesting = fc.oneof(
-    fc.nat(511),
-    fc.nat(200).map((at) => fat + at),
-    fc.nat(4096).map((at) => data + at),
-  );
-  await fc.assert(
-    fc.asyncProperty(fc.array(fc.tuple(interesting, fc.nat(255)), { minLength: 1, maxLength: 8 }), async (changes) => {
-      const old = changes.map(([at]) => bytes[at]!);
-      for (const [at, value] of changes) bytes[at] = value;
-      try {
-        await readAll(await openFat(new MemoryDevice(bytes)));
-      } catch (error) {
-        assert.ok(error instanceof ImgbuildError && error.code === "image-corrupt", `${error}`);
-      } finally {
-        for (const [i, [at]] of [...changes.entries()].reverse()) bytes[at] = old[i]!;
-      }
-    }),
-    { numRuns: 3000 },
-  );
+test("in a tree each cluster belongs to one file or folder, and each name to one entry", async () => {
+  type Sample = Awaited<ReturnType<typeof sample>>;
+  const cases: readonly [string, (s: Sample) => void, (s: Sample) => number, RegExp][] = [
+    [
+      "two files share a beginning",
+      (s) => s.view.setUint16(s.data + 512 + 64 + 26, 4, true),
+      (s) => s.data + 512 + 64,
+      /the file "inner" at byte \d+ has cluster 4, as has the file "file" at byte \d+/,
+    ],
+    [
+      "a file runs into another",
+      (s) => {
+        s.view.setUint32(s.data + 512 + 64 + 28, 2000, true);
+        s.view.setUint32(s.fat + 8 * 4, 6, true);
+      },
+      (s) => s.data + 512 + 64,
+      /"inner" at byte \d+ has cluster 6, as has the file "file"/,
+    ],
+    [
+      "a folder is the root",
+      (s) => s.view.setUint16(s.root + 32 + 26, 2, true),
+      (s) => s.root + 32,
+      /the directory "folder" at byte \d+ has cluster 2, as has the root directory/,
+    ],
+    [
+      "a folder holds itself",
+      (s) => {
+        s.bytes.set(s.bytes.subarray(s.root + 32, s.root + 64), s.data + 512 + 64);
+      },
+      (s) => s.data + 512 + 64,
+      /the directory "folder" at byte \d+ has cluster 3, as has the directory "folder" at byte/,
+    ],
+    ["a circle", (s) => s.view.setUint32(s.fat + 6 * 4, 4, true), (s) => s.fat + 24, /circle at cluster 4/],
+    ["one name", (s) => s.bytes.set(s.bytes.subarray(s.root, s.root + 11), s.root + 32), (s) => s.root + 32, /twice/],
+    [
+      "a size beyond the volume",
+      (s) => s.view.setUint32(s.root + 28, 0xffff_ffff, true),
+      (s) => s.root,
+      /a file of 4294967295 bytes, in a volume whose clusters hold/,
+    ],
+  ];
+  for (const [name, damage, offset, message] of cases) {
+    const volume = await sample();
+    damage(volume);
+    const reader = await openFat(new MemoryDevice(volume.bytes));
+    await assert.rejects(
+      reader.tree(),
+      (error: ImgbuildError) => {
+        assert.deepEqual([error.code, error.data.offset], ["image-corrupt", offset(volume)], error.message);
+        assert.match(error.message, message);
+        return true;
+      },
+      name,
+    );
+  }
 });
+
+test("fsck.fat and the reader agree on shared clusters, circles and wrong sizes", async (t) => {
+  if (lacks(t, "fsck.fat")) return;
+  const damages: readonly ((s: Awaited<ReturnType<typeof sample>>) => void)[] = [
+    (s) => s.view.setUint16(s.data + 512 + 64 + 26, 4, true),
+    (s) => s.view.setUint32(s.fat + 6 * 4, 4, true),
+    (s) => s.view.setUint32(s.fat + 5 * 4, 0, true),
+    (s) => s.view.setUint16(s.root + 32 + 26, 2, true),
+    (s) => s.view.setUint32(s.root + 28, 90_000, true),
+    (s) => s.view.setUint16(s.root + 20, 999, true),
+  ];
+  const image = path.join(temporaryFolder(t), "damaged.img");
+  for (const [i, damage] of damages.entries()) {
+    const { bytes, ...rest } = await sample();
+    damage({ bytes, ...rest });
+    // Both copies of the table, so that fsck.fat has no better one.
+    const table = rest.view.getUint32(36, true) * 512;
+    bytes.copyWithin(rest.fat + table, rest.fat, rest.fat + table);
+    fs.writeFileSync(image, bytes);
+    assert.throws(() => run("fsck.fat", ["-n", image]), /ended with 1/, `${i}`);
+    await assert.rejects((await openFat(new MemoryDevice(bytes))).tree(), { code: "image-corrupt" }, `${i}`);
+  }
+});
+
+test("volumes that were not unmounted, and FSInfo that cannot be true, are read and told", async () => {
+  const facts = async (damage: (s: Awaited<ReturnType<typeof sample>>) => void) => {
+    const volume = await sample();
+    damage(volume);
+    const reader = await openFat(new MemoryDevice(volume.bytes));
+    assert.equal((await reader.tree()).root.entries.size, 2);
+    return [reader.facts.clean, reader.facts.freeClusters === (await reader.countFree())];
+  };
+  assert.deepEqual(await facts(() => {}), [true, true]);
+  assert.deepEqual(await facts((s) => s.view.setUint8(65, 1)), [false, true]); // as Linux marks it
+  assert.deepEqual(await facts((s) => s.view.setUint32(s.fat + 4, 0x07ff_ffff, true)), [false, true]); // as Windows does
+  assert.deepEqual(await facts((s) => s.view.setUint32(512 + 488, 0xffff_ffff, true)), [true, false]);
+  assert.deepEqual(await facts((s) => s.view.setUint32(512, 0, true)), [true, false]);
+  assert.deepEqual(await facts((s) => s.view.setUint16(48, 0xffff, true)), [true, false]);
+});
+
+test("a chain in half a million pieces, backwards, is read in a moment", async () => {
+  const device = new MemoryDevice(256 * MiB);
+  const size = 244 * MiB;
+  const root = newDirectory();
+  const nothing = { read: async () => {}, close: async () => {} };
+  root.entries.set(fromText("file"), newFile({ size, data: [], open: async () => nothing }));
+  const { clusterSize } = await writeFat(device, { root }, OPTIONS);
+  const view = new DataView(device.bytes.buffer);
+  const fat = view.getUint16(14, true) * 512;
+  const data = fat + 2 * view.getUint32(36, true) * 512;
+  // Every cluster goes on to the one before it.
+  const count = size / clusterSize;
+  for (let i = 0; i < count; i++) view.setUint32(fat + (3 + i) * 4, i === 0 ? 0x0fff_ffff : 2 + i, true);
+  view.setUint16(data + 26, (2 + count) & 0xffff, true);
+  view.setUint16(data + 20, (2 + count) >>> 16, true);
+  device.bytes[data + clusterSize] = 77; // the first cluster after the root's: the file's last
+  const started = performance.now();
+  const tree = await (await openFat(device)).tree();
+  const file = tree.root.entries.get(fromText("file"));
+  assert.ok(file?.type === "file");
+  const last = new Uint8Array(clusterSize);
+  await (await file.content.open()).read(size - clusterSize, last);
+  assert.equal(last[0], 77);
+  assert.ok(performance.now() - started < 10_000);
+});
+
+for (const type of [12, 16, 32] as const) {
+  test(`whatever bytes of a FAT${type} are damaged, the reader ends, with what it read or an explained error`, async () => {
+    const { bytes, fat, root, data } = await sample(type);
+    const clean = bytes.slice();
+    const interesting = fc.oneof(
+      fc.nat(90),
+      fc.nat(511),
+      fc.nat(60).map((at) => fat + at),
+      fc.nat(300).map((at) => root + at),
+      fc.nat(4096).map((at) => data + at),
+    );
+    const values = fc.oneof(fc.nat(255), fc.nat(12), fc.constantFrom(0x0f, 0x10, 0x28, 0xe5, 0xf7, 0xf8, 0xff));
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(interesting, values), { minLength: 1, maxLength: 8 }), async (changes) => {
+        for (const [at, value] of changes) bytes[at] = value;
+        try {
+          const reader = await openFat(new MemoryDevice(bytes));
+          for (const name of ["file", "folder/inner"]) await readFile(reader, name).catch(explained);
+          await describe(await reader.tree());
+        } catch (error) {
+          explained(error);
+        } finally {
+          for (const [at] of changes) bytes[at] = clean[at]!;
+        }
+      }),
+      { numRuns: 1500 },
+    );
+  });
+}
+
+/** Throws what is neither damage that has its place nor a path that damage has hidden. */
+function explained(error: unknown): void {
+  if (error instanceof ImgbuildError && error.code === "image-corrupt" && Number.isInteger(error.data.offset)) return;
+  if (error instanceof Error && / is (missing|directory|file)$/.test(error.message)) return;
+  throw error;
+}

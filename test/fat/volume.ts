@@ -1,12 +1,13 @@
 /** Volumes for the tests: ours in a sparse file, and what fsck.fat and mtools say of them. */
+import { createHash } from "node:crypto";
 import * as path from "node:path";
 import type { TestContext } from "node:test";
-import { fromText } from "../../src/bytes/bytestring.js";
-import { RecordingDevice } from "../../src/bytes/device.js";
+import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
+import { type Device, RecordingDevice } from "../../src/bytes/device.js";
 import { FileDevice, FileReader } from "../../src/bytes/file-device.js";
-import { type FatOptions, type FatSummary, writeFat } from "../../src/fat/index.js";
-import { contentOf, newDirectory, newFile } from "../../src/tree/node.js";
-import { addNode, type Tree } from "../../src/tree/tree.js";
+import { type FatOptions, type FatReader, type FatSummary, writeFat } from "../../src/fat/index.js";
+import { contentOf, newDirectory, newFile, readContent } from "../../src/tree/node.js";
+import { addNode, type Tree, walk } from "../../src/tree/tree.js";
 import { run, temporaryFolder } from "../support/tools.js";
 
 export const OPTIONS = { volumeId: 0x1234abcd, time: 1_700_000_000 };
@@ -47,6 +48,14 @@ export async function makeVolume(
   }
 }
 
+/** A device whose writes go nowhere: what counts here is whether there is room. */
+export const discarding = (size: number): Device => ({
+  size,
+  read: async (_, length) => new Uint8Array(length),
+  write: async () => {},
+  zero: async () => {},
+});
+
 /** Throws with what fsck.fat says when it finds anything. It never writes (-n), and prints its verdict last. */
 export function fsck(image: string): string {
   const said = run("fsck.fat", ["-n", "-v", image]);
@@ -60,6 +69,41 @@ export function fsck(image: string): string {
 /** Runs one of the mtools on `image`, in UTC, with names as UTF-8. */
 export function mtools(command: string, image: string, ...args: string[]): string {
   return run(command, ["-i", image, ...args], { env: { TZ: "UTC", LC_ALL: "C.UTF-8", MTOOLSRC: "/dev/null" } });
+}
+
+/** All bytes of a file that has to be there. */
+export async function readFile(reader: FatReader, path: ByteString | string): Promise<Uint8Array> {
+  const found = await reader.lookup(path as ByteString);
+  if (found?.type !== "file") throw new Error(`${path} is ${found?.type ?? "missing"}`);
+  return readContent(reader.content(found));
+}
+
+/** Names in a folder that has to be there, in the reader's order. */
+export async function namesIn(reader: FatReader, path: ByteString | string): Promise<ByteString[]> {
+  const found = await reader.lookup(path as ByteString);
+  if (found?.type !== "directory") throw new Error(`${path} is ${found?.type ?? "missing"}`);
+  const names: ByteString[] = [];
+  for await (const { name } of reader.entries(found)) names.push(name);
+  return names;
+}
+
+/** Every path of a tree as text: files with their hash, folders as such. */
+export async function describe(tree: Tree): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const { path: name, node } of walk(tree)) {
+    if (name === "") continue;
+    const text = Buffer.from(name, "latin1").toString();
+    if (node.type === "directory") found.set(text, "folder");
+    else if (node.type === "file")
+      found.set(
+        text,
+        createHash("sha256")
+          .update(await readContent(node.content))
+          .digest("hex"),
+      );
+    else throw new Error(`${text} is a ${node.type}`);
+  }
+  return found;
 }
 
 export async function withReader<T>(image: string, use: (device: FileReader) => Promise<T>): Promise<T> {
