@@ -63,7 +63,7 @@ export class Duplicates {
   async #sameBytes(stored: Source, bytes: Uint8Array): Promise<boolean> {
     const left = this.#buffers[0].subarray(0, bytes.length);
     await stored.read(0, left);
-    return Buffer.compare(left, bytes) === 0;
+    return sameBytes(left, bytes);
   }
 
   async #sameContent(a: Source, b: Source, hash: number): Promise<boolean> {
