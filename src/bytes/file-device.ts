@@ -12,6 +12,8 @@ import { checkRange, type Device, type ReadableDevice } from "./device.js";
 /** From so many bytes on, it pays to have them copied to the page cache by another thread. */
 const WRITE_ASIDE = 2 ** 19;
 const writeAside = promisify(fs.write);
+/** After so many bytes, the host is told to bring them to the disk: it would wait for seconds, and `sync` for all of them. */
+const SYNC_EVERY = 2 ** 25;
 
 const PAUSE_EVERY_MS = 30;
 let lastPause = 0;
@@ -110,6 +112,11 @@ export class FileDevice implements Device {
   readonly #fd: number;
   #open = true;
   #size: number;
+  /** Bytes that were written since the host was last told. */
+  #unsynced = 0;
+  #syncing = false;
+  /** The host reports a failure to bring bytes to the disk once only. */
+  #syncError: Error | undefined;
 
   constructor(path: string, size?: number) {
     this.path = path;
@@ -169,6 +176,19 @@ export class FileDevice implements Device {
     } catch (error) {
       throw hostWriteError(this.path, error);
     }
+    this.#unsynced += bytes.length;
+    if (this.#unsynced >= SYNC_EVERY && !this.#syncing) this.#beginSync();
+  }
+
+  /** Has what was written brought to the disk by another thread. */
+  #beginSync(): void {
+    this.#unsynced = 0;
+    this.#syncing = true;
+    fs.fdatasync(this.#fd, (error) => {
+      this.#syncing = false;
+      // After a failed build the file may be closed by now.
+      if (this.#open) this.#syncError ??= error ?? undefined;
+    });
   }
 
   async zero(at: number, length: number): Promise<void> {
@@ -182,6 +202,7 @@ export class FileDevice implements Device {
   /** Waits until the bytes are on the disk. */
   sync(): void {
     try {
+      if (this.#syncError !== undefined) throw this.#syncError;
       fs.fsyncSync(this.#fd);
     } catch (error) {
       throw hostWriteError(this.path, error);

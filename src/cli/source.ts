@@ -14,7 +14,7 @@ import { type Node, newDirectory } from "../tree/node.js";
 import { applyOwner, type Owner, parseOwner } from "../tree/owner.js";
 import type { TarTree } from "../tree/tar/read-tar.js";
 import { clampTimes, newestTime } from "../tree/times.js";
-import { lookup, type Tree, walk } from "../tree/tree.js";
+import { lookup, nodesOf, type Tree } from "../tree/tree.js";
 import { checkNumber, MAX_TIME, sourceDateEpoch } from "./options.js";
 import { type Place, pathsInTree } from "./places.js";
 import type { Reporter } from "./progress.js";
@@ -148,7 +148,7 @@ function nameInTree(source: string): ByteString {
 function setTimes(tree: Tree, mtime: number | undefined): void {
   if (mtime === undefined) return;
   checkNumber("mtime", mtime, 0, MAX_TIME);
-  for (const { node } of walk(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
+  for (const node of nodesOf(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
 }
 
 /** Refuses to write to a folder that is part of the source: the next build would take this one's result for input. */
@@ -230,7 +230,7 @@ export function readOptionFile(option: string, file: string): ByteString {
 export function totals(tree: Tree): { files: number; bytes: number } {
   const seen = new Set<object>();
   let bytes = 0;
-  for (const { node } of walk(tree)) {
+  for (const node of nodesOf(tree)) {
     if (node.type !== "file" || seen.has(node)) continue;
     seen.add(node);
     bytes += node.content.size;

@@ -101,14 +101,14 @@ test("folders that are left out are not read", async (t) => {
   fs.chmodSync(path.dirname(root), 0o755);
   fs.chmodSync(path.join(root, "proc"), 0o700);
   run("setfattr", ["-n", "user.kept", "-v", "1", path.join(root, "test")]);
-  const module = path.resolve(import.meta.dirname, "../../src/tree/index.js");
+  const module = path.resolve(import.meta.dirname, "../../src/host.js");
   const read = (pattern: string) =>
     run("setpriv", [
       ...["--reuid", "65534", "--regid", "65534", "--clear-groups", process.execPath, "--input-type=module", "--eval"],
-      `const { readDirectory, Excludes, lookup } = await import(${JSON.stringify(module)});
+      `const { readDirectory, Excludes } = await import(${JSON.stringify(module)});
        const observer = { notice: (text) => console.log(text) };
        const tree = await readDirectory(${JSON.stringify(root)}, { excludes: new Excludes([${JSON.stringify(pattern)}]), observer });
-       console.log([...tree.root.entries.keys()].sort().join(), [...lookup(tree, "test").xattrs.keys()].join());`,
+       console.log([...tree.root.entries.keys()].sort().join(), [...tree.root.entries.get("test").xattrs.keys()].join());`,
     ]);
   assert.throws(() => read("nothing"), /cannot read .*proc/);
   assert.equal(read("/proc"), ".hidden.gz,a,one,test user.kept\n");
