@@ -18,10 +18,13 @@ export interface FileState {
 // A fifo that took the place of a file would block open() for ever, and a symlink lead elsewhere. Windows has neither flag.
 const OPEN_FLAGS = fs.constants.O_RDONLY | (fs.constants.O_NOFOLLOW ?? 0) | (fs.constants.O_NONBLOCK ?? 0);
 
+/** What says that a file is none any more: nothing, or a symlink, a folder, a socket, a pipe. */
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ELOOP", "EISDIR", "ENXIO", "ESPIPE"]);
+
 /** The error of a failed system call on a source. `shown` is the path for the message. */
 export function sourceError(shown: string, error: unknown): ImgbuildError {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT" || code === "ELOOP" || code === "EISDIR" || code === "ENXIO") {
+  if (GONE.has(code ?? "")) {
     return changed(shown, "it was there, and is gone");
   }
   if (code === "EACCES" || code === "EPERM") {
