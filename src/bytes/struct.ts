@@ -17,6 +17,8 @@ export interface FieldType<T> {
 function integer(size: 1 | 2 | 4, littleEndian: boolean): FieldType<number> {
   const limit = 2 ** (8 * size);
   const bits = (8 * size) as 8 | 16 | 32;
+  // There are millions of inodes and extents: no name is put together, and none looked up, for each.
+  const { [`setUint${bits}` as const]: setter } = DataView.prototype;
   return {
     size,
     zero: 0,
@@ -25,7 +27,7 @@ function integer(size: 1 | 2 | 4, littleEndian: boolean): FieldType<number> {
       if (!Number.isInteger(value) || value < 0 || value >= limit) {
         throw new RangeError(`${value} is not an unsigned ${bits}-bit integer`);
       }
-      view[`setUint${bits}`](at, value, littleEndian);
+      setter.call(view, at, value, littleEndian);
     },
   };
 }

@@ -3,10 +3,9 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import type { PositionalOptions } from "yargs";
 import { RecordingDevice } from "../bytes/device.js";
+import type { FileDevice } from "../bytes/file-device.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { explainCapacity } from "../image/capacity.js";
-import { sha256 } from "../output/sha256.js";
 import { Workspace } from "../output/workspace.js";
 import type { Tree } from "../tree/tree.js";
 import { interruptible } from "./interrupt.js";
@@ -43,13 +42,14 @@ export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Pr
         reporter.stage(name, totals(tree));
         const file = workspace.create(name, job.size);
         const recorder = new RecordingDevice(file);
-        const used = await job.write(recorder, tree, reporter).catch((error) => {
+        const used = await job.write(recorder, tree, reporter).catch(async (error) => {
+          const { explainCapacity } = await import("../image/capacity.js");
           throw explainCapacity(error, { name, filesystem: job.filesystem, setting: "--size " }, tree);
         });
         if (job.size === undefined) file.resize(used);
         reporter.end();
         const { size } = file;
-        const digest = args.json ? await sha256({ path: file.path, size, data: [...recorder.data] }) : undefined;
+        const digest = args.json ? await digestOf(file, recorder) : undefined;
         workspace.commit();
         if (args.json)
           process.stdout.write(
@@ -61,6 +61,11 @@ export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Pr
   } finally {
     workspace.discard();
   }
+}
+
+async function digestOf({ path, size }: FileDevice, { data }: RecordingDevice): Promise<string> {
+  const { sha256 } = await import("../output/sha256.js");
+  return sha256({ path, size, data: [...data] });
 }
 
 /**

@@ -22,28 +22,39 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   schema: async () => (await import("./profiles.js")).schemaCommand as Command,
 };
 
-/**
- * The commands that a command line may mean: the one that it begins with, or all. A command is loaded with everything that
- * it needs, which takes longer than making a small image does.
- */
-function commandsFor([first = ""]: readonly string[]): Promise<Command[]> {
-  const names = Object.hasOwn(COMMANDS, first) ? [first] : Object.keys(COMMANDS);
-  return Promise.all(names.map((name) => COMMANDS[name]!()));
-}
-
 /** Runs one command line. Throws what goes wrong, usage errors included. */
 async function runCommandLine(args: readonly string[]): Promise<void> {
-  // The parser takes a lone "-" for an option without a name, and hands on an empty string.
-  const cli = withCommonOptions(yargs(args.map((arg) => (arg === "-" ? STANDARD_INPUT : arg))));
+  const [first = "", ...rest] = args;
+  // A command is loaded with everything that it needs, which takes longer than making a small image does. And for one that
+  // it has to find by its name, the parser lays out the whole help text, called for or not: as long again.
+  if (Object.hasOwn(COMMANDS, first) && !isHelp(rest)) {
+    const command = await COMMANDS[first]!();
+    await parserFor(rest)
+      .command({ ...command, command: [command.command].flat()[0]!.replace(first, "$0") })
+      .parseAsync();
+    return;
+  }
+  const names = Object.hasOwn(COMMANDS, first) ? [first] : Object.keys(COMMANDS);
+  const cli = parserFor(args);
   await cli
+    .command(await Promise.all(names.map((name) => COMMANDS[name]!())))
+    .command("completion", "print a shell completion script", {}, () => {
+      cli.showCompletionScript();
+    })
+    .parseAsync();
+}
+
+/** Whether help is asked for. What only looks like it is parsed in full, with the same result. */
+const isHelp = (args: readonly string[]) => args.some((arg) => arg === "--help" || /^-\w*h/.test(arg));
+
+/** The parser with everything but the commands. */
+function parserFor(args: readonly string[]) {
+  // The parser takes a lone "-" for an option without a name, and hands on an empty string.
+  return withCommonOptions(yargs(args.map((arg) => (arg === "-" ? STANDARD_INPUT : arg))))
     .scriptName("imgbuild")
     .usage(
       "$0 --profile NAME ROOTFS\n\nTurns a root file system and a board profile into an image that can be flashed and that boots.",
     )
-    .command(await commandsFor(args))
-    .command("completion", "print a shell completion script", {}, () => {
-      cli.showCompletionScript();
-    })
     .version(version())
     .help()
     .alias("help", "h")
@@ -60,8 +71,7 @@ async function runCommandLine(args: readonly string[]): Promise<void> {
       throw new ImgbuildError("usage", said!, {
         hint: "`imgbuild --help` lists commands and options.",
       });
-    })
-    .parseAsync();
+    });
 }
 
 // What is read of a tree stays. V8 takes this for a reason to let its space for new objects grow to 48 MB, half of what the

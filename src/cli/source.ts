@@ -1,30 +1,20 @@
-/** ROOTFS and SOURCE arguments, each a folder, a tar, or "-" for a tar on standard input, and what is done to them. */
+/**
+ * ROOTFS and SOURCE arguments, each a folder, a tar, or "-" for a tar on standard input, and what is done to them. What few
+ * command lines ask for is loaded when they do: loading takes longer than packing a small tree.
+ */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type ByteString, display, fromBytes, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
-import { applyPseudo } from "../tree/apply-pseudo.js";
 import { readDirectory, readHostNode } from "../tree/directory.js";
-import { Excludes, readExcludeFile } from "../tree/excludes.js";
+import type { Excludes } from "../tree/excludes.js";
 import { keepsOwners } from "../tree/host-owner.js";
-import {
-  applyDeviceTable,
-  applyOwner,
-  clampTimes,
-  type Layer,
-  layOver,
-  lookup,
-  type Node,
-  newDirectory,
-  newestTime,
-  type Owner,
-  parseOwner,
-  readDeviceTable,
-  type Tree,
-  walk,
-} from "../tree/index.js";
-import { readPseudoFile } from "../tree/pseudo-file.js";
-import { readTar, type TarTree } from "../tree/tar/read-tar.js";
+import { type Layer, layOver } from "../tree/layers.js";
+import { type Node, newDirectory } from "../tree/node.js";
+import { applyOwner, type Owner, parseOwner } from "../tree/owner.js";
+import type { TarTree } from "../tree/tar/read-tar.js";
+import { clampTimes, newestTime } from "../tree/times.js";
+import { lookup, nodesOf, type Tree } from "../tree/tree.js";
 import { checkNumber, MAX_TIME, sourceDateEpoch } from "./options.js";
 import { type Place, pathsInTree } from "./places.js";
 import type { Reporter } from "./progress.js";
@@ -59,7 +49,7 @@ export async function readSources(sources: readonly string[], options: SourceOpt
   if (sources.filter((source) => source === STANDARD_INPUT).length > 1) {
     throw new ImgbuildError("usage", "standard input can be one source only", { hint: "Give - once." });
   }
-  const excludes = excludesOf(options);
+  const excludes = await excludesOf(options);
   const tree: Tree = { root: newDirectory() };
   for (const source of sources) {
     const layer = await readSource(source, excludes, options);
@@ -71,6 +61,8 @@ export async function readSources(sources: readonly string[], options: SourceOpt
     reporter.notice(`the pattern ${display(pattern)} of what to leave out matches nothing`);
   const places = placesOf(sources, options.keepAsDirectory);
   for (const file of options.pseudo ?? []) {
+    const { readPseudoFile } = await import("../tree/pseudo-file.js");
+    const { applyPseudo } = await import("../tree/apply-pseudo.js");
     await applyPseudo(tree, readPseudoFile(readOptionFile("pseudo", file), file), {
       time: madeTime(tree),
       spool: scratch(),
@@ -79,6 +71,7 @@ export async function readSources(sources: readonly string[], options: SourceOpt
     });
   }
   if (options.devices !== undefined) {
+    const { applyDeviceTable, readDeviceTable } = await import("../tree/device-table.js");
     const text = Buffer.from(readOptionFile("devices", options.devices), "latin1").toString("utf8");
     await applyDeviceTable(tree, readDeviceTable(text, options.devices));
   }
@@ -111,7 +104,9 @@ function ownerRule({ owner }: InputOptions, ofHost: boolean): Owner | undefined 
   return ofHost && !keepsOwners() ? { uid: 0, gid: 0 } : undefined;
 }
 
-function excludesOf({ exclude = [], excludeFrom = [] }: InputOptions): Excludes | undefined {
+async function excludesOf({ exclude = [], excludeFrom = [] }: InputOptions): Promise<Excludes | undefined> {
+  if (exclude.length === 0 && excludeFrom.length === 0) return undefined;
+  const { Excludes, readExcludeFile } = await import("../tree/excludes.js");
   const patterns = [
     ...exclude.map(fromText),
     ...excludeFrom.flatMap((file) => readExcludeFile(readOptionFile("exclude-from", file))),
@@ -153,7 +148,7 @@ function nameInTree(source: string): ByteString {
 function setTimes(tree: Tree, mtime: number | undefined): void {
   if (mtime === undefined) return;
   checkNumber("mtime", mtime, 0, MAX_TIME);
-  for (const { node } of walk(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
+  for (const node of nodesOf(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
 }
 
 /** Refuses to write to a folder that is part of the source: the next build would take this one's result for input. */
@@ -188,6 +183,7 @@ async function readArchive(
   excludes: Excludes | undefined,
   { scratch, reporter: { observer } }: SourceOptions,
 ): Promise<TarTree> {
+  const { readTar } = await import("../tree/tar/read-tar.js");
   try {
     const input = source === STANDARD_INPUT ? process.stdin : source;
     return await readTar(input, { spool: scratch(), excludes, observer });
@@ -234,7 +230,7 @@ export function readOptionFile(option: string, file: string): ByteString {
 export function totals(tree: Tree): { files: number; bytes: number } {
   const seen = new Set<object>();
   let bytes = 0;
-  for (const { node } of walk(tree)) {
+  for (const node of nodesOf(tree)) {
     if (node.type !== "file" || seen.has(node)) continue;
     seen.add(node);
     bytes += node.content.size;

@@ -1,4 +1,5 @@
 /** Compression: codecs by name, the pool that runs them on all cores, and whole files as gzip. */
+export { BCJ_FILTERS, type BcjFilter } from "./bcj.js";
 export {
   type CodecName,
   type CodecSpec,
@@ -9,4 +10,3 @@ export {
 } from "./codec.js";
 export { gzip } from "./deflate.js";
 export { CompressorPool, type Consumer, type PoolOptions, type Slot } from "./pool.js";
-export { BCJ_FILTERS, type BcjFilter } from "./xz.js";

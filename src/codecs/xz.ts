@@ -3,22 +3,14 @@
  * block, CRC32, LZMA2, and before it at most one BCJ filter.
  */
 import { ImgbuildError } from "../errors.js";
+import { BCJ_IDS, type BcjFilter } from "./bcj.js";
 import { HeapBuffer } from "./c-library.js";
 import type { Compressor, Decompressor } from "./codec.js";
 import { type Liblzma, LZMA, loadLiblzma } from "./liblzma.js";
 import { CONTEXTS, chooseContext, type LzmaContext } from "./lzma-context.js";
 
-/**
- * Filter ids of the branch converters (The .xz File Format, section 5.3.2) that are written: those of the SquashFS options but
- * ia64 (6), which Linux no longer decodes. SquashFS has no number for those of arm64 and riscv.
- */
-const BCJ_IDS = { x86: 4, powerpc: 5, arm: 7, armthumb: 8, sparc: 9 } as const;
 const LZMA2_ID = 0x21;
 const CHECK_CRC32 = 1;
-
-/** Converts branches of programs for this processor from relative to absolute addresses, which repeat more often. */
-export type BcjFilter = keyof typeof BCJ_IDS;
-export const BCJ_FILTERS = Object.keys(BCJ_IDS) as readonly BcjFilter[];
 
 export interface XzOptions {
   /**

@@ -1,17 +1,17 @@
 /** The files' bytes: cut into blocks that the pool compresses, blocks of zeros left out, ends in fragments, each once. */
 import { isZero } from "../bytes/zeros.js";
-import type { CompressorPool, Slot } from "../codecs/index.js";
+import type { Slot } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import type { Content } from "../tree/node.js";
+import type { BlockStore } from "./blocks.js";
 import type { Duplicates } from "./duplicates.js";
 import type { FragmentWriter } from "./fragments.js";
-import { BLOCK_STORED, NO_FRAGMENT } from "./layout.js";
+import { NO_FRAGMENT } from "./layout.js";
 import type { Settings } from "./options.js";
-import type { Output } from "./output.js";
 import { type Inode, pathOf } from "./plan.js";
-import { ContentHash, Source } from "./source.js";
+import { ContentHash, readWhole, Source } from "./source.js";
 
-/** Where a file's bytes are. Filled in while the pool works: complete once it is drained. */
+/** Where a file's bytes are. Complete once all blocks have their place. */
 export interface StoredFile {
   /** What it was read from. */
   readonly content: Content;
@@ -46,23 +46,15 @@ export class DataWriter {
   duplicates = 0;
   duplicateBytes = 0;
   sparseBytes = 0;
-  readonly #output: Output;
-  readonly #pool: CompressorPool;
+  readonly #blocks: BlockStore;
   readonly #fragments: FragmentWriter;
   readonly #duplicates: Duplicates | undefined;
   readonly #settings: Settings;
   /** One block that is looked at before it is known where it goes. */
   readonly #scratch: Uint8Array;
 
-  constructor(
-    output: Output,
-    pool: CompressorPool,
-    fragments: FragmentWriter,
-    duplicates: Duplicates | undefined,
-    settings: Settings,
-  ) {
-    this.#output = output;
-    this.#pool = pool;
+  constructor(blocks: BlockStore, fragments: FragmentWriter, duplicates: Duplicates | undefined, settings: Settings) {
+    this.#blocks = blocks;
     this.#fragments = fragments;
     this.#duplicates = duplicates;
     this.#settings = settings;
@@ -76,18 +68,19 @@ export class DataWriter {
     const file =
       size === 0
         ? this.#newFile(content)
-        : await Source.with(content, (source) =>
-            size <= blockSize ? this.#addShort(source) : this.#addLong(source, inode),
-          );
+        : size <= blockSize
+          ? await this.#addShort(content)
+          : await Source.with(content, (source) => this.#addLong(source, inode));
     observer.progress?.(0, 1);
     return file;
   }
 
   /** Up to one block: it is read once, and then it is known whether and where it is stored. */
-  async #addShort(source: Source): Promise<StoredFile> {
-    const { content } = source;
-    const bytes = this.#scratch.subarray(0, content.size);
-    await source.read(0, bytes);
+  async #addShort(content: Content): Promise<StoredFile> {
+    const { size } = content;
+    // Most of them end up in the fragment block that is being filled: they are read to their place.
+    const bytes = this.#fragments.room(size) ?? this.#scratch.subarray(0, size);
+    await readWhole(content, bytes);
     const zero = isZero(bytes);
     const hash = new ContentHash();
     if (this.#duplicates?.mayRepeat(content.size)) {
@@ -101,9 +94,9 @@ export class DataWriter {
     } else if (zero && this.#settings.sparse) {
       this.#skip(file, content.size);
     } else {
-      const slot = await this.#pool.acquire();
+      const slot = await this.#blocks.acquire("data");
       slot.input.set(bytes);
-      this.#submit(file, 0, slot, content.size);
+      await this.#put(file, 0, slot, content.size);
     }
     this.#remember(content, hash, file);
     this.#settings.observer.progress?.(content.size, 0);
@@ -141,16 +134,16 @@ export class DataWriter {
       if (sparse && source.isHole(at, at + length)) {
         this.#skip(file, length);
       } else {
-        const slot = await this.#pool.acquire();
+        const slot = await this.#blocks.acquire("data");
         const bytes = slot.input.subarray(0, length);
         await source.read(at, bytes);
         const zero = (hashed || sparse) && isZero(bytes);
         if (hashed && !zero) hash.add(index, bytes);
         if (zero && sparse) {
-          this.#pool.release(slot);
+          this.#blocks.release(slot);
           this.#skip(file, length);
         } else {
-          this.#submit(file, index, slot, length);
+          await this.#put(file, index, slot, length);
         }
       }
       observer.progress?.(length, 0);
@@ -180,12 +173,10 @@ export class DataWriter {
     return hash.value;
   }
 
-  #submit(file: StoredFile, index: number, slot: Slot, length: number): void {
-    const how = this.#settings.uncompressed.has("data") ? "pass" : "submit";
-    this.#pool[how](slot, length, async (bytes, compressed) => {
-      const position = await this.#output.append(bytes);
-      if (file.start === 0) file.start = position;
-      file.blocks[index] = compressed ? bytes.length : bytes.length | BLOCK_STORED;
+  #put(file: StoredFile, index: number, slot: Slot, length: number): Promise<void> {
+    return this.#blocks.put(slot, length, "data", (start, size) => {
+      if (file.start === 0) file.start = start;
+      file.blocks[index] = size;
     });
   }
 

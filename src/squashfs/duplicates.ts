@@ -6,7 +6,7 @@ import { sameBytes } from "../bytes/same-bytes.js";
 import { isZero } from "../bytes/zeros.js";
 import type { Content } from "../tree/node.js";
 import type { StoredFile } from "./data.js";
-import { ContentHash, Source } from "./source.js";
+import { ContentHash, readWhole, Source } from "./source.js";
 
 export class Duplicates {
   /** How many files have each size: most files need no hash at all. */
@@ -42,11 +42,11 @@ export class Duplicates {
     for (let file = this.#stored.get(hash); file !== undefined; file = file.sameHash) {
       if (file.content.size !== content.size) continue;
       if (file.content === content) return file;
-      const same = await Source.with(file.content, (stored) =>
+      const stored = file.content;
+      const same =
         bytes === undefined
-          ? Source.with(content, (source) => this.#sameContent(stored, source, hash))
-          : this.#sameBytes(stored, bytes),
-      );
+          ? await Source.with(stored, (a) => Source.with(content, (b) => this.#sameContent(a, b, hash)))
+          : await this.#sameBytes(stored, bytes);
       if (same) return file;
     }
     return undefined;
@@ -60,9 +60,9 @@ export class Duplicates {
   }
 
   /** Compares with `bytes`, which are at most one step. */
-  async #sameBytes(stored: Source, bytes: Uint8Array): Promise<boolean> {
+  async #sameBytes(stored: Content, bytes: Uint8Array): Promise<boolean> {
     const left = this.#buffers[0].subarray(0, bytes.length);
-    await stored.read(0, left);
+    await readWhole(stored, left);
     return sameBytes(left, bytes);
   }
 

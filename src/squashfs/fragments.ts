@@ -1,26 +1,22 @@
 /** Fragment blocks: the ends of files, and small files, side by side in blocks that are compressed as a whole. */
-import type { CompressorPool, Slot } from "../codecs/index.js";
+import type { Slot } from "../codecs/index.js";
+import type { BlockStore } from "./blocks.js";
 import type { StoredFile } from "./data.js";
-import { BLOCK_STORED, fragmentEntry } from "./layout.js";
+import { fragmentEntry } from "./layout.js";
 import type { Settings } from "./options.js";
-import type { Output } from "./output.js";
 
 export class FragmentWriter {
-  readonly #output: Output;
-  readonly #pool: CompressorPool;
+  readonly #blocks: BlockStore;
   readonly #blockSize: number;
-  readonly #how: "submit" | "pass";
   /** The block that is being filled. */
   #slot: Slot | undefined;
   #filled = 0;
   #submitted = 0;
   readonly #entries: { readonly start: number; readonly size: number }[] = [];
 
-  constructor(output: Output, pool: CompressorPool, { blockSize, uncompressed }: Settings) {
-    this.#output = output;
-    this.#pool = pool;
+  constructor(blocks: BlockStore, { blockSize }: Settings) {
+    this.#blocks = blocks;
     this.#blockSize = blockSize;
-    this.#how = uncompressed.has("fragments") ? "pass" : "submit";
   }
 
   /** Fragment blocks that were submitted. */
@@ -28,29 +24,37 @@ export class FragmentWriter {
     return this.#submitted;
   }
 
+  /** Room for `length` bytes where `add` would put them; what it finds there it need not copy. Undefined where there is none. */
+  room(length: number): Uint8Array | undefined {
+    return this.#filled + length > this.#blockSize
+      ? undefined
+      : this.#slot?.input.subarray(this.#filled, this.#filled + length);
+  }
+
   /** Adds the end of a file, shorter than a block, and notes with the file where it is. */
   async add(tail: Uint8Array, file: StoredFile): Promise<void> {
-    if (this.#filled + tail.length > this.#blockSize) this.flush();
-    this.#slot ??= await this.#pool.acquire();
-    this.#slot.input.set(tail, this.#filled);
+    if (this.#filled + tail.length > this.#blockSize) await this.flush();
+    this.#slot ??= await this.#blocks.acquire("fragments");
+    const { input } = this.#slot;
+    const isThere = tail.buffer === input.buffer && tail.byteOffset === input.byteOffset + this.#filled;
+    if (!isThere) input.set(tail, this.#filled);
     file.fragment = this.#submitted;
     file.offset = this.#filled;
     this.#filled += tail.length;
   }
 
   /** Submits the block that is being filled. */
-  flush(): void {
-    if (this.#slot === undefined) return;
-    this.#pool[this.#how](this.#slot, this.#filled, async (bytes, compressed) => {
-      const size = compressed ? bytes.length : bytes.length | BLOCK_STORED;
-      this.#entries.push({ start: await this.#output.append(bytes), size });
-    });
+  async flush(): Promise<void> {
+    const slot = this.#slot;
+    if (slot === undefined) return;
+    const length = this.#filled;
     this.#slot = undefined;
     this.#filled = 0;
     this.#submitted++;
+    await this.#blocks.put(slot, length, "fragments", (start, size) => this.#entries.push({ start, size }));
   }
 
-  /** The fragment table. Complete once the pool is drained. */
+  /** The fragment table. Complete once all blocks have their place. */
   encode(): Uint8Array {
     const table = new Uint8Array(fragmentEntry.size * this.#entries.length);
     for (const [i, entry] of this.#entries.entries()) fragmentEntry.write(table, i * fragmentEntry.size, entry);

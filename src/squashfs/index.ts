@@ -28,6 +28,7 @@ export {
   kernelOptions,
   type SquashfsXzOptions,
 } from "./compressors.js";
+export { openSquashfs } from "./open.js";
 export { PARTS, type Part, type SquashfsOptions } from "./options.js";
 export type { SquashfsEntry } from "./reader/directories.js";
 export type {
@@ -39,6 +40,6 @@ export type {
   SquashfsInode,
   SymlinkInode,
 } from "./reader/inodes.js";
-export { openSquashfs, type SquashfsFacts, type SquashfsReader } from "./reader/reader.js";
+export type { SquashfsFacts, SquashfsReader } from "./reader/reader.js";
 export { readSortFile, type SortFileOptions } from "./sort-file.js";
 export { type SquashfsSummary, writeSquashfs } from "./writer.js";

@@ -43,6 +43,23 @@ export class Output {
     return start;
   }
 
+  /**
+   * Room for `length` bytes at the end, no more than a mebibyte: what is put there needs no copying, and belongs to the
+   * output once `take` is called. To be asked for anew after every other call.
+   */
+  async room(length: number): Promise<Uint8Array> {
+    if (this.#filled + length > BUFFER_SIZE) await this.#writeBuffer();
+    return this.#buffer.subarray(this.#filled, this.#filled + length);
+  }
+
+  /** Appends the first `length` bytes of the room that was asked for last, and returns where they begin. */
+  take(length: number): number {
+    const start = this.#position;
+    this.#filled += length;
+    this.#position += length;
+    return start;
+  }
+
   /** Writes what was appended, as far as the device reaches. */
   async flush(): Promise<void> {
     await this.#writeBuffer();

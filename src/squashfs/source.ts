@@ -38,6 +38,12 @@ export class Source {
   }
 }
 
+/** Fills `into`, which is as long as the content. Rejects as its reader does. */
+export async function readWhole(content: Content, into: Uint8Array): Promise<void> {
+  if (content.readWhole === undefined) await Source.with(content, (source) => source.read(0, into));
+  else await content.readWhole(into);
+}
+
 /**
  * Hashes a content block by block. Blocks of zeros are left out, and all others come with their number: so it does not
  * matter whether zeros were read, or known to be a hole.

@@ -5,6 +5,7 @@ import { CompressorPool, createCompressor } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import type { RegularFile } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
+import { CompressedBlocks, StoredBlocks } from "./blocks.js";
 import { DataWriter } from "./data.js";
 import { writeListing } from "./directories.js";
 import { Duplicates } from "./duplicates.js";
@@ -70,12 +71,17 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
   }
 }
 
+/** What a compressor of this thread is for; a pool has its own for the others. */
+const METADATA: readonly Part[] = ["inodes", "fragments", "xattrs"];
+
 async function writeImage(device: Device, output: Output, planned: Plan, settings: Settings) {
   if (settings.compressorOptions !== undefined) await output.append(storedBlock(settings.compressorOptions));
 
   const { fragments, ...dataFacts } = await storeFiles(output, planned, settings);
 
-  const compressor = await createCompressor(settings.metadataCodec);
+  const compressor = METADATA.every((part) => settings.uncompressed.has(part))
+    ? undefined
+    : await createCompressor(settings.metadataCodec);
   /** The compressor for what belongs to one of these parts; undefined when it stays uncompressed. */
   const forPart = (...parts: Part[]) =>
     parts.some((part) => settings.uncompressed.has(part)) ? undefined : compressor;
@@ -154,25 +160,28 @@ function filesOf(planned: Plan, { priorities }: Settings): readonly FileInode[] 
 /** Stores the data of all files, and notes with each inode where it is. */
 async function storeFiles(output: Output, planned: Plan, settings: Settings) {
   const { codec: spec, blockSize, jobs } = settings;
-  const pool = await CompressorPool.create({ spec, slotSize: blockSize, jobs });
+  const blocks =
+    settings.uncompressed.has("data") && settings.uncompressed.has("fragments")
+      ? new StoredBlocks(output, settings)
+      : new CompressedBlocks(output, await CompressorPool.create({ spec, slotSize: blockSize, jobs }), settings);
   try {
-    const fragments = new FragmentWriter(output, pool, settings);
+    const fragments = new FragmentWriter(blocks, settings);
     const inodes = filesOf(planned, settings);
     const contents = inodes.map(({ node }) => node.content);
     const duplicates = settings.dedupe ? new Duplicates(contents, blockSize) : undefined;
-    const data = new DataWriter(output, pool, fragments, duplicates, settings);
+    const data = new DataWriter(blocks, fragments, duplicates, settings);
     let fileBytes = 0;
     for (const inode of inodes) {
       const { content } = inode.node;
       inode.stored = await data.add(content, inode);
       fileBytes += content.size;
     }
-    fragments.flush();
-    await pool.drain();
+    await fragments.flush();
+    await blocks.drain();
     const { sparseBytes, duplicateBytes } = data;
     return { fragments, files: inodes.length, fileBytes, duplicates: data.duplicates, duplicateBytes, sparseBytes };
   } finally {
-    await pool.close();
+    await blocks.close();
   }
 }
 

@@ -1,16 +1,16 @@
 /** A tree from a folder of the host. */
 import * as fs from "node:fs";
 import { basename, dirname, resolve } from "node:path";
-import { type ByteString, display, fromBytes, fromText, toBytes } from "../bytes/bytestring.js";
+import { type ByteString, display, fromText } from "../bytes/bytestring.js";
 import { breathe } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import type { Excludes } from "./excludes.js";
 import { isFakeroot, type LibcStat, readLibcStats } from "./fakeroot.js";
-import { readHostXattrs, type XattrsByPath } from "./host-xattrs.js";
-import { type Directory, type Metadata, NO_XATTRS, type Node, newDirectory } from "./node.js";
+import { readHostXattrs } from "./host-xattrs.js";
+import { type Directory, type Metadata, NO_XATTRS, type Node, newDirectory, timestamp } from "./node.js";
 import type { Observer } from "./observer.js";
-import { fileContent, sourceError } from "./source-file.js";
-import type { Tree } from "./tree.js";
+import { fileContent, hostPath, sourceError } from "./source-file.js";
+import { lookup, type Tree } from "./tree.js";
 
 export interface DirectoryOptions {
   /** Whether extended attributes are read, which takes a program of the host. Default: true. */
@@ -33,8 +33,16 @@ export async function readDirectory(path: string, options: DirectoryOptions = {}
   const paths = excludes === undefined ? undefined : await new HostFolder(path).paths(excludes);
   const stats = isFakeroot() ? await readLibcStats(path, paths) : undefined;
   const notice = (text: string) => options.observer?.notice?.(text);
-  const xattrs: XattrsByPath = options.xattrs === false ? new Map() : await readHostXattrs(path, notice, paths);
-  return new DirectoryReader(new HostFolder(path), stats, xattrs).read(excludes);
+  const [tree, xattrs] = await Promise.all([
+    new DirectoryReader(new HostFolder(path), stats).read(excludes),
+    // Another program, at the same time.
+    options.xattrs === false ? undefined : readHostXattrs(path, notice, paths),
+  ]);
+  for (const [of, attributes] of xattrs ?? []) {
+    const node = lookup(tree, of);
+    if (node !== undefined) node.xattrs = attributes;
+  }
+  return tree;
 }
 
 /**
@@ -50,7 +58,9 @@ export async function readHostNode(file: string, observer: Observer = {}): Promi
   }
   const stats = isFakeroot() ? await readLibcStats(folder, [name]) : undefined;
   const xattrs = await readHostXattrs(folder, (text) => observer.notice?.(text), [name]);
-  return new DirectoryReader(host, stats, xattrs).node(name);
+  const node = new DirectoryReader(host, stats).node("" as ByteString, name);
+  node.xattrs = xattrs.get(name) ?? NO_XATTRS;
+  return node;
 }
 
 function refuseOthers(path: string): void {
@@ -78,50 +88,57 @@ const TYPES = new Map<number, Node["type"]>([
   [0o140000, "socket"],
 ]);
 
+/** The path of what is called `name` in the folder at `path`. */
+const below = (path: ByteString, name: ByteString) => (path === "" ? name : `${path}/${name}`) as ByteString;
+
 /** A folder of the host by the paths below it. */
 class HostFolder {
-  readonly #prefix: Buffer;
+  readonly #prefix: ByteString;
 
   constructor(folder: string) {
-    this.#prefix = Buffer.from(folder.endsWith("/") ? folder : `${folder}/`);
+    this.#prefix = fromText(folder.endsWith("/") ? folder : `${folder}/`);
   }
 
-  pathOf(path: ByteString): Buffer {
-    return Buffer.concat([this.#prefix, toBytes(path)]);
+  /** On the host. */
+  bytesOf(path: ByteString): ByteString {
+    return `${this.#prefix}${path}` as ByteString;
+  }
+
+  pathOf(path: ByteString): string | Buffer {
+    return hostPath(this.bytesOf(path));
   }
 
   shown(path: ByteString): string {
-    return `${this.#prefix}${display(path)}`;
+    return display(this.bytesOf(path));
   }
 
   has(path: ByteString): boolean {
     return fs.lstatSync(this.pathOf(path), { throwIfNoEntry: false }) !== undefined;
   }
 
-  /** The paths of what is in the folder at `path` and not left out. */
-  entries(path: ByteString, excludes: Excludes | undefined): [name: ByteString, path: ByteString][] {
+  /** The names of what is in the folder at `path` and not left out. */
+  entries(path: ByteString, excludes: Excludes | undefined): ByteString[] {
     let names: ByteString[];
     try {
-      names = fs.readdirSync(this.pathOf(path), { encoding: "buffer" }).map(fromBytes);
+      names = fs.readdirSync(this.pathOf(path), { encoding: "latin1" }) as ByteString[];
     } catch (error) {
       throw sourceError(this.shown(path), error);
     }
-    const entries = names.map((name): [ByteString, ByteString] => [
-      name,
-      (path === "" ? name : `${path}/${name}`) as ByteString,
-    ]);
-    return excludes === undefined
-      ? entries
-      : entries.filter(([, child]) => !excludes.has(child, () => this.#isFolder(child)));
+    if (excludes === undefined) return names;
+    return names.filter((name) => {
+      const child = below(path, name);
+      return !excludes.has(child, () => this.#isFolder(child));
+    });
   }
 
   /** Everything that is not left out, the folder itself included. */
   async paths(excludes: Excludes): Promise<ByteString[]> {
     const paths = ["" as ByteString];
     for (let i = 0; i < paths.length; i++) {
-      if (i > 0 && !this.#isFolder(paths[i]!)) continue;
+      const path = paths[i]!;
+      if (i > 0 && !this.#isFolder(path)) continue;
       await breathe();
-      for (const [, child] of this.entries(paths[i]!, excludes)) paths.push(child);
+      for (const name of this.entries(path, excludes)) paths.push(below(path, name));
     }
     return paths;
   }
@@ -138,33 +155,39 @@ class HostFolder {
 class DirectoryReader {
   readonly #host: HostFolder;
   readonly #stats: ReadonlyMap<ByteString, LibcStat> | undefined;
-  readonly #xattrs: XattrsByPath;
   /** Inodes with more than one name. */
   readonly #linked = new Map<string, Node>();
+  #lastFolder = "" as ByteString;
+  #lastHostFolder: ByteString;
 
-  constructor(host: HostFolder, stats: ReadonlyMap<ByteString, LibcStat> | undefined, xattrs: XattrsByPath) {
+  constructor(host: HostFolder, stats: ReadonlyMap<ByteString, LibcStat> | undefined) {
     this.#host = host;
     this.#stats = stats;
-    this.#xattrs = xattrs;
+    this.#lastHostFolder = host.bytesOf(this.#lastFolder);
   }
 
   async read(excludes: Excludes | undefined): Promise<Tree> {
-    const root = this.node("" as ByteString) as Directory;
+    const root = this.node("" as ByteString, "" as ByteString) as Directory;
     const folders: [ByteString, Directory][] = [["" as ByteString, root]];
     for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
       await breathe();
       const [path, directory] = next;
-      for (const [name, child] of this.#host.entries(path, excludes)) {
-        const node = this.node(child);
+      const folder = (path === "" ? path : `${path}/`) as ByteString;
+      for (const name of this.#host.entries(path, excludes)) {
+        const node = this.node(folder, name);
         directory.entries.set(name, node);
-        if (node.type === "directory") folders.push([child, node]);
+        if (node.type === "directory") folders.push([`${folder}${name}` as ByteString, node]);
       }
     }
     return { root };
   }
 
-  /** The node of what is at `path`; the same one for each name of a hard link. */
-  node(path: ByteString): Node {
+  /**
+   * The node of what is called `name` in `folder`, which ends with a slash or is empty; the same one for each name of a hard
+   * link. Without extended attributes.
+   */
+  node(folder: ByteString, name: ByteString): Node {
+    const path = `${folder}${name}` as ByteString;
     const hostPath = this.#host.pathOf(path);
     let stat: fs.BigIntStats;
     try {
@@ -177,36 +200,48 @@ class DirectoryReader {
     const inode = stat.nlink > 1n && !stat.isDirectory() ? `${stat.dev}:${stat.ino}` : undefined;
     const known = inode === undefined ? undefined : this.#linked.get(inode);
     if (known !== undefined) return known;
-    const node = this.#describe(path, hostPath, stat);
+    const node = this.#describe(folder, name, stat);
     if (inode !== undefined) this.#linked.set(inode, node);
     return node;
   }
 
-  #describe(path: ByteString, hostPath: Buffer, stat: fs.BigIntStats): Node {
+  /** Where a folder is on the host: one string for all files in it. */
+  #hostFolder(folder: ByteString): ByteString {
+    if (folder !== this.#lastFolder) {
+      this.#lastFolder = folder;
+      this.#lastHostFolder = this.#host.bytesOf(folder);
+    }
+    return this.#lastHostFolder;
+  }
+
+  #describe(folder: ByteString, name: ByteString, stat: fs.BigIntStats): Node {
+    const path = `${folder}${name}` as ByteString;
     const facts = this.#stats === undefined ? kernelStat(stat) : this.#stats.get(path);
     if (facts === undefined) {
       throw new ImgbuildError("source-changed", `${this.#host.shown(path)} appeared while the folder was read`, {
         hint: "Something still writes to the source. Wait until it is done.",
       });
     }
-    const nanoseconds = ((stat.mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-    const metadata: Metadata = {
-      mode: facts.mode & 0o7777,
-      uid: facts.uid,
-      gid: facts.gid,
-      mtime: { seconds: Number((stat.mtimeNs - nanoseconds) / 1_000_000_000n), nanoseconds: Number(nanoseconds) },
-      xattrs: this.#xattrs.get(path) ?? NO_XATTRS,
-    };
+    const mtime = timestamp(stat.mtimeNs);
+    const metadata: Metadata = { mode: facts.mode & 0o7777, uid: facts.uid, gid: facts.gid, mtime, xattrs: NO_XATTRS };
     const type = TYPES.get(facts.mode & S_IFMT);
     switch (type) {
       case "directory":
         return newDirectory(metadata);
       case "file":
         // Where its holes are is not asked: a file without blocks (st_blocks) may well hold data on btrfs, FUSE and others.
-        return { type, ...metadata, content: fileContent(hostPath, stat) };
+        return {
+          type,
+          ...metadata,
+          content: fileContent({ folder: this.#hostFolder(folder), name, size: Number(stat.size), mtime }),
+        };
       case "symlink":
         try {
-          return { type, ...metadata, target: fromBytes(fs.readlinkSync(hostPath, { encoding: "buffer" })) };
+          return {
+            type,
+            ...metadata,
+            target: fs.readlinkSync(this.#host.pathOf(path), { encoding: "latin1" }) as ByteString,
+          };
         } catch (error) {
           throw sourceError(this.#host.shown(path), error);
         }

@@ -1,8 +1,9 @@
 /** Single files of the host that are no part of a tree: kernels, device trees, bootloaders. */
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { type ByteString, fromText } from "../bytes/bytestring.js";
 import { type ErrorCode, ImgbuildError } from "../errors.js";
-import type { Content } from "./node.js";
+import { type Content, timestamp } from "./node.js";
 import { fileContent, sourceError } from "./source-file.js";
 
 /**
@@ -12,7 +13,16 @@ import { fileContent, sourceError } from "./source-file.js";
 export function hostFile(file: string): Content {
   try {
     const stat = fs.statSync(file, { bigint: true });
-    if (stat.isFile()) return fileContent(fs.realpathSync(file), stat, file);
+    if (stat.isFile()) {
+      const name = fromText(fs.realpathSync(file));
+      return fileContent({
+        folder: "" as ByteString,
+        name,
+        size: Number(stat.size),
+        mtime: timestamp(stat.mtimeNs),
+        shown: file,
+      });
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") {

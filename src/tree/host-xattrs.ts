@@ -4,8 +4,6 @@
  */
 import { type ByteString, fromBytes } from "../bytes/bytestring.js";
 import { nulTerminated, runProgram } from "./host-program.js";
-import { readMembers } from "./tar/members.js";
-import { StreamWindow } from "./tar/stream-window.js";
 import { splitPath } from "./tree.js";
 import { isPortableXattr } from "./xattrs.js";
 
@@ -77,6 +75,11 @@ function withTar(folder: string, found: XattrsByPath, paths: readonly ByteString
   const which = paths === undefined ? ["."] : ["--no-recursion", "--null", "--files-from=-"];
   const args = ["--create", "--format=posix", "--xattrs", "--xattrs-include=*", ...which];
   const read = async (output: AsyncIterable<Uint8Array>) => {
+    // Loaded for the few hosts that need it.
+    const [{ readMembers }, { StreamWindow }] = await Promise.all([
+      import("./tar/members.js"),
+      import("./tar/stream-window.js"),
+    ]);
     const window = new StreamWindow(output);
     try {
       for await (const { path, xattrs } of readMembers({ read: (at, length) => window.read(at, length) })) {

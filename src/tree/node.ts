@@ -11,6 +11,12 @@ export interface Timestamp {
   readonly nanoseconds: number;
 }
 
+/** A point in time from nanoseconds since 1970. */
+export function timestamp(time: bigint): Timestamp {
+  const nanoseconds = ((time % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+  return { seconds: Number((time - nanoseconds) / 1_000_000_000n), nanoseconds: Number(nanoseconds) };
+}
+
 /** What every inode has. Mutable: ownership rules, device tables and overrides change it after the tree was read. */
 export interface Metadata {
   /** The lower twelve bits of st_mode: permissions, setuid, setgid, sticky. The type is the node's own. */
@@ -64,6 +70,11 @@ export interface Content {
   readonly data?: readonly Extent[];
   /** Opens it for reading. The reader has to be closed. */
   open(): Promise<ContentReader>;
+  /**
+   * Fills `into` with all of it, and rejects as `open` and a reader do. For contents that come by the million: what a reader
+   * of a small file takes to set up is more than what reading takes.
+   */
+  readWhole?(into: Uint8Array): Promise<void>;
 }
 
 export interface ContentReader {
@@ -79,6 +90,9 @@ export interface ContentReader {
 export function contentOf(bytes: Uint8Array): Content {
   return {
     size: bytes.length,
+    async readWhole(into) {
+      into.set(bytes);
+    },
     async open() {
       return {
         async read(at, into) {

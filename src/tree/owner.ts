@@ -1,6 +1,6 @@
 /** Who owns the nodes of a tree. */
 import { ImgbuildError } from "../errors.js";
-import { type Tree, walk } from "./tree.js";
+import { nodesOf, type Tree } from "./tree.js";
 
 export interface Owner {
   /** 0 to 2^32 - 1. */
@@ -22,5 +22,5 @@ export function parseOwner(text: string): Owner {
 
 /** Gives every node to `owner`. */
 export function applyOwner(tree: Tree, { uid, gid }: Owner): void {
-  for (const { node } of walk(tree)) Object.assign(node, { uid, gid });
+  for (const node of nodesOf(tree)) Object.assign(node, { uid, gid });
 }

@@ -1,9 +1,9 @@
 /** Modification times of a whole tree. */
-import { type Tree, walk } from "./tree.js";
+import { nodesOf, type Tree } from "./tree.js";
 
 /** Sets times after `epochSeconds` (SOURCE_DATE_EPOCH, seconds since 1970) to it; earlier ones stay. */
 export function clampTimes(tree: Tree, epochSeconds: number): void {
-  for (const { node } of walk(tree)) {
+  for (const node of nodesOf(tree)) {
     const { seconds, nanoseconds } = node.mtime;
     if (seconds > epochSeconds || (seconds === epochSeconds && nanoseconds > 0)) {
       node.mtime = { seconds: epochSeconds, nanoseconds: 0 };
@@ -17,7 +17,7 @@ export function clampTimes(tree: Tree, epochSeconds: number): void {
  */
 export function newestTime(tree: Tree): number {
   let newest = 0;
-  for (const { node } of walk(tree)) {
+  for (const node of nodesOf(tree)) {
     if (node.type !== "directory" && node.mtime.seconds > newest) newest = node.mtime.seconds;
   }
   return newest;

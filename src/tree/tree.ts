@@ -31,6 +31,18 @@ export function* walk(tree: Tree): Generator<Visit> {
   }
 }
 
+/** Every node once a name, in no particular order: for what concerns each of them alone, in a fraction of the time of `walk`. */
+export function* nodesOf(tree: Tree): Generator<Node> {
+  yield tree.root;
+  const folders = [tree.root];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (const node of folder.entries.values()) {
+      yield node;
+      if (node.type === "directory") folders.push(node);
+    }
+  }
+}
+
 /** The names of a path; "." and empty ones are left out. */
 export function splitPath(path: ByteString): ByteString[] {
   return path.split("/").filter((name) => name !== "" && name !== ".") as ByteString[];

@@ -94,7 +94,11 @@ async function sourceFolder(folder: string): Promise<{ source: string; tree: Tre
   const source = `${folder}/source`;
   fs.mkdirSync(source);
   for (const [i, size] of [50, BLOCK, 6 * BLOCK + 5].entries()) {
-    for (const twin of ["a", "b"]) fs.writeFileSync(`${source}/${twin}${i}`, text(size, i));
+    for (const twin of ["a", "b"]) {
+      fs.writeFileSync(`${source}/${twin}${i}`, text(size, i));
+      // The clock of file systems ticks every few milliseconds: the change is to come at another tick.
+      fs.utimesSync(`${source}/${twin}${i}`, 1e9, 1e9);
+    }
   }
   return { source, tree: await readDirectory(source, { xattrs: false }) };
 }

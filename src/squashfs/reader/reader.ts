@@ -63,13 +63,8 @@ export interface SquashfsReader {
   tree(): Promise<Tree>;
 }
 
-/**
- * Opens the SquashFS 4.0 image that begins at byte 0 of `device`. Reads the superblock, and the indexes of the tables.
- *
- * Rejects with `image-corrupt` when it is no such image, when it was cut short or is damaged; with `source-unsupported` for
- * other versions of the format and for compressors that cannot be decoded; and with what the device rejects with.
- */
-export async function openSquashfs(device: ReadableDevice): Promise<SquashfsReader> {
+/** What `openSquashfs` does (../open.ts). */
+export async function openReader(device: ReadableDevice): Promise<SquashfsReader> {
   const image = await openImage(device);
   return new ImageReader(image, await readRoot(image));
 }

@@ -23,7 +23,7 @@ export class Archive {
   private constructor(fd: number, shown: string) {
     this.#fd = fd;
     this.#shown = () => shown;
-    this.#state = fs.fstatSync(fd, { bigint: true });
+    this.#state = fs.fstatSync(fd);
   }
 
   /**
@@ -72,7 +72,7 @@ export class Archive {
   }
 
   get size(): number {
-    return Number(this.#state.size);
+    return this.#state.size;
   }
 
   /** The bytes from `at` on, at most `length`: fewer at the archive's end. For headers, which are near each other. */
