@@ -7,6 +7,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
+import { parseFeatures } from "../../src/ext4/features.js";
 import { computeGeometry } from "../../src/ext4/geometry.js";
 import { measureExt4, writeExt4 } from "../../src/ext4/index.js";
 import { type Content, newDirectory, newFile } from "../../src/tree/node.js";
@@ -139,7 +140,7 @@ test("with the 64bit feature", async (t) => {
   if (lacks(t, "e2fsck", "dumpe2fs", "resize2fs")) return;
   const image = path.join(temporaryFolder(t), "image");
   for (const blockSize of BLOCK_SIZES) {
-    await makeImage(image, 700 * MiB, treeOfFiles(20, 5000), { blockSize, wide: true });
+    await makeImage(image, 700 * MiB, treeOfFiles(20, 5000), { blockSize, features: "64bit" });
     const fields = superblockFields(image);
     assert.match(fields.get("Filesystem features")!, /\bresize_inode\b.*\b64bit\b/);
     assert.equal(fields.get("Group descriptor size"), "64");
@@ -151,7 +152,8 @@ test("with the 64bit feature", async (t) => {
 });
 
 test("beyond 2^32 blocks, block numbers are 64 bits wide", () => {
-  const options = { blockSize: 4096, inodeRatio: 2 ** 24, inodes: 12, wide: false } as const;
+  const format = { blockSize: 4096, inodeSize: 256, features: parseFeatures("") } as const;
+  const options = { format, inodeRatio: 2 ** 24, inodes: 12, growTo: undefined };
   const below = computeGeometry({ ...options, size: (2 ** 32 - 1) * 4096 })!;
   assert.deepEqual([below.wide, below.reservedDescriptorBlocks > 0], [false, true]);
   const beyond = computeGeometry({ ...options, size: 2 ** 32 * 4096 })!;
