@@ -3,7 +3,7 @@
  * is and which of the sets it belongs to. Linux Documentation/filesystems/ext4, "The Super Block".
  */
 import { ImgbuildError } from "../errors.js";
-import type { InodeSize } from "./format.js";
+import type { BlockSize, InodeSize } from "./format.js";
 import { COMPATIBLE, INCOMPATIBLE, READ_ONLY_COMPATIBLE } from "./layout.js";
 
 /** The three words of the superblock: what an older driver does with a bit that it does not know. */
@@ -100,10 +100,11 @@ const CONFLICTS: readonly { broken(has: (name: FeatureName) => boolean): boolean
 
 /**
  * Parses a list as mke2fs -O takes it: names between commas or spaces; "+" or nothing switches one on, "-" or "^" off. It
- * may begin with ext2, ext3 or ext4 (the default), whose features it starts with. Inodes of 128 bytes have no extra_isize
- * unless it is asked for. Throws a `usage` error that names what is unknown, what we cannot write, or what does not go together.
+ * may begin with ext2, ext3 or ext4 (the default), whose features it starts with. Inodes of 128 bytes have no extra_isize.
+ * Throws a `usage` error that names what is unknown, what we cannot write, or what does not go together.
  */
-export function parseFeatures(list: string, inodeSize: InodeSize = 256): Features {
+export function parseFeatures(list: string, sizes: { blockSize?: BlockSize; inodeSize?: InodeSize } = {}): Features {
+  const { blockSize = 4096, inodeSize = 256 } = sizes;
   const words = list.split(/[\s,]+/).filter((word) => word !== "");
   const base = FEATURE_SETS.find((name) => name === words[0]);
   if (base !== undefined) words.shift();
@@ -125,6 +126,15 @@ export function parseFeatures(list: string, inodeSize: InodeSize = 256): Feature
   const has = (name: FeatureName) => on.has(name);
   for (const { broken, reason, hint } of CONFLICTS) {
     if (broken(has)) throw new ImgbuildError("usage", `ext4: ${reason}`, { hint });
+  }
+  if (has("resize_inode") && !has("large_file") && blockSize === 4096) {
+    throw new ImgbuildError(
+      "usage",
+      "ext4: resize_inode with blocks of 4096 bytes needs large_file: its inode is one",
+      {
+        hint: "Add large_file, remove resize_inode, or use smaller blocks.",
+      },
+    );
   }
   if (has("extra_isize") && inodeSize === 128) {
     throw new ImgbuildError("usage", "ext4: extra_isize needs inodes of more than 128 bytes", {

@@ -37,6 +37,11 @@ import type { OnError } from "./superblock.js";
 import { type Survey, type SurveyOptions, surveyTree } from "./survey.js";
 import { Ext4Writer, type Identity } from "./writer.js";
 
+export { parseFeatures } from "./features.js";
+export { parseMountOptions } from "./mount-options.js";
+
+export const ERROR_BEHAVIOURS = Object.keys(ON_ERROR) as readonly OnError[];
+
 export interface Ext4Options {
   /** The volume's name: at most 16 bytes of UTF-8. Default: none. */
   readonly label?: string;
@@ -59,21 +64,21 @@ export interface Ext4Options {
    * What the file system can be grown to, in bytes, by resize2fs and while it is mounted: descriptors are kept free for so
    * much. The default journal suits that size as well. Default: 1024 times its own size.
    */
-  readonly growTo?: number;
+  readonly growTo?: number | undefined;
   /**
    * Changes to the default features: names as mke2fs -O has them, between commas, "+" or nothing before one to add, "-" or
    * "^" before one to remove. Begins with ext2 or ext3 to start from theirs. The default has what Linux 4.9 and U-Boot know;
    * 64bit is there only beyond 2^32 blocks: U-Boot before 2016 misreads it, and small descriptors serve twice as many
    * groups; it buys the upper half of the bitmaps' checksums.
    */
-  readonly features?: string;
+  readonly features?: string | undefined;
   /** In bytes. Default: 256. 128 saves little, but is all that some bootloaders read. */
   readonly inodeSize?: InodeSize;
   /**
    * What the kernel mounts it with unless told otherwise: names of tune2fs -o, and other options of mount, between commas.
    * Default: user_xattr,acl.
    */
-  readonly mountOptions?: string;
+  readonly mountOptions?: string | undefined;
   /** Default: continue. */
   readonly errors?: OnError;
   readonly observer?: Observer;
@@ -116,9 +121,9 @@ function settle(options: Ext4Options): Settings {
   demand(
     options.errors === undefined || options.errors in ON_ERROR,
     `"${options.errors}" on errors`,
-    Object.keys(ON_ERROR).join(", "),
+    ERROR_BEHAVIOURS.join(", "),
   );
-  const features = parseFeatures(options.features ?? "", inodeSize);
+  const features = parseFeatures(options.features ?? "", { blockSize, inodeSize });
   const format = { blockSize, inodeSize, features };
   const journalSize = features.has("has_journal") ? options.journalSize : 0;
   demand(
