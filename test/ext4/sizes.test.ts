@@ -175,8 +175,8 @@ test("what was measured is enough, and a block less is refused with that number"
     for (const { node } of walk(tree)) {
       if (node.type === "file") node.content = { ...node.content, data: [{ start: 0, end: node.content.size }] };
     }
-    for (const blockSize of BLOCK_SIZES) {
-      const options = { ...OPTIONS, blockSize };
+    for (const [i, blockSize] of [...BLOCK_SIZES, ...BLOCK_SIZES].entries()) {
+      const options = { ...OPTIONS, blockSize, ...(i >= BLOCK_SIZES.length && { features: "ext3", growTo: GiB }) };
       const needed = measureExt4(tree, options);
       await makeImage(image, needed, tree, options);
       assertClean(image);
@@ -191,10 +191,16 @@ test("what was measured is enough, and a block less is refused with that number"
 
 test("every size above the measured one will do", async () => {
   const tree = treeOfFiles(10, 600_000);
-  for (const blockSize of BLOCK_SIZES) {
-    const needed = measureExt4(tree, { ...OPTIONS, blockSize });
+  for (const [blockSize, features] of BLOCK_SIZES.flatMap(
+    (size) =>
+      [
+        [size, "ext4"],
+        [size, "ext3"],
+      ] as const,
+  )) {
+    const needed = measureExt4(tree, { ...OPTIONS, blockSize, features });
     for (let extra = 0; extra < 6 * MiB; extra += 512 * 1024 + 1) {
-      await writeExt4(new MemoryDevice(needed + extra), tree, { ...OPTIONS, blockSize });
+      await writeExt4(new MemoryDevice(needed + extra), tree, { ...OPTIONS, blockSize, features });
     }
   }
 });
@@ -213,10 +219,12 @@ test("what is written does not rely on bytes that were there before", async (t) 
   if (lacks(t, "e2fsck")) return;
   const image = path.join(temporaryFolder(t), "image");
   for (const blockSize of BLOCK_SIZES) {
-    const device = new MemoryDevice(new Uint8Array(40 * MiB).fill(0xee));
-    await writeExt4(device, treeOfFiles(200, 5000), { ...OPTIONS, blockSize });
-    fs.writeFileSync(image, device.bytes);
-    assertClean(image);
+    for (const features of ["ext4", "ext3", "ext2,uninit_bg"]) {
+      const device = new MemoryDevice(new Uint8Array(40 * MiB).fill(0xee));
+      await writeExt4(device, treeOfFiles(200, 5000), { ...OPTIONS, blockSize, features });
+      fs.writeFileSync(image, device.bytes);
+      assertClean(image);
+    }
   }
 });
 
@@ -227,6 +235,36 @@ test("resize2fs grows it from 64 MiB to 10 GiB while it is not mounted", async (
   fs.truncateSync(image, 10 * GiB);
   run("resize2fs", [image]);
   assert.equal(superblockFields(image).get("Block count"), String((10 * GiB) / 4096));
+  assertClean(image);
+});
+
+test("tune2fs changes it, and e2image copies it", async (t) => {
+  if (lacks(t, "e2fsck", "dumpe2fs", "tune2fs", "e2image")) return;
+  const folder = temporaryFolder(t);
+  const image = path.join(folder, "image");
+  for (const features of ["ext4", "ext2"]) {
+    await makeImage(image, 64 * MiB, treeOfFiles(50, 30_000), { features });
+    run("tune2fs", [
+      "-L",
+      "renamed",
+      "-m",
+      "7",
+      "-e",
+      "remount-ro",
+      "-U",
+      "11111111-2222-4333-8444-555555555555",
+      image,
+    ]);
+    assertClean(image);
+    const fields = superblockFields(image);
+    assert.equal(fields.get("Filesystem volume name"), "renamed");
+    assert.equal(fields.get("Reserved block count"), String(Math.floor(16_384 * 0.07)));
+    const copy = path.join(folder, `copy-${features}`);
+    run("e2image", ["-ra", image, copy]);
+    assertClean(copy);
+  }
+  run("tune2fs", ["-j", image]);
+  assert.match(superblockFields(image).get("Filesystem features")!, /^has_journal /);
   assertClean(image);
 });
 
