@@ -54,11 +54,17 @@ async function runCommandLine(args: readonly string[]): Promise<void> {
       // Thrown, because with strict() and recommendCommands() this is called again for the same mistake otherwise.
       // The parser's own errors are about the command line too.
       if (error !== undefined && error.name !== "YError") throw error;
-      throw new ImgbuildError("usage", (message ?? error.message).split("\n")[0]!, {
+      throw new ImgbuildError("usage", firstSentence(message ?? error.message), {
         hint: "`imgbuild --help` lists commands and options.",
       });
     })
     .parseAsync();
+}
+
+/** The parser's first line, with the second one where that says what the first is about ("Invalid values:"). */
+function firstSentence(message: string): string {
+  const [first = "", second = ""] = message.split("\n");
+  return first.endsWith(":") ? `${first} ${second.trim()}` : first;
 }
 
 const args = hideBin(process.argv);
