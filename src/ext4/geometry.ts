@@ -157,21 +157,18 @@ function descriptorCounts(counts: Counts, { format: { features }, growTo }: Geom
   const wide = beyond32 || features.has("64bit");
   const descriptorSize = wide ? groupDescriptor.size : DESCRIPTOR_SIZE;
   const descriptorBlocks = Math.ceil((groups * descriptorSize) / blockSize);
-  let reservedDescriptorBlocks = 0;
-  if (features.has("resize_inode") && !beyond32) {
-    // The resize inode keeps the reserved blocks. It is block-mapped: 32-bit numbers, and one block of pointers at most.
-    const most = blockSize / 4;
-    const largest = Math.ceil(Math.max(growTo ?? size * GROWTH, size) / blockSize);
-    const grownGroups = Math.ceil((Math.min(largest, MAX_32) - firstDataBlock) / blocksPerGroup);
-    const wanted = Math.ceil((grownGroups * descriptorSize) / blockSize) - descriptorBlocks;
-    if (growTo !== undefined && (largest > MAX_32 || wanted > most)) {
-      const reach = Math.floor(((descriptorBlocks + most) * blockSize) / descriptorSize) * blocksPerGroup;
-      throw new ImgbuildError("usage", `ext4: descriptors cannot be reserved for ${growTo} bytes`, {
-        hint: `With blocks of ${blockSize} bytes it can grow to ${Math.min(reach, MAX_32) * blockSize}.`,
-      });
-    }
-    reservedDescriptorBlocks = Math.min(Math.max(wanted, 1), most);
+  // The resize inode keeps the reserved blocks. It is block-mapped: 32-bit numbers, and one block of pointers at most.
+  const largest = Math.max(Math.ceil((growTo ?? size * GROWTH) / blockSize), blocks);
+  const grownGroups = Math.ceil((Math.min(largest, MAX_32) - firstDataBlock) / blocksPerGroup);
+  const wanted = Math.max(Math.ceil((grownGroups * descriptorSize) / blockSize) - descriptorBlocks, 1);
+  const most = blockSize / 4;
+  if (growTo !== undefined && growTo > size && (largest > MAX_32 || wanted > most)) {
+    const groupsReached = Math.floor(((descriptorBlocks + most) * blockSize) / descriptorSize);
+    throw new ImgbuildError("usage", `ext4: descriptors cannot be reserved for ${growTo} bytes`, {
+      hint: `With blocks of ${blockSize} bytes, room can be kept for ${Math.min(groupsReached * blocksPerGroup, MAX_32) * blockSize}.`,
+    });
   }
+  const reservedDescriptorBlocks = features.has("resize_inode") && !beyond32 ? Math.min(wanted, most) : 0;
   if (1 + descriptorBlocks + reservedDescriptorBlocks > blocksPerGroup * MOST_FOR_DESCRIPTORS) {
     throw new ImgbuildError(
       "not-representable",

@@ -229,11 +229,11 @@ test("the superblock has the hash seed, the mount options and what is done about
     assert.equal(fields.get("Errors behavior"), shown[errors]);
     assert.equal(fields.get("Default mount options"), "journal_data_writeback user_xattr discard");
     assert.equal(fields.get("Mount options"), "commit=30,noauto_da_alloc");
-    await mounted(image, { type: "ext4", writable: true }, () => {
+    await mounted(image, { type: "ext4", writable: true }, (folder) => {
       const options = fs
         .readFileSync("/proc/mounts", "latin1")
         .split("\n")
-        .find((line) => line.includes("/imgbuild-mount-"));
+        .find((line) => line.includes(` ${folder} `));
       assert.match(options!, /commit=30/);
     });
   }
