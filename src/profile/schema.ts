@@ -4,7 +4,6 @@
  */
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
-import { ERROR_BEHAVIOURS, parseFeatures, parseMountOptions } from "../ext4/index.js";
 import { KERNEL_FORMATS } from "../image/plan.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
@@ -18,20 +17,6 @@ function size(description: string) {
       } catch {
         context.addIssue({ code: "custom", message: `"${value}" is not a size: write 4096, 64KiB, 64MiB or 1.5GiB` });
         return z.NEVER;
-      }
-    })
-    .describe(description);
-}
-
-/** Text that `parse` of the ext4 writer understands. */
-function ext4List(description: string, parse: (text: string) => unknown) {
-  return z
-    .string()
-    .check(({ value, issues }) => {
-      try {
-        parse(value);
-      } catch (error) {
-        issues.push({ code: "custom", message: (error as Error).message, input: value });
       }
     })
     .describe(description);
@@ -149,19 +134,19 @@ const partition = z.discriminatedUnion("filesystem", [
     growTo: size(
       "The size that it can be grown to on the device, while it is mounted. Default: 1024 times its own.",
     ).optional(),
-    features: ext4List("Changes to the features, as mke2fs -O takes them: ext3,-dir_index.", (list) =>
-      // What larger blocks want is said when the file system is made.
-      parseFeatures(list, { blockSize: 1024 }),
-    ).optional(),
+    features: z.string().optional().describe("Changes to the features, as mke2fs -O takes them: ext3,-dir_index."),
     inodeSize: z
       .union([z.literal(128), z.literal(256)])
       .default(256)
       .describe("128 for bootloaders that read nothing else."),
-    mountOptions: ext4List(
-      "What it is mounted with by default, between commas. Default: user_xattr,acl.",
-      parseMountOptions,
-    ).optional(),
-    errors: z.enum(ERROR_BEHAVIOURS).default("continue").describe("What the kernel does when it finds damage."),
+    mountOptions: z
+      .string()
+      .optional()
+      .describe("What it is mounted with by default, between commas. Default: user_xattr,acl."),
+    errors: z
+      .enum(["continue", "remount-ro", "panic"])
+      .default("continue")
+      .describe("What the kernel does when it finds damage."),
   }),
   z.strictObject({ ...common, filesystem: z.literal("raw") }),
 ]);
