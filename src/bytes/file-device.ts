@@ -229,15 +229,13 @@ class WriteBack {
     this.#underWay = true;
     fs.fdatasync(this.#fd, () => {
       this.#underWay = false;
-      if (this.#closed) this.close();
     });
   }
 
+  /** A call that is under way comes to an end by itself: `sync` has seen to all that it is for. */
   close(): void {
     this.#closed = true;
-    // The call that is under way still needs it.
-    if (this.#fd === undefined || this.#underWay) return;
-    fs.closeSync(this.#fd);
+    if (this.#fd !== undefined) fs.closeSync(this.#fd);
     this.#fd = undefined;
   }
 }
