@@ -18,6 +18,7 @@ export interface Case {
 
 const MAIN = path.resolve(import.meta.dirname, "../src/cli/main.js");
 const IMAGE = "rootfs.squashfs";
+const EXT4 = "rootfs.ext4";
 
 const imgbuild = (...args: string[]): Command => ({ program: process.execPath, args: [MAIN, ...args, "--quiet"] });
 
@@ -62,6 +63,16 @@ export function cases(tree: string, scratch: string): Case[] {
       theirs: (output) => ({
         program: "gensquashfs",
         args: ["--pack-dir", tree, "--compressor", "gzip", "--num-jobs", "2", "--quiet", path.join(output, IMAGE)],
+      }),
+    },
+    {
+      name: "ext4",
+      peer: "mke2fs -d",
+      file: EXT4,
+      ours: (output) => imgbuild("ext4", tree, path.join(output, EXT4), "--size", "512MiB"),
+      theirs: (output) => ({
+        program: "mke2fs",
+        args: ["-q", "-t", "ext4", "-O", "^64bit", "-b", "4096", "-d", tree, path.join(output, EXT4), "512M"],
       }),
     },
     {

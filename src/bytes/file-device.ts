@@ -235,7 +235,7 @@ class WriteBack {
 
   close(): void {
     this.#closed = true;
-    // The call that is under way still needs it.
+    // The call that is under way still needs it: the number might be another file's by then.
     if (this.#fd === undefined || this.#underWay) return;
     fs.closeSync(this.#fd);
     this.#fd = undefined;

@@ -17,17 +17,18 @@ export interface FieldType<T> {
 function integer(size: 1 | 2 | 4, littleEndian: boolean): FieldType<number> {
   const limit = 2 ** (8 * size);
   const bits = (8 * size) as 8 | 16 | 32;
-  // There are millions of inodes and extents: no name is put together, and none looked up, for each.
-  const { [`setUint${bits}` as const]: setter } = DataView.prototype;
+  // Looked up once: file systems have millions of inodes, with dozens of fields each.
+  const get = DataView.prototype[`getUint${bits}`];
+  const set = DataView.prototype[`setUint${bits}`];
   return {
     size,
     zero: 0,
-    get: (view, at) => view[`getUint${bits}`](at, littleEndian),
+    get: (view, at) => get.call(view, at, littleEndian),
     set(view, at, value) {
       if (!Number.isInteger(value) || value < 0 || value >= limit) {
         throw new RangeError(`${value} is not an unsigned ${bits}-bit integer`);
       }
-      setter.call(view, at, value, littleEndian);
+      set.call(view, at, value, littleEndian);
     },
   };
 }

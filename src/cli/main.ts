@@ -66,9 +66,7 @@ function parserFor(args: readonly string[]) {
       // Thrown, because with strict() and recommendCommands() this is called again for the same mistake otherwise.
       // The parser's own errors are about the command line too.
       if (error !== undefined && error.name !== "YError") throw error;
-      // "Invalid values:" has what is invalid in the line after it.
-      const [said] = (message ?? error.message).replace(/:\n\s*/, ": ").split("\n");
-      throw new ImgbuildError("usage", said!, {
+      throw new ImgbuildError("usage", firstSentence(message ?? error.message), {
         hint: "`imgbuild --help` lists commands and options.",
       });
     });
@@ -77,6 +75,12 @@ function parserFor(args: readonly string[]) {
 // What is read of a tree stays. V8 takes this for a reason to let its space for new objects grow to 48 MB, half of what the
 // process needs otherwise; with the megabyte that it has at first, nothing takes longer.
 setFlagsFromString("--semi-space-growth-factor=1");
+
+/** The parser's first line, with the second one where that says what the first is about ("Invalid values:"). */
+function firstSentence(message: string): string {
+  const [first = "", second = ""] = message.split("\n");
+  return first.endsWith(":") ? `${first} ${second.trim()}` : first;
+}
 
 const args = hideBin(process.argv);
 try {

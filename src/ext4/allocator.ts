@@ -4,7 +4,7 @@
  * left over.
  */
 import { ImgbuildError } from "../errors.js";
-import { type Geometry, GROUPS_PER_FLEX, groupEnd, groupOfBlock, type Run } from "./geometry.js";
+import { type Geometry, groupEnd, groupOfBlock, type Run } from "./geometry.js";
 import { INODE } from "./layout.js";
 
 export class BlockAllocator {
@@ -75,13 +75,15 @@ export class InodeAllocator {
   /** Used inodes and directories among them, by group. */
   readonly used: number[];
   readonly directories: number[];
+  readonly #groupsPerFlex: number;
   readonly #flexGroups: number;
 
-  constructor({ groups, inodesPerGroup }: Geometry) {
+  constructor({ groups, inodesPerGroup, groupsPerFlex }: Geometry) {
     this.#perGroup = inodesPerGroup;
     this.used = new Array<number>(groups).fill(0);
     this.directories = new Array<number>(groups).fill(0);
-    this.#flexGroups = Math.ceil(groups / GROUPS_PER_FLEX);
+    this.#groupsPerFlex = groupsPerFlex;
+    this.#flexGroups = Math.ceil(groups / groupsPerFlex);
     // The inodes before the first free one have their meanings, lost+found takes that one, and all might not fit into a group.
     for (let left: number = INODE.firstFree, group = 0; left > 0; group++) {
       this.used[group] = Math.min(left, inodesPerGroup);
@@ -94,8 +96,8 @@ export class InodeAllocator {
   /** The first free inode of flex group `goal`, or of those behind it. */
   allocate(goal: number): number {
     for (let i = 0; i < this.#flexGroups; i++) {
-      const first = ((goal + i) % this.#flexGroups) * GROUPS_PER_FLEX;
-      const last = Math.min(first + GROUPS_PER_FLEX, this.used.length);
+      const first = ((goal + i) % this.#flexGroups) * this.#groupsPerFlex;
+      const last = Math.min(first + this.#groupsPerFlex, this.used.length);
       for (let group = first; group < last; group++) {
         if (this.used[group]! < this.#perGroup) return group * this.#perGroup + ++this.used[group]!;
       }

@@ -7,6 +7,9 @@ import { crc32c } from "../bytes/checksum.js";
 const number = new Uint8Array(8);
 const view = new DataView(number.buffer);
 
+/** Where the checksums of one thing start; undefined without the feature, when there are none. */
+export type ChecksumSeed = number | undefined;
+
 /** Continues `seed` over a 32-bit number. */
 export function checksumNumber(seed: number, value: number): number {
   view.setUint32(0, value, true);
@@ -19,7 +22,8 @@ export function fileSystemSeed(uuid: Uint8Array): number {
 }
 
 /** Where the checksums of an inode and of its directory and extent blocks start. Generations are all 0 in a new file system. */
-export function inodeSeed(seed: number, inodeNumber: number): number {
+export function inodeSeed(seed: ChecksumSeed, inodeNumber: number): ChecksumSeed {
+  if (seed === undefined) return undefined;
   return checksumNumber(checksumNumber(seed, inodeNumber), 0);
 }
 

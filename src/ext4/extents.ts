@@ -1,5 +1,6 @@
 /** The extent tree of an inode: where its blocks are. Linux Documentation/filesystems/ext4, "Extent Tree". */
 import { crc32c } from "../bytes/checksum.js";
+import type { ChecksumSeed } from "./checksum.js";
 import type { Run } from "./geometry.js";
 import { EXTENT_MAGIC, extentHeader, extentIndex, extentLeaf, INODE_BLOCK_BYTES, MAX_EXTENT_BLOCKS } from "./layout.js";
 
@@ -71,7 +72,7 @@ function encodeNode({ depth, entries }: TreeNode, into: Uint8Array, max: number)
 export function encodeExtentTree(
   extents: readonly FileExtent[],
   blockSize: number,
-  seed: number,
+  seed: ChecksumSeed,
   allocate: () => number,
 ): { root: Uint8Array; blocks: { at: number; bytes: Uint8Array }[] } {
   const max = entriesPerBlock(blockSize);
@@ -84,7 +85,7 @@ export function encodeExtentTree(
       const bytes = new Uint8Array(blockSize);
       encodeNode({ depth: level.depth, entries }, bytes, max);
       const tail = extentHeader.size + max * ENTRY_SIZE;
-      new DataView(bytes.buffer).setUint32(tail, crc32c(bytes.subarray(0, tail), seed), true);
+      if (seed !== undefined) new DataView(bytes.buffer).setUint32(tail, crc32c(bytes.subarray(0, tail), seed), true);
       const at = allocate();
       blocks.push({ at, bytes });
       parents.push({ logical: entries[0]!.logical, physical: at, length: 0 });

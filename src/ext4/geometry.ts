@@ -5,9 +5,8 @@
  */
 import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { DESCRIPTOR_SIZE, groupDescriptor, INODE, INODE_SIZE } from "./layout.js";
-
-export type BlockSize = 1024 | 2048 | 4096;
+import type { BlockSize, Format } from "./format.js";
+import { DESCRIPTOR_SIZE, groupDescriptor, INODE } from "./layout.js";
 
 /** Adjacent blocks, half-open. */
 export interface Run {
@@ -18,11 +17,16 @@ export interface Run {
 /** All numbers are of blocks of the file system, from its start, unless said otherwise. */
 export interface Geometry {
   readonly blockSize: BlockSize;
+  readonly inodeSize: number;
   readonly blocks: number;
   /** 1 with 1 KiB blocks, whose first one holds the boot sector alone; else 0. */
   readonly firstDataBlock: number;
   readonly blocksPerGroup: number;
   readonly groups: number;
+  /** Bitmaps and inode tables of so many groups lie together: 1 without the feature flex_bg. */
+  readonly groupsPerFlex: number;
+  /** Whether a few groups only have copies of the superblock (sparse_super). */
+  readonly sparse: boolean;
   readonly inodesPerGroup: number;
   readonly inodeTableBlocks: number;
   /** Whether descriptors have room for block numbers of 64 bits (the 64bit feature). */
@@ -41,20 +45,19 @@ export interface Geometry {
 }
 
 export interface GeometryOptions {
+  readonly format: Format;
   /** In bytes. */
   readonly size: number;
-  readonly blockSize: BlockSize;
   /** One inode for so many bytes. */
   readonly inodeRatio: number;
   /** At least so many inodes, the reserved ones included. */
   readonly inodes: number;
-  /** Whether block numbers get 64 bits where they need not. */
-  readonly wide: boolean;
+  /** In bytes: descriptors are reserved for a file system of at least that size. Undefined: 1024 times its own. */
+  readonly growTo: number | undefined;
 }
 
-/** Bitmaps and inode tables of so many groups lie together, which leaves long free runs. As mke2fs has it. */
-export const LOG_GROUPS_PER_FLEX = 4;
-export const GROUPS_PER_FLEX = 2 ** LOG_GROUPS_PER_FLEX;
+/** With flex_bg. It leaves long free runs. As mke2fs has it. */
+const GROUPS_PER_FLEX = 16;
 /** A last group with fewer usable blocks than this is left out. As mke2fs has it. */
 const SMALLEST_LAST_GROUP = 50;
 /** How many times larger the file system may become through the reserved descriptor blocks. As mke2fs has it. */
@@ -63,9 +66,9 @@ const GROWTH = 1024;
 const MOST_FOR_DESCRIPTORS = 3 / 4;
 const MAX_32 = 2 ** 32 - 1;
 
-/** Whether `group` begins with a copy of superblock and descriptors: 0, 1, and powers of 3, 5 and 7 (sparse_super). */
-function hasSuperblock(group: number): boolean {
-  if (group <= 1) return true;
+/** Whether `group` begins with a copy of superblock and descriptors: with `sparse` 0, 1, and powers of 3, 5 and 7 do. */
+function hasSuperblock(group: number, sparse: boolean): boolean {
+  if (group <= 1 || !sparse) return true;
   return [3, 5, 7].some((base) => {
     let power = base;
     while (power < group) power *= base;
@@ -88,16 +91,16 @@ export function groupOfBlock(geometry: Geometry, block: number): number {
 
 /** Superblock, descriptors and reserved descriptor blocks at the start of `group`, in blocks. */
 export function superblockArea(
-  geometry: Pick<Geometry, "descriptorBlocks" | "reservedDescriptorBlocks">,
+  geometry: Pick<Geometry, "sparse" | "descriptorBlocks" | "reservedDescriptorBlocks">,
   group: number,
 ): number {
-  return hasSuperblock(group) ? 1 + geometry.descriptorBlocks + geometry.reservedDescriptorBlocks : 0;
+  return hasSuperblock(group, geometry.sparse) ? 1 + geometry.descriptorBlocks + geometry.reservedDescriptorBlocks : 0;
 }
 
 /** The groups after the first that hold copies of the superblock. */
 export function backupGroups(geometry: Geometry): number[] {
   return Array.from({ length: geometry.groups }, (_, group) => group).filter(
-    (group) => group > 0 && hasSuperblock(group),
+    (group) => group > 0 && hasSuperblock(group, geometry.sparse),
   );
 }
 
@@ -109,24 +112,29 @@ export function overlap(a: Run, b: Run): number {
 /**
  * Lays out a file system of at most `size` bytes: a last group that could not hold its own metadata is left out. Undefined
  * when the metadata alone does not fit, or so many inodes do not. Throws a `not-representable` error beyond what
- * descriptors at the start of each group can describe.
+ * descriptors at the start of each group can describe, and a `usage` error for growth that they cannot.
  */
 export function computeGeometry(options: GeometryOptions): Geometry | undefined {
-  const { blockSize } = options;
+  const { blockSize, inodeSize, features } = options.format;
   const firstDataBlock = blockSize === 1024 ? 1 : 0;
   const blocksPerGroup = 8 * blockSize;
   let blocks = Math.floor(options.size / blockSize);
   for (;;) {
     if (blocks <= firstDataBlock) return undefined;
     const groups = Math.ceil((blocks - firstDataBlock) / blocksPerGroup);
-    const counts = { blockSize, blocks, firstDataBlock, blocksPerGroup, groups };
-    const descriptors = descriptorCounts(counts, options.wide);
+    const counts = {
+      ...{ blockSize, inodeSize, blocks, firstDataBlock, blocksPerGroup, groups },
+      groupsPerFlex: features.has("flex_bg") ? GROUPS_PER_FLEX : 1,
+      sparse: features.has("sparse_super"),
+    };
+    const descriptors = descriptorCounts(counts, options);
     const inodesPerGroup = countInodes(options, blocks, groups);
     if (inodesPerGroup === undefined) return undefined;
-    const inodeTableBlocks = (inodesPerGroup * INODE_SIZE) / blockSize;
+    const inodeTableBlocks = (inodesPerGroup * inodeSize) / blockSize;
 
     const inLastGroup = (blocks - firstDataBlock) % blocksPerGroup;
-    const needed = superblockArea(descriptors, groups - 1) + 2 + inodeTableBlocks + SMALLEST_LAST_GROUP;
+    const needed =
+      superblockArea({ ...counts, ...descriptors }, groups - 1) + 2 + inodeTableBlocks + SMALLEST_LAST_GROUP;
     if (groups > 1 && inLastGroup > 0 && inLastGroup < needed) {
       blocks -= inLastGroup;
       continue;
@@ -137,19 +145,34 @@ export function computeGeometry(options: GeometryOptions): Geometry | undefined 
 
 type Counts = Pick<Geometry, "blockSize" | "blocks" | "firstDataBlock" | "blocksPerGroup" | "groups">;
 
-function descriptorCounts({ blockSize, blocks, firstDataBlock, blocksPerGroup, groups }: Counts, alwaysWide: boolean) {
+function descriptorCounts(counts: Counts, { format: { features }, growTo }: GeometryOptions) {
+  const { blockSize, blocks, firstDataBlock, blocksPerGroup, groups } = counts;
+  const size = blocks * blockSize;
   const beyond32 = blocks > MAX_32;
-  const wide = alwaysWide || beyond32;
+  if (beyond32 && (features.never64bit || !features.has("extent"))) {
+    throw new ImgbuildError("not-representable", `an ext4 file system of ${size} bytes needs the feature 64bit`, {
+      hint: features.has("extent") ? "Do not switch it off." : "Switch extent on.",
+    });
+  }
+  const wide = beyond32 || features.has("64bit");
   const descriptorSize = wide ? groupDescriptor.size : DESCRIPTOR_SIZE;
   const descriptorBlocks = Math.ceil((groups * descriptorSize) / blockSize);
   // The resize inode keeps the reserved blocks. It is block-mapped: 32-bit numbers, and one block of pointers at most.
-  const largest = Math.min(blocks * GROWTH, MAX_32);
-  const grown = Math.ceil((Math.ceil((largest - firstDataBlock) / blocksPerGroup) * descriptorSize) / blockSize);
-  const reservedDescriptorBlocks = beyond32 ? 0 : Math.min(Math.max(grown - descriptorBlocks, 1), blockSize / 4);
+  const largest = Math.max(Math.ceil((growTo ?? size * GROWTH) / blockSize), blocks);
+  const grownGroups = Math.ceil((Math.min(largest, MAX_32) - firstDataBlock) / blocksPerGroup);
+  const wanted = Math.max(Math.ceil((grownGroups * descriptorSize) / blockSize) - descriptorBlocks, 1);
+  const most = blockSize / 4;
+  if (growTo !== undefined && growTo > size && (largest > MAX_32 || wanted > most)) {
+    const groupsReached = Math.floor(((descriptorBlocks + most) * blockSize) / descriptorSize);
+    throw new ImgbuildError("usage", `ext4: descriptors cannot be reserved for ${growTo} bytes`, {
+      hint: `With blocks of ${blockSize} bytes, room can be kept for ${Math.min(groupsReached * blocksPerGroup, MAX_32) * blockSize}.`,
+    });
+  }
+  const reservedDescriptorBlocks = features.has("resize_inode") && !beyond32 ? Math.min(wanted, most) : 0;
   if (1 + descriptorBlocks + reservedDescriptorBlocks > blocksPerGroup * MOST_FOR_DESCRIPTORS) {
     throw new ImgbuildError(
       "not-representable",
-      `an ext4 file system of ${blocks * blockSize} bytes is too large for blocks of ${blockSize} bytes`,
+      `an ext4 file system of ${size} bytes is too large for blocks of ${blockSize} bytes`,
       { hint: "Use blocks of 4096 bytes." },
     );
   }
@@ -158,11 +181,12 @@ function descriptorCounts({ blockSize, blocks, firstDataBlock, blocksPerGroup, g
 
 /** Inodes a group: whole blocks of the inode table, whole bytes of the bitmap, one bitmap block at most. */
 function countInodes(options: GeometryOptions, blocks: number, groups: number): number | undefined {
-  const { blockSize, inodeRatio } = options;
+  const { inodeRatio } = options;
+  const { blockSize, inodeSize } = options.format;
   const most = 8 * blockSize;
   const byRatio = Math.min(Math.floor((blocks * blockSize) / inodeRatio), groups * most, MAX_32 - most);
   const wanted = Math.max(byRatio, options.inodes, INODE.firstFree + 1);
-  const inodesPerGroup = alignUp(Math.ceil(wanted / groups), Math.max(blockSize / INODE_SIZE, 8));
+  const inodesPerGroup = alignUp(Math.ceil(wanted / groups), Math.max(blockSize / inodeSize, 8));
   return inodesPerGroup > most ? undefined : inodesPerGroup;
 }
 
@@ -172,8 +196,8 @@ function placeMetadata(counts: Omit<Geometry, "blockBitmaps" | "inodeBitmaps" | 
   const inodeBitmaps: number[] = [];
   const inodeTables: number[] = [];
   const free: Run[][] = [];
-  for (let first = 0; first < counts.groups; first += GROUPS_PER_FLEX) {
-    const last = Math.min(first + GROUPS_PER_FLEX, counts.groups);
+  for (let first = 0; first < counts.groups; first += counts.groupsPerFlex) {
+    const last = Math.min(first + counts.groupsPerFlex, counts.groups);
     const runs: Run[] = [];
     for (let group = first; group < last; group++) {
       const start = groupStart(counts, group) + superblockArea(counts, group);

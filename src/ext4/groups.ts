@@ -2,9 +2,10 @@
 import { crc32c } from "../bytes/checksum.js";
 import { high32, low32 } from "../bytes/halves.js";
 import type { InodeAllocator } from "./allocator.js";
-import { checksumNumber } from "./checksum.js";
+import { type ChecksumSeed, checksumNumber } from "./checksum.js";
+import { crc16 } from "./crc16.js";
 import { type Geometry, groupEnd, groupStart, overlap, type Run, superblockArea } from "./geometry.js";
-import { GROUP, groupDescriptor, INODE_SIZE } from "./layout.js";
+import { GROUP, groupDescriptor } from "./layout.js";
 
 export interface GroupMetadata {
   /** All descriptors, whole blocks. */
@@ -57,8 +58,32 @@ function ownMetadataBlocks(geometry: Geometry, group: number): number {
   );
 }
 
+/** How descriptors are protected. */
+export interface GroupChecksums {
+  /** With metadata_csum: where the checksums of descriptors and bitmaps start. */
+  readonly seed: ChecksumSeed;
+  /** With uninit_bg: the file system's, with which the checksums of descriptors start. */
+  readonly uuid: Uint8Array | undefined;
+}
+
+/** Whether groups may be uninitialised, and inode tables have an unused end: only where a checksum guards what says so. */
+export function isLazy({ seed, uuid }: GroupChecksums): boolean {
+  return seed !== undefined || uuid !== undefined;
+}
+
+/** The checksum of a descriptor whose checksum field is zero: of a CRC-32C the lower half, or a CRC-16 that leaves the field out. */
+function descriptorChecksum(descriptor: Uint8Array, group: number, { seed, uuid }: GroupChecksums): number {
+  if (seed !== undefined) return crc32c(descriptor, checksumNumber(seed, group)) & 0xffff;
+  if (uuid === undefined) return 0;
+  const number = new Uint8Array(4);
+  new DataView(number.buffer).setUint32(0, group, true);
+  const at = groupDescriptor.offsets.checksum;
+  const before = crc16(descriptor.subarray(0, at), crc16(number, crc16(uuid, 0xffff)));
+  return crc16(descriptor.subarray(at + 2), before);
+}
+
 /**
- * Descriptors and bitmaps of all groups. A group that holds nothing but its own metadata is left uninitialised: the kernel
+ * Descriptors and bitmaps of all groups. Where that is allowed, a group that holds nothing but its own metadata is left uninitialised: the kernel
  * makes up its bitmaps when it first uses it. Inode tables are said to be unused behind the last used inode; the kernel
  * clears that part in the background once it is mounted (it is not INODE_ZEROED unless it is used to its end).
  */
@@ -66,9 +91,11 @@ export function encodeGroups(
   geometry: Geometry,
   free: readonly (readonly Run[])[],
   inodes: InodeAllocator,
-  seed: number,
+  checksums: GroupChecksums,
 ): GroupMetadata {
-  const { blockSize, inodesPerGroup } = geometry;
+  const { blockSize, inodeSize, inodesPerGroup } = geometry;
+  const { seed } = checksums;
+  const lazy = isLazy(checksums);
   const descriptors = new Uint8Array(geometry.descriptorBlocks * blockSize);
   const descriptor = new Uint8Array(groupDescriptor.size);
   const bitmaps: GroupMetadata["bitmaps"] = [];
@@ -85,21 +112,21 @@ export function encodeGroups(
     let inodeChecksum = 0;
     // e2fsck wants the bitmap of the last group in any case.
     const inner = group > 0 && group < geometry.groups - 1;
-    if (inner && freeHere === geometry.blocksPerGroup - ownMetadataBlocks(geometry, group)) {
+    if (lazy && inner && freeHere === geometry.blocksPerGroup - ownMetadataBlocks(geometry, group)) {
       flags |= GROUP.blockUninit;
     } else {
       const bytes = blockBitmap(geometry, group, free[group]!);
       bitmaps.push({ at: geometry.blockBitmaps[group]!, bytes });
-      blockChecksum = crc32c(bytes, seed);
+      if (seed !== undefined) blockChecksum = crc32c(bytes, seed);
     }
-    if (usedInodes === 0) {
+    if (lazy && usedInodes === 0) {
       flags |= GROUP.inodeUninit;
     } else {
       const bytes = inodeBitmap(geometry, usedInodes);
       bitmaps.push({ at: geometry.inodeBitmaps[group]!, bytes });
-      inodeChecksum = crc32c(bytes.subarray(0, inodesPerGroup / 8), seed);
-      const tableBlocks = Math.ceil((usedInodes * INODE_SIZE) / blockSize);
-      if (tableBlocks === geometry.inodeTableBlocks) flags |= GROUP.inodeZeroed;
+      if (seed !== undefined) inodeChecksum = crc32c(bytes.subarray(0, inodesPerGroup / 8), seed);
+      const tableBlocks = Math.ceil((usedInodes * inodeSize) / blockSize);
+      if (lazy && tableBlocks === geometry.inodeTableBlocks) flags |= GROUP.inodeZeroed;
     }
     groupDescriptor.write(descriptor, 0, {
       blockBitmapLow: low32(geometry.blockBitmaps[group]!),
@@ -116,11 +143,10 @@ export function encodeGroups(
       blockBitmapChecksumHigh: blockChecksum >>> 16,
       inodeBitmapChecksumLow: inodeChecksum & 0xffff,
       inodeBitmapChecksumHigh: inodeChecksum >>> 16,
-      unusedInodes: inodesPerGroup - usedInodes,
+      unusedInodes: lazy ? inodesPerGroup - usedInodes : 0,
     });
     const stored = descriptor.subarray(0, geometry.descriptorSize);
-    // Of the checksum the lower half is kept; while it is computed it is zero.
-    const checksum = crc32c(stored, checksumNumber(seed, group)) & 0xffff;
+    const checksum = descriptorChecksum(stored, group, checksums);
     new DataView(stored.buffer).setUint16(groupDescriptor.offsets.checksum, checksum, true);
     descriptors.set(stored, group * geometry.descriptorSize);
   }

@@ -6,7 +6,8 @@ import { ExtentSet } from "../bytes/extent.js";
 import { alignUp } from "../bytes/size.js";
 import { isZero } from "../bytes/zeros.js";
 import type { Content, RegularFile } from "../tree/node.js";
-import type { BlockSize, Run } from "./geometry.js";
+import type { Format } from "./format.js";
+import type { Run } from "./geometry.js";
 import { fileBlocks, type ScannedFile, type Survey } from "./survey.js";
 
 /** A multiple of every block size. */
@@ -30,16 +31,16 @@ export function nonZeroBlocks(bytes: Uint8Array, blockSize: number): Run[] {
  * `survey` with the files whose holes are unknown counted by what is in them. Reads each of them once, to its end. Throws
  * what reading throws.
  */
-export async function scanForHoles(survey: Survey, blockSize: BlockSize): Promise<Survey> {
+export async function scanForHoles(survey: Survey, format: Format): Promise<Survey> {
   const folders = [...survey.folders];
   const scanned = new Map<RegularFile, ScannedFile>(survey.scanned);
   const buffer = new Uint8Array(BUFFER_SIZE);
   let { blocks } = survey;
   for (const { node, path, folder } of survey.unknown) {
     const { content } = node;
-    const data = await findData(content, blockSize, buffer);
+    const data = await findData(content, format.blockSize, buffer);
     scanned.set(node, { path, data });
-    const saved = fileBlocks(content, blockSize) - fileBlocks({ size: content.size, data: [...data] }, blockSize);
+    const saved = fileBlocks(content, format) - fileBlocks({ size: content.size, data: [...data] }, format);
     blocks -= saved;
     if (folder >= 0) folders[folder]! -= saved;
   }
@@ -47,7 +48,7 @@ export async function scanForHoles(survey: Survey, blockSize: BlockSize): Promis
 }
 
 /** The bytes of `content` in blocks that are not all zeros. */
-async function findData(content: Content, blockSize: BlockSize, buffer: Uint8Array): Promise<ExtentSet> {
+async function findData(content: Content, blockSize: number, buffer: Uint8Array): Promise<ExtentSet> {
   const data = new ExtentSet();
   const reader = await content.open();
   try {

@@ -6,6 +6,7 @@ import { type ByteString, compareBytes, display } from "../bytes/bytestring.js";
 import { crc32c } from "../bytes/checksum.js";
 import { ImgbuildError } from "../errors.js";
 import { type DirectoryNumbers, entrySize, type NamedNode } from "./directory.js";
+import type { Format } from "./format.js";
 import { hashName } from "./hash.js";
 import {
   FILE_TYPES,
@@ -28,16 +29,18 @@ export interface DirectoryIndex {
   readonly nodes: readonly (readonly IndexEntry[])[];
 }
 
-function capacity(blockSize: number, offset: number): number {
-  return Math.floor((blockSize - offset - INDEX_TAIL_SIZE) / INDEX_ENTRY_SIZE);
+/** How many entries a node has room for, which is less with a checksum behind them. */
+function capacity(blockSize: number, offset: number, checksums: boolean): number {
+  return Math.floor((blockSize - offset - (checksums ? INDEX_TAIL_SIZE : 0)) / INDEX_ENTRY_SIZE);
 }
 
 /** Sorts entries by hash into leaves of `room` bytes, and builds the index above them. Errors as `layoutDirectory`. */
 export function buildIndex(
   entries: readonly NamedNode[],
-  options: { blockSize: number; hashSeed: Int32Array; path: ByteString; room: number },
+  options: { format: Format; hashSeed: Int32Array; path: ByteString; room: number },
 ): { index: DirectoryIndex; leaves: NamedNode[][] } {
-  const { blockSize, hashSeed, path, room } = options;
+  const { hashSeed, path, room } = options;
+  const { blockSize, features } = options.format;
   const hashed = entries
     .map((entry) => ({ entry, ...hashName(entry[0], hashSeed) }))
     .sort((a, b) => a.major - b.major || a.minor - b.minor || compareBytes(a.entry[0], b.entry[0]));
@@ -59,8 +62,9 @@ export function buildIndex(
     previous = major;
   }
 
-  const inRoot = capacity(blockSize, INDEX_ROOT_OFFSET);
-  const inNode = capacity(blockSize, INDEX_NODE_OFFSET);
+  const checksums = features.has("metadata_csum");
+  const inRoot = capacity(blockSize, INDEX_ROOT_OFFSET, checksums);
+  const inNode = capacity(blockSize, INDEX_NODE_OFFSET, checksums);
   const between = leaves.length <= inRoot ? 0 : Math.ceil(leaves.length / inNode);
   if (between > inRoot) {
     throw new ImgbuildError(
@@ -90,10 +94,11 @@ export function encodeIndexBlock(
     // "." and "..", the latter up to the end of the block, with the index inside; then dx_root_info.
     view.setUint32(0, numbers.self, true);
     view.setUint16(4, 12, true);
-    into.set([1, FILE_TYPES.directory.entry, 0x2e], 6);
+    const type = numbers.fileTypes ? FILE_TYPES.directory.entry : 0;
+    into.set([1, type, 0x2e], 6);
     view.setUint32(12, numbers.parent, true);
     view.setUint16(16, into.length - 12, true);
-    into.set([2, FILE_TYPES.directory.entry, 0x2e, 0x2e], 18);
+    into.set([2, type, 0x2e, 0x2e], 18);
     const levels = index.blocks === 1 ? 0 : 1;
     into.set([HASH_HALF_MD4, 8, levels], 28);
   } else {
@@ -101,7 +106,7 @@ export function encodeIndexBlock(
   }
 
   const entries = index.nodes[block]!;
-  const limit = capacity(into.length, offset);
+  const limit = capacity(into.length, offset, numbers.seed !== undefined);
   entries.forEach(({ hash, block }, i) => {
     view.setUint32(offset + i * INDEX_ENTRY_SIZE, hash, true);
     view.setUint32(offset + i * INDEX_ENTRY_SIZE + 4, block, true);
@@ -110,6 +115,7 @@ export function encodeIndexBlock(
   view.setUint16(offset, limit, true);
   view.setUint16(offset + 2, entries.length, true);
 
+  if (numbers.seed === undefined) return;
   const used = into.subarray(0, offset + entries.length * INDEX_ENTRY_SIZE);
   const checksum = crc32c(new Uint8Array(INDEX_TAIL_SIZE), crc32c(used, numbers.seed));
   view.setUint32(offset + limit * INDEX_ENTRY_SIZE + 4, checksum, true);

@@ -13,24 +13,34 @@
  *                               inode tables                                   inode.ts, inode-tables.ts
  *                               content: journal, then for each directory      journal.ts, content.ts
  *                               its entries and its files, with the blocks     directory.ts, htree.ts, hash.ts
- *                               of extent trees and of attributes behind       extents.ts, xattrs.ts, acl.ts
+ *                               of extent trees or block maps and of           extents.ts, block-map.ts (mapping.ts)
+ *                               attributes behind                              xattrs.ts, acl.ts
  *     groups 1, 3^n, 5^n, 7^n   begin with a copy of superblock, descriptors   geometry.ts (hasSuperblock)
  *
  * survey.ts looks at the tree, holes.ts into its files if it must, geometry.ts and plan.ts lay out the disk, placement.ts
- * and allocator.ts say what goes where, writer.ts writes. layout.ts declares the structures, checksum.ts where their
- * checksums start.
+ * and allocator.ts say what goes where, writer.ts writes. features.ts has the features by name, and so what may be where;
+ * layout.ts declares the structures, checksum.ts where their checksums start.
  */
 import type { Device } from "../bytes/device.js";
 import { isUuid, uuidBytes } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
-import type { BlockSize } from "./geometry.js";
+import { parseFeatures } from "./features.js";
+import type { BlockSize, InodeSize } from "./format.js";
 import { scanForHoles } from "./holes.js";
-import { TIME_RANGE } from "./inode.js";
+import { timeRange } from "./inode.js";
+import { ON_ERROR } from "./layout.js";
+import { parseMountOptions } from "./mount-options.js";
 import { checkJournalSize, doesNotFit, type Plan, type PlanOptions, planWithin, smallestSize } from "./plan.js";
+import type { OnError } from "./superblock.js";
 import { type Survey, type SurveyOptions, surveyTree } from "./survey.js";
-import { Ext4Writer } from "./writer.js";
+import { Ext4Writer, type Identity } from "./writer.js";
+
+export { parseFeatures } from "./features.js";
+export { parseMountOptions } from "./mount-options.js";
+
+export const ERROR_BEHAVIOURS = Object.keys(ON_ERROR) as readonly OnError[];
 
 export interface Ext4Options {
   /** The volume's name: at most 16 bytes of UTF-8. Default: none. */
@@ -51,10 +61,26 @@ export interface Ext4Options {
   /** In bytes; 0 for no journal. Default: by the file system's size, up to 64 MiB. */
   readonly journalSize?: number;
   /**
-   * The 64bit feature: descriptors of 64 bytes. Default: only beyond 2^32 blocks, which need it. U-Boot before 2016 misreads
-   * it, and the small descriptors serve twice as many groups; it buys the upper half of the bitmaps' checksums.
+   * What the file system can be grown to, in bytes, by resize2fs and while it is mounted: descriptors are kept free for so
+   * much. The default journal suits that size as well. Default: 1024 times its own size.
    */
-  readonly wide?: boolean;
+  readonly growTo?: number | undefined;
+  /**
+   * Changes to the default features: names as mke2fs -O has them, between commas, "+" or nothing before one to add, "-" or
+   * "^" before one to remove. Begins with ext2 or ext3 to start from theirs. The default has what Linux 4.9 and U-Boot know;
+   * 64bit is there only beyond 2^32 blocks: U-Boot before 2016 misreads it, and small descriptors serve twice as many
+   * groups; it buys the upper half of the bitmaps' checksums.
+   */
+  readonly features?: string | undefined;
+  /** In bytes. Default: 256. 128 saves little, but is all that some bootloaders read. */
+  readonly inodeSize?: InodeSize;
+  /**
+   * What the kernel mounts it with unless told otherwise: names of tune2fs -o, and other options of mount, between commas.
+   * Default: user_xattr,acl.
+   */
+  readonly mountOptions?: string | undefined;
+  /** Default: continue. */
+  readonly errors?: OnError;
   readonly observer?: Observer;
 }
 
@@ -74,32 +100,56 @@ interface Settings {
   readonly survey: SurveyOptions;
   readonly plan: PlanOptions;
   readonly reservedPercent: number;
-  readonly label: Uint8Array;
+  readonly identity: Omit<Identity, "reservedBlocks">;
 }
 
 /** The options with their defaults. Throws `usage` errors. */
 function settle(options: Ext4Options): Settings {
-  const { blockSize = 4096, inodeRatio = 16_384, reservedPercent = 1, journalSize, wide = false } = options;
+  const { blockSize = 4096, inodeSize = 256, inodeRatio = 16_384, reservedPercent = 1, growTo } = options;
   const demand = (holds: boolean, what: string, wanted: string) => {
     if (!holds) throw new ImgbuildError("usage", `ext4: ${what} is not possible`, { hint: `Give ${wanted}.` });
   };
   const label = new TextEncoder().encode(options.label ?? "");
   for (const id of [options.uuid, options.hashSeed]) demand(isUuid(id), `the UUID "${id}"`, "a UUID in its usual form");
   demand([1024, 2048, 4096].includes(blockSize), `a block size of ${blockSize}`, "1024, 2048 or 4096");
+  demand(inodeSize === 128 || inodeSize === 256, `an inode size of ${inodeSize}`, "128 or 256");
   demand(inodeRatio >= 1024 && inodeRatio <= 2 ** 26, `one inode for ${inodeRatio} bytes`, "1024 to 67108864 bytes");
   demand(reservedPercent >= 0 && reservedPercent <= 50, `reserving ${reservedPercent} percent`, "0 to 50");
   demand(label.length <= 16, `the label "${options.label}"`, "at most 16 bytes");
   demand(Number.isInteger(options.time), `the time ${options.time}`, "whole seconds since 1970");
-  const time = Math.min(Math.max(options.time, 0), TIME_RANGE.last);
+  demand(growTo === undefined || growTo > 0, `growing to ${growTo} bytes`, "a size");
+  demand(
+    options.errors === undefined || options.errors in ON_ERROR,
+    `"${options.errors}" on errors`,
+    ERROR_BEHAVIOURS.join(", "),
+  );
+  const features = parseFeatures(options.features ?? "", { blockSize, inodeSize });
+  const format = { blockSize, inodeSize, features };
+  const journalSize = features.has("has_journal") ? options.journalSize : 0;
+  demand(
+    !options.journalSize || features.has("has_journal"),
+    "a journal without the feature has_journal",
+    "a size of 0",
+  );
+  demand(
+    growTo === undefined || features.has("resize_inode"),
+    "growing without resize_inode",
+    "that feature, or no size",
+  );
+  const time = Math.min(Math.max(options.time, 0), timeRange(inodeSize).last);
   const seed = new DataView(uuidBytes(options.hashSeed).buffer);
-  const plan = { blockSize, inodeRatio, journalSize, wide };
+  const plan = { format, inodeRatio, growTo, journalSize };
   checkJournalSize(plan);
   const hashSeed = Int32Array.from({ length: 4 }, (_, i) => seed.getInt32(4 * i, true));
   return {
-    survey: { blockSize, hashSeed, time },
+    survey: { format, hashSeed, time },
     plan,
     reservedPercent,
-    label,
+    identity: {
+      ...{ format, label, time, uuid: options.uuid, hashSeed: options.hashSeed },
+      errors: options.errors ?? "continue",
+      mountOptions: parseMountOptions(options.mountOptions ?? "user_xattr,acl"),
+    },
   };
 }
 
@@ -111,7 +161,7 @@ async function fit(size: number, tree: Tree | undefined, settings: Settings): Pr
   let survey = surveyTree(tree, settings.survey);
   let plan = planWithin(size, survey, settings.plan);
   if (plan === undefined && survey.unknown.length > 0) {
-    survey = await scanForHoles(survey, settings.plan.blockSize);
+    survey = await scanForHoles(survey, settings.plan.format);
     plan = planWithin(size, survey, settings.plan);
   }
   if (plan === undefined) throw doesNotFit(size, survey, settings.plan);
@@ -119,10 +169,10 @@ async function fit(size: number, tree: Tree | undefined, settings: Settings): Pr
 }
 
 /**
- * Makes an ext4 file system on all of `device`, with `tree` in it, or empty. Its features: has_journal ext_attr resize_inode
- * dir_index, filetype extent flex_bg, sparse_super large_file huge_file dir_nlink extra_isize metadata_csum; beyond
- * 2^32 blocks 64bit instead of resize_inode. Every kernel since 4.9 reads and writes it. It can grow to 1024 times its size while
- * it is mounted. Unused inode tables are not written: they need not be zeros.
+ * Makes an ext4 file system on all of `device`, with `tree` in it, or empty. Its features unless `features` changes them:
+ * has_journal ext_attr resize_inode dir_index, filetype extent flex_bg, sparse_super large_file huge_file dir_nlink
+ * extra_isize metadata_csum; beyond 2^32 blocks 64bit instead of resize_inode. Every kernel since 4.9 reads and writes it.
+ * Unused inode tables are not written, and need not be zeros; without metadata_csum and uninit_bg they must be.
  *
  * Throws before anything is written: `does-not-fit` with `{ needed, available }` in bytes, `not-representable` for a name,
  * id, size or attributes that ext4 cannot hold, `source-invalid`, `usage`. What reading the content throws comes later, or
@@ -132,14 +182,12 @@ export async function writeExt4(device: Device, tree: Tree | undefined, options:
   const settings = settle(options);
   const { survey, plan } = await fit(device.size, tree, settings);
   const { geometry, journalBlocks } = plan;
-  const { uuid, hashSeed } = options;
   const reservedBlocks = Math.floor((geometry.blocks * settings.reservedPercent) / 100);
-  const identity = { label: settings.label, uuid, hashSeed, time: settings.survey.time, reservedBlocks };
-  const writer = new Ext4Writer(device, survey, plan, identity, options.observer ?? {});
+  const writer = new Ext4Writer(device, survey, plan, { ...settings.identity, reservedBlocks }, options.observer ?? {});
   const { freeBlocks, freeInodes } = await writer.write();
   if (survey.clampedTimes > 0) {
     options.observer?.notice?.(
-      `ext4 has times from 1901 to 2446: ${survey.clampedTimes} modification times outside were moved to the nearest`,
+      `ext4 has times from 1901 to ${settings.plan.format.inodeSize === 128 ? 2038 : 2446}: ${survey.clampedTimes} modification times outside were moved to the nearest`,
     );
   }
   return {

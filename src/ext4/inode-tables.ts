@@ -3,27 +3,36 @@
 import { alignUp } from "../bytes/size.js";
 import type { InodeAllocator } from "./allocator.js";
 import type { BlockWriter } from "./block-writer.js";
-import { inodeSeed } from "./checksum.js";
+import { type ChecksumSeed, inodeSeed } from "./checksum.js";
 import type { Geometry } from "./geometry.js";
 import { encodeInode, type InodeValues } from "./inode.js";
-import { INODE_SIZE } from "./layout.js";
 
 export class InodeTables {
   readonly #geometry: Geometry;
-  readonly #seed: number;
+  readonly #seed: ChecksumSeed;
   readonly #tables: Uint8Array[];
 
   /** `inodes` has handed out every number by now. `seed` is that of the file system. */
-  constructor(geometry: Geometry, inodes: InodeAllocator, seed: number) {
+  constructor(geometry: Geometry, inodes: InodeAllocator, seed: ChecksumSeed) {
     this.#geometry = geometry;
     this.#seed = seed;
-    this.#tables = inodes.used.map((used) => new Uint8Array(alignUp(used * INODE_SIZE, geometry.blockSize)));
+    this.#tables = inodes.used.map((used) => new Uint8Array(alignUp(used * geometry.inodeSize, geometry.blockSize)));
   }
 
   put(number: number, values: InodeValues): void {
-    const { inodesPerGroup } = this.#geometry;
+    const { inodesPerGroup, inodeSize } = this.#geometry;
     const table = this.#tables[Math.floor((number - 1) / inodesPerGroup)]!;
-    encodeInode(table, ((number - 1) % inodesPerGroup) * INODE_SIZE, values, inodeSeed(this.#seed, number));
+    const at = ((number - 1) % inodesPerGroup) * inodeSize;
+    encodeInode(table.subarray(at, at + inodeSize), values, inodeSeed(this.#seed, number));
+  }
+
+  /** What is behind the last used inode of each group, in bytes of the device. */
+  *unused(): Generator<{ at: number; length: number }> {
+    const { blockSize, inodeTableBlocks, inodeTables } = this.#geometry;
+    for (const [group, table] of this.#tables.entries()) {
+      const length = inodeTableBlocks * blockSize - table.length;
+      if (length > 0) yield { at: inodeTables[group]! * blockSize + table.length, length };
+    }
   }
 
   async write(writer: BlockWriter): Promise<void> {

@@ -3,10 +3,14 @@ import { crc32c } from "../bytes/checksum.js";
 import { high16, high32, low16, low32 } from "../bytes/halves.js";
 import { encodeDeviceNumber } from "../tree/device-number.js";
 import type { DeviceNode, Timestamp } from "../tree/node.js";
+import type { ChecksumSeed } from "./checksum.js";
+import type { InodeSize } from "./format.js";
 import { EXTRA_INODE_SIZE, INODE_BLOCK_BYTES, INODE_SIZE, inode } from "./layout.js";
 
-/** The times that an inode can hold, in seconds: 1901 to 2446. */
-export const TIME_RANGE = { first: -(2 ** 31), last: 2 ** 34 - 2 ** 31 - 1 } as const;
+/** The times that an inode can hold, in seconds: 1901 to 2446, or to 2038 where it has 128 bytes. */
+export function timeRange(inodeSize: InodeSize): { first: number; last: number } {
+  return { first: -(2 ** 31), last: inodeSize === INODE_SIZE ? 2 ** 34 - 2 ** 31 - 1 : 2 ** 31 - 1 };
+}
 
 /** An inode before it is encoded. */
 export interface InodeValues {
@@ -30,24 +34,29 @@ export interface InodeValues {
 }
 
 /** The time itself where an inode can hold it, else the nearest second that it can. */
-export function storedTime(time: Timestamp): Timestamp {
-  const seconds = Math.min(Math.max(time.seconds, TIME_RANGE.first), TIME_RANGE.last);
+export function storedTime(time: Timestamp, inodeSize: InodeSize): Timestamp {
+  const { first, last } = timeRange(inodeSize);
+  const seconds = Math.min(Math.max(time.seconds, first), last);
   return seconds === time.seconds ? time : { seconds, nanoseconds: 0 };
 }
 
 /** 32 bits of seconds; two more, and the nanoseconds, are in the other field. */
-function splitTime(time: Timestamp): [time: number, extra: number] {
-  const { seconds, nanoseconds } = storedTime(time);
+function splitTime(time: Timestamp, inodeSize: InodeSize): [time: number, extra: number] {
+  const { seconds, nanoseconds } = storedTime(time, inodeSize);
   const epoch = (seconds - (seconds | 0)) / 2 ** 32;
   return [seconds >>> 0, nanoseconds * 4 + (epoch & 3)];
 }
 
-/** Writes an inode, checksum included, at `at` of `into`. `seed` is the inode's own checksum seed. */
-export function encodeInode(into: Uint8Array, at: number, values: InodeValues, seed: number): void {
+const scratch = new Uint8Array(INODE_SIZE);
+const scratchView = new DataView(scratch.buffer);
+
+/** Writes an inode, checksum included, over all of `into`. `seed` is the inode's own checksum seed. */
+export function encodeInode(into: Uint8Array, values: InodeValues, seed: ChecksumSeed): void {
+  const inodeSize = into.length as InodeSize;
   // A tree knows when content was changed and nothing else; the other times of a file are taken to be the same.
-  const [time, timeExtra] = splitTime(values.mtime);
-  const [crtime, crtimeExtra] = splitTime({ seconds: values.crtime, nanoseconds: 0 });
-  inode.write(into, at, {
+  const [time, timeExtra] = splitTime(values.mtime, inodeSize);
+  const [crtime, crtimeExtra] = splitTime({ seconds: values.crtime, nanoseconds: 0 }, inodeSize);
+  inode.write(scratch, 0, {
     mode: values.mode,
     uidLow: low16(values.uid),
     uidHigh: high16(values.uid),
@@ -73,10 +82,14 @@ export function encodeInode(into: Uint8Array, at: number, values: InodeValues, s
     crtimeExtra,
     ...(values.xattrs && { xattrs: values.xattrs }),
   });
-  const checksum = crc32c(into.subarray(at, at + INODE_SIZE), seed);
-  const view = new DataView(into.buffer, into.byteOffset + at, INODE_SIZE);
-  view.setUint16(inode.offsets.checksumLow, low16(checksum), true);
-  view.setUint16(inode.offsets.checksumHigh, high16(checksum), true);
+  const used = scratch.subarray(0, inodeSize);
+  if (seed !== undefined) {
+    const checksum = crc32c(used, seed);
+    scratchView.setUint16(inode.offsets.checksumLow, low16(checksum), true);
+    // The other half is beyond the end of a small inode.
+    scratchView.setUint16(inode.offsets.checksumHigh, high16(checksum), true);
+  }
+  into.set(used);
 }
 
 /** i_block of a device: the old 16-bit form where both numbers fit, else the new one. */

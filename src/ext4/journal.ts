@@ -8,20 +8,23 @@ export const SMALLEST_JOURNAL_BLOCKS = 1024;
 const SMALLEST_WITH_JOURNAL_BLOCKS = 2048;
 
 /**
- * The journal of a file system of `size` bytes, in bytes; 0 for none. Up to 2 GiB as mke2fs has it with blocks of 4 KiB, but
+ * The journal of a file system of `size` bytes that will grow to `growTo`, in bytes; 0 for none. Up to 2 GiB as mke2fs has it with blocks of 4 KiB, but
  * 16 MiB from 64 MiB on, because that is the size of a seed that grows on the device. Never more than 64 MiB: what gathers
- * between two checkpoints on the devices that this is for stays far below that, and every byte of it is flashed.
+ * between two checkpoints on the devices that this is for stays far below that, and every byte of it is flashed. It cannot
+ * grow with the file system, so one that will has that of its later size, as far as that is a quarter of it now.
  */
-export function defaultJournalSize(size: number, blockSize: number): number {
+export function defaultJournalSize(size: number, growTo: number, blockSize: number): number {
   if (size < SMALLEST_WITH_JOURNAL_BLOCKS * blockSize) return 0;
   if (size < 64 * MiB) return SMALLEST_JOURNAL_BLOCKS * blockSize;
-  if (size < 1024 * MiB) return 16 * MiB;
-  return size < 2048 * MiB ? 32 * MiB : 64 * MiB;
+  const later = Math.max(size, growTo);
+  const wanted = later < 1024 * MiB ? 16 * MiB : later < 2048 * MiB ? 32 * MiB : 64 * MiB;
+  const most = size < 128 * MiB ? 16 * MiB : size < 256 * MiB ? 32 * MiB : 64 * MiB;
+  return Math.min(wanted, most);
 }
 
 /** The sizes at which a larger journal comes in, ascending: content may fit below one and not above it. */
 export function journalSizeSteps(blockSize: number): number[] {
-  return [SMALLEST_WITH_JOURNAL_BLOCKS * blockSize, 64 * MiB, 1024 * MiB, 2048 * MiB];
+  return [SMALLEST_WITH_JOURNAL_BLOCKS * blockSize, ...[64, 128, 256, 1024, 2048].map((size) => size * MiB)];
 }
 
 /** The first block of an empty journal: nothing to recover, the first transaction is number 1. */

@@ -6,6 +6,8 @@ import { array, ascii, be32, bytes, struct, u8, u16, u32 } from "../bytes/struct
 
 export const SUPERBLOCK_OFFSET = 1024;
 const SUPERBLOCK_SIZE = 1024;
+/** With the zero byte behind them. */
+export const MOUNT_OPTIONS_SIZE = 64;
 export const SUPERBLOCK_MAGIC = 0xef53;
 
 /** Superblock, at byte 1024, and at the start of each backup group. "The Super Block". */
@@ -65,6 +67,7 @@ export const superblock = struct("ext4_super_block", SUPERBLOCK_SIZE, {
   flags: [0x160, u32],
   logGroupsPerFlex: [0x174, u8],
   checksumType: [0x175, u8],
+  mountOptions: [0x200, ascii(MOUNT_OPTIONS_SIZE)],
   writeTimeHigh: [0x274, u8],
   makeTimeHigh: [0x276, u8],
   lastCheckHigh: [0x277, u8],
@@ -77,20 +80,20 @@ export const READ_ONLY_COMPATIBLE = {
   sparseSuper: 0x1,
   largeFile: 0x2,
   hugeFile: 0x8,
+  gdtCsum: 0x10,
   dirNlink: 0x20,
   extraIsize: 0x40,
   metadataCsum: 0x400,
 } as const;
 
 export const STATE_CLEAN = 1;
-export const ERRORS_CONTINUE = 1;
+/** s_errors. */
+export const ON_ERROR = { continue: 1, "remount-ro": 2, panic: 3 } as const;
 export const DYNAMIC_REVISION = 1;
 /** s_flags: names are hashed as unsigned bytes, so that the index is the same on every processor. */
 export const UNSIGNED_HASH = 0x2;
 export const HASH_HALF_MD4 = 1;
 export const CHECKSUM_CRC32C = 1;
-/** s_default_mount_opts: user_xattr and acl. */
-export const MOUNT_XATTR_ACL = 0xc;
 export const JOURNAL_BACKUP_BLOCKS = 1;
 
 /** Group descriptor of 32 bytes; with the 64bit feature another 32 follow. "Block Group Descriptors". */
@@ -116,7 +119,9 @@ export const groupDescriptor = struct("ext4_group_desc", 64, {
 /** bg_flags. */
 export const GROUP = { inodeUninit: 0x1, blockUninit: 0x2, inodeZeroed: 0x4 } as const;
 
+/** Of an inode with everything in it that we know. The smaller one is its beginning. */
 export const INODE_SIZE = 256;
+export const SMALL_INODE_SIZE = 128;
 /** How far the fields reach beyond the first 128 bytes: up to and with the project id. */
 export const EXTRA_INODE_SIZE = 32;
 /** Inode. "Index Nodes". */
@@ -169,6 +174,8 @@ export const FILE_TYPES = {
 /** Inodes with a meaning of their own. The first of all others is `firstFree`: lost+found by custom. */
 export const INODE = { root: 2, resize: 7, journal: 8, lostAndFound: 11, firstFree: 11 } as const;
 export const MAX_LINKS = 65_000;
+/** Block numbers within a file have 32 bits, and the last one is not used. */
+export const MAX_FILE_BLOCKS = 2 ** 32 - 1;
 export const MAX_NAME = 255;
 /** The bytes of an inode's block map or extent root, in which short symlink targets are kept too. */
 export const INODE_BLOCK_BYTES = 60;

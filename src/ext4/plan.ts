@@ -1,17 +1,18 @@
 /** Whether a tree fits into a size, and the smallest size that it fits into. Pure: nothing is read or written. */
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { extentTreeBlocks } from "./extents.js";
-import { type BlockSize, computeGeometry, type Geometry } from "./geometry.js";
+import type { Format } from "./format.js";
+import { computeGeometry, type Geometry } from "./geometry.js";
 import { defaultJournalSize, journalSizeSteps, SMALLEST_JOURNAL_BLOCKS } from "./journal.js";
-import { MAX_EXTENT_BLOCKS } from "./layout.js";
+import { mappingOf } from "./mapping.js";
 import type { Survey } from "./survey.js";
 
 export interface PlanOptions {
-  readonly blockSize: BlockSize;
+  readonly format: Format;
   readonly inodeRatio: number;
-  readonly wide: boolean;
-  /** In bytes; undefined for the size that suits the file system. */
+  /** In bytes: to that size it can be grown while it is mounted. Undefined: to 1024 times its own. */
+  readonly growTo: number | undefined;
+  /** In bytes; undefined for the size that suits the file system, 0 for none. */
   readonly journalSize: number | undefined;
 }
 
@@ -27,14 +28,15 @@ export function planWithin(size: number, survey: Survey, options: PlanOptions): 
   const inodes = survey.inodes + Math.ceil(survey.inodes / 16);
   const geometry = computeGeometry({ ...options, size, inodes });
   if (geometry === undefined) return undefined;
-  const journalSize = options.journalSize ?? defaultJournalSize(size, options.blockSize);
-  const journalBlocks = Math.floor(journalSize / options.blockSize);
+  const { blockSize } = options.format;
+  const journalSize = options.journalSize ?? defaultJournalSize(size, options.growTo ?? size, blockSize);
+  const journalBlocks = Math.floor(journalSize / blockSize);
   const runs = geometry.free.flat();
   const free = runs.reduce((sum, { start, end }) => sum + end - start, 0);
-  const journalTree = extentTreeBlocks(runs.length + Math.ceil(journalBlocks / MAX_EXTENT_BLOCKS), options.blockSize);
-  // One block is the resize inode's. At the end of each free run a file may be split, which can take it one more block of
-  // extents, and that one another above it.
-  const needed = survey.blocks + journalBlocks + (journalBlocks > 0 ? journalTree : 0) + 1 + 2 * runs.length;
+  const mapping = mappingOf(options.format);
+  const journal = journalBlocks + mapping.blocksFor([{ start: 0, end: journalBlocks }]);
+  // One block is the resize inode's. The end of each free run may split a file or the journal.
+  const needed = survey.blocks + journal + 1 + mapping.blocksPerSplit * runs.length;
   return needed <= free ? { geometry, journalBlocks } : undefined;
 }
 
@@ -43,7 +45,7 @@ export function planWithin(size: number, survey: Survey, options: PlanOptions): 
  * may fit below and not above: then it is a size above.
  */
 export function smallestSize(survey: Survey, options: PlanOptions): number {
-  const { blockSize } = options;
+  const { blockSize } = options.format;
   const fits = (blocks: number) => planWithin(blocks * blockSize, survey, options) !== undefined;
   let low = 0;
   if (options.journalSize === undefined) {
@@ -78,7 +80,7 @@ export function doesNotFit(size: number, survey: Survey, options: PlanOptions): 
 }
 
 /** Throws a `usage` error for a journal that cannot be. */
-export function checkJournalSize({ journalSize, blockSize }: PlanOptions): void {
+export function checkJournalSize({ journalSize, format: { blockSize } }: PlanOptions): void {
   if (journalSize === undefined || journalSize === 0) return;
   const smallest = SMALLEST_JOURNAL_BLOCKS * blockSize;
   if (journalSize >= smallest && journalSize <= 2 ** 31) return;

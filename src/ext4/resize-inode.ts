@@ -3,12 +3,9 @@
  * indirect block lists the reserved blocks of the first group, and each of these, as an indirect block, its counterparts in
  * the groups that hold copies of the superblock. Linux fs/ext4/resize.c (verify_reserved_gdb).
  */
+import { DIRECT_POINTERS, DOUBLE_INDIRECT, POINTER_SIZE } from "./block-map.js";
 import { backupGroups, type Geometry } from "./geometry.js";
 import { INODE_BLOCK_BYTES } from "./layout.js";
-
-const DIRECT_POINTERS = 12;
-const DOUBLE_INDIRECT = 13;
-const POINTER_SIZE = 4;
 
 export interface ResizeInode {
   /** i_block. */

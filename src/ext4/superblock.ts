@@ -2,10 +2,17 @@
 import { crc32c } from "../bytes/checksum.js";
 import { high32, low32 } from "../bytes/halves.js";
 import { uuidBytes } from "../bytes/uuid.js";
-import { type Geometry, LOG_GROUPS_PER_FLEX } from "./geometry.js";
+import { FEATURE_NAMES, type FeatureName, featureWords } from "./features.js";
+import type { Format } from "./format.js";
+import type { Geometry } from "./geometry.js";
 import * as layout from "./layout.js";
+import type { MountOptions } from "./mount-options.js";
+
+/** What the kernel does when it finds the file system damaged: carries on, makes it read-only, or stops. */
+export type OnError = keyof typeof layout.ON_ERROR;
 
 export interface SuperblockValues {
+  readonly format: Format;
   /** At most 16 bytes. */
   readonly label: Uint8Array;
   readonly uuid: string;
@@ -13,24 +20,22 @@ export interface SuperblockValues {
   /** In seconds. */
   readonly time: number;
   readonly reservedBlocks: number;
+  readonly errors: OnError;
+  readonly mountOptions: MountOptions;
   readonly freeBlocks: number;
   readonly freeInodes: number;
   /** i_block and size of the journal; undefined for none. */
   readonly journal: { readonly block: Uint8Array; readonly size: number } | undefined;
 }
 
-function features({ wide, reservedDescriptorBlocks }: Geometry, journal: boolean) {
-  const { COMPATIBLE: compatible, INCOMPATIBLE: incompatible } = layout;
-  return {
-    compatible:
-      compatible.extAttr |
-      compatible.dirIndex |
-      (reservedDescriptorBlocks > 0 ? compatible.resizeInode : 0) |
-      (journal ? compatible.hasJournal : 0),
-    incompatible:
-      incompatible.filetype | incompatible.extents | incompatible.flexBg | (wide ? incompatible.is64bit : 0),
-    readOnlyCompatible: Object.values(layout.READ_ONLY_COMPATIBLE).reduce((all, feature) => all | feature, 0),
+/** The features that are there in the end: of those that may be, those that there is something for. */
+function presentFeatures({ features }: Format, { wide, reservedDescriptorBlocks }: Geometry, journal: boolean) {
+  const present: Partial<Record<FeatureName, boolean>> = {
+    has_journal: journal,
+    resize_inode: reservedDescriptorBlocks > 0,
+    "64bit": wide,
   };
+  return featureWords(FEATURE_NAMES.filter((name) => present[name] ?? features.has(name)));
 }
 
 /**
@@ -44,9 +49,11 @@ function journalBackup(journal: SuperblockValues["journal"]): number[] {
   return [...words, high32(journal.size), low32(journal.size)];
 }
 
-/** The superblock as it is stored in `group`, checksum included. */
+/** The superblock as it is stored in `group`, checksum included, if there is one. */
 export function encodeSuperblock(geometry: Geometry, values: SuperblockValues, group: number): Uint8Array {
-  const { journal, time } = values;
+  const { format, journal, time } = values;
+  const large = format.inodeSize > layout.SMALL_INODE_SIZE;
+  const checksums = format.features.has("metadata_csum");
   const logBlockSize = Math.log2(geometry.blockSize) - 10;
   const bytes = layout.superblock.encode({
     inodesCount: geometry.groups * geometry.inodesPerGroup,
@@ -72,12 +79,12 @@ export function encodeSuperblock(geometry: Geometry, values: SuperblockValues, g
     maxMountCount: 0xffff, // never to be checked because of its age
     magic: layout.SUPERBLOCK_MAGIC,
     state: layout.STATE_CLEAN,
-    errors: layout.ERRORS_CONTINUE,
+    errors: layout.ON_ERROR[values.errors],
     revision: layout.DYNAMIC_REVISION,
     firstInode: layout.INODE.firstFree,
-    inodeSize: layout.INODE_SIZE,
+    inodeSize: format.inodeSize,
     blockGroup: group % 2 ** 16, // no more than a note, and cut off beyond its field elsewhere too
-    ...features(geometry, journal !== undefined),
+    ...presentFeatures(format, geometry, journal !== undefined),
     uuid: uuidBytes(values.uuid),
     label: values.label,
     reservedDescriptorBlocks: geometry.reservedDescriptorBlocks,
@@ -86,14 +93,16 @@ export function encodeSuperblock(geometry: Geometry, values: SuperblockValues, g
     hashVersion: layout.HASH_HALF_MD4,
     journalBackupType: journal ? layout.JOURNAL_BACKUP_BLOCKS : 0,
     descriptorSize: geometry.wide ? geometry.descriptorSize : 0,
-    defaultMountOptions: layout.MOUNT_XATTR_ACL,
+    defaultMountOptions: values.mountOptions.bits,
+    mountOptions: values.mountOptions.text,
     journalBackup: journalBackup(journal),
-    minExtraInodeSize: layout.EXTRA_INODE_SIZE,
-    wantExtraInodeSize: layout.EXTRA_INODE_SIZE,
+    minExtraInodeSize: large ? layout.EXTRA_INODE_SIZE : 0,
+    wantExtraInodeSize: large ? layout.EXTRA_INODE_SIZE : 0,
     flags: layout.UNSIGNED_HASH,
-    logGroupsPerFlex: LOG_GROUPS_PER_FLEX,
-    checksumType: layout.CHECKSUM_CRC32C,
+    logGroupsPerFlex: Math.log2(geometry.groupsPerFlex),
+    checksumType: checksums ? layout.CHECKSUM_CRC32C : 0,
   });
+  if (!checksums) return bytes;
   const at = layout.superblock.offsets.checksum;
   new DataView(bytes.buffer).setUint32(at, crc32c(bytes.subarray(0, at), 0xffffffff), true);
   return bytes;

@@ -16,10 +16,12 @@ import {
 } from "../tree/node.js";
 import { sortedEntries, type Tree } from "../tree/tree.js";
 import { type DirectoryLayout, layoutDirectory } from "./directory.js";
-import { extentTreeBlocks } from "./extents.js";
-import type { BlockSize, Run } from "./geometry.js";
+import type { FeatureName } from "./features.js";
+import type { Format } from "./format.js";
+import type { Run } from "./geometry.js";
 import { storedTime } from "./inode.js";
-import { INODE, INODE_BLOCK_BYTES, MAX_EXTENT_BLOCKS, MAX_LINKS, MAX_NAME } from "./layout.js";
+import { INODE, INODE_BLOCK_BYTES, MAX_LINKS, MAX_NAME } from "./layout.js";
+import { type Mapping, mappingOf } from "./mapping.js";
 import { type XattrPlacement, XattrStore } from "./xattrs.js";
 
 /** One inode of the tree. */
@@ -69,7 +71,7 @@ export interface Survey {
 }
 
 export interface SurveyOptions {
-  readonly blockSize: BlockSize;
+  readonly format: Format;
   readonly hashSeed: Int32Array;
   /** Of the folders that the tree lacks, in seconds. */
   readonly time: number;
@@ -78,8 +80,10 @@ export interface SurveyOptions {
 const LOST_AND_FOUND = fromText("lost+found");
 /** So that e2fsck has room in it without allocating blocks of a damaged file system. As mke2fs has it. */
 const LOST_AND_FOUND_BYTES = 16_384;
-/** Block numbers within a file have 32 bits, and the last one is not used. */
-const MAX_FILE_BLOCKS = 2 ** 32 - 1;
+/** From that size on a file needs the feature large_file. */
+const SMALL_FILE_END = 2 ** 31;
+/** The blocks of a file are counted in units of 512 bytes, with 32 bits unless there is the feature huge_file. */
+const SMALL_BLOCK_COUNT_END = 2 ** 32 * 512 - 2 ** 34;
 /** Of smaller files, a root file system has so many that opening each to look for holes would cost more than the holes do. */
 const HOLES_MATTER_FROM = 65_536;
 
@@ -108,6 +112,7 @@ export function surveyTree(tree: Tree | undefined, options: SurveyOptions): Surv
 
 class Surveyor {
   readonly #options: SurveyOptions;
+  readonly #mapping: Mapping;
   readonly #store: XattrStore;
   readonly #visits: Visit[] = [];
   readonly #folders: number[] = [];
@@ -120,7 +125,8 @@ class Surveyor {
 
   constructor(options: SurveyOptions) {
     this.#options = options;
-    this.#store = new XattrStore(options.blockSize);
+    this.#mapping = mappingOf(options.format);
+    this.#store = new XattrStore(options.format);
   }
 
   survey(tree: Tree | undefined): Survey {
@@ -130,7 +136,7 @@ class Surveyor {
       const { node, folder, path } = visit;
       if (node.type !== "directory") continue;
       const entries = sortedEntries(node);
-      const minimum = node === lostAndFound ? LOST_AND_FOUND_BYTES / this.#options.blockSize : 1;
+      const minimum = node === lostAndFound ? LOST_AND_FOUND_BYTES / this.#options.format.blockSize : 1;
       this.#layouts.set(node, layoutDirectory(entries, { ...this.#options, path, minimumBlocks: minimum }));
       this.#add(visit, path);
       const folders: typeof stack = [];
@@ -182,7 +188,7 @@ class Surveyor {
 
   #add({ node, parent, folder }: Visit, path: ByteString): void {
     checkOwner(node, path);
-    if (storedTime(node.mtime) !== node.mtime) this.#clampedTimes++;
+    if (storedTime(node.mtime, this.#options.format.inodeSize) !== node.mtime) this.#clampedTimes++;
     this.#visits.push({ node, parent, folder });
     if (node.xattrs.size > 0) this.#xattrs.set(node, this.#store.place(node.xattrs, path));
     const blocks = this.#blocksOf(node, path);
@@ -193,17 +199,38 @@ class Surveyor {
     }
   }
 
+  /** Throws unless the file system can hold a file of `size` bytes. */
+  #checkFileSize(size: number, path: ByteString): void {
+    const { format } = this.#options;
+    const needs = (name: FeatureName) => {
+      if (!format.features.has(name)) throw needsFeature(path, `a file of ${size} bytes`, name);
+    };
+    if (size >= SMALL_FILE_END) needs("large_file");
+    // As if it had no holes, and with room for what leads to its blocks.
+    if (size >= SMALL_BLOCK_COUNT_END) needs("huge_file");
+    if (size > this.#mapping.maxFileBlocks * format.blockSize) {
+      throw cannotHold(path, `a file of ${size} bytes in blocks of ${format.blockSize}`);
+    }
+  }
+
+  /** Throws when the names of a folder, which each folder in it is one of, cannot be counted. */
+  #checkSubfolders(node: Directory, path: ByteString): void {
+    if (this.#options.format.features.has("dir_nlink")) return;
+    if (subfolders(node) + 2 > MAX_LINKS)
+      throw needsFeature(path, `more than ${MAX_LINKS - 2} folders in it`, "dir_nlink");
+  }
+
   #blocksOf(node: Node, path: ByteString): number {
-    const { blockSize } = this.#options;
+    const { format } = this.#options;
+    const { blockSize } = format;
     switch (node.type) {
       case "directory":
-        return withTree([{ start: 0, end: this.#layouts.get(node)!.blocks }], blockSize);
+        this.#checkSubfolders(node, path);
+        return withTree([{ start: 0, end: this.#layouts.get(node)!.blocks }], this.#mapping);
       case "file":
-        if (node.content.size > MAX_FILE_BLOCKS * blockSize) {
-          throw cannotHold(path, `a file of ${node.content.size} bytes in blocks of ${blockSize}`);
-        }
+        this.#checkFileSize(node.content.size, path);
         // Zeros that are found later only make it less: a hole saves a block, and a block of the tree holds many extents.
-        return fileBlocks(node.content, blockSize);
+        return fileBlocks(node.content, format);
       case "symlink":
         if (node.target.length === 0 || node.target.length >= blockSize) {
           throw cannotHold(path, `a symlink to ${node.target.length} bytes in blocks of ${blockSize}`);
@@ -224,20 +251,27 @@ class Surveyor {
   }
 }
 
-/** The blocks of a file, as far as is known beforehand, and those of its extent tree, when no end of a free run splits it. */
-export function fileBlocks(content: Pick<Content, "size" | "data">, blockSize: number): number {
-  return withTree(dataBlocks(content, blockSize), blockSize);
+/** The blocks of a file, as far as is known beforehand, and those that lead to them, when no end of a free run splits it. */
+export function fileBlocks(content: Pick<Content, "size" | "data">, format: Format): number {
+  return withTree(dataBlocks(content, format.blockSize), mappingOf(format));
 }
 
-/** The blocks of runs that lie together, and those of the extent tree. */
-function withTree(runs: readonly Run[], blockSize: number): number {
-  let blocks = 0;
-  let extents = 0;
-  for (const { start, end } of runs) {
-    blocks += end - start;
-    extents += Math.ceil((end - start) / MAX_EXTENT_BLOCKS);
-  }
-  return blocks + extentTreeBlocks(extents, blockSize);
+/** The blocks of runs that lie together, and those that lead to them. */
+function withTree(runs: readonly Run[], mapping: Mapping): number {
+  return runs.reduce((sum, { start, end }) => sum + end - start, 0) + mapping.blocksFor(runs);
+}
+
+/** How many folders are in `node`. */
+export function subfolders(node: Directory): number {
+  let count = 0;
+  for (const entry of node.entries.values()) if (entry.type === "directory") count++;
+  return count;
+}
+
+function needsFeature(path: ByteString, what: string, name: FeatureName): ImgbuildError {
+  return new ImgbuildError("not-representable", `ext4 without ${name} cannot hold /${display(path)}: ${what}`, {
+    hint: `Switch the feature ${name} on.`,
+  });
 }
 
 function cannotHold(path: ByteString, what: string): ImgbuildError {

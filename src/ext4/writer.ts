@@ -6,30 +6,31 @@ import type { Directory, RegularFile, Symlink } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import { BlockAllocator, InodeAllocator } from "./allocator.js";
 import { BlockWriter } from "./block-writer.js";
-import { fileSystemSeed, inodeSeed } from "./checksum.js";
+import { type ChecksumSeed, fileSystemSeed, inodeSeed } from "./checksum.js";
 import { writeContent } from "./content.js";
 import { type DirectoryNumbers, encodeDirectoryBlock } from "./directory.js";
-import { ExtentList, encodeExtentTree } from "./extents.js";
+import { ExtentList } from "./extents.js";
 import { backupGroups, type Geometry, groupStart } from "./geometry.js";
-import { encodeGroups, type GroupMetadata } from "./groups.js";
+import { encodeGroups, type GroupChecksums, type GroupMetadata, isLazy } from "./groups.js";
 import { encodeDevice } from "./inode.js";
 import { InodeTables } from "./inode-tables.js";
 import { encodeJournalSuperblock } from "./journal.js";
 import { FILE_TYPES, INODE, INODE_BLOCK_BYTES, INODE_FLAG, MAX_LINKS, SUPERBLOCK_OFFSET } from "./layout.js";
+import { type Mapping, mappingOf } from "./mapping.js";
 import { type Placement, placeNodes } from "./placement.js";
 import type { Plan } from "./plan.js";
 import { encodeResizeInode } from "./resize-inode.js";
 import { encodeSuperblock, type SuperblockValues } from "./superblock.js";
-import { isFastSymlink, type Survey, type Visit } from "./survey.js";
+import { isFastSymlink, type Survey, subfolders, type Visit } from "./survey.js";
 import { encodeXattrBlock, type XattrBlock } from "./xattrs.js";
 
 /** What a new file system is told about itself. */
-export type Identity = Pick<SuperblockValues, "label" | "uuid" | "hashSeed" | "time" | "reservedBlocks">;
+export type Identity = Omit<SuperblockValues, "freeBlocks" | "freeInodes" | "journal">;
 
 /** What an inode has beside the metadata of its node. */
 interface InodeBody {
   readonly size: number;
-  /** Of data and extent tree. */
+  /** Of the data and what leads to it. */
   readonly blocks: number;
   readonly flags: number;
   readonly block: Uint8Array;
@@ -45,7 +46,9 @@ export class Ext4Writer {
   readonly #journalBlocks: number;
   readonly #identity: Identity;
   readonly #observer: Observer;
-  readonly #seed: number;
+  readonly #mapping: Mapping;
+  readonly #checksums: GroupChecksums;
+  readonly #seed: ChecksumSeed;
   readonly #blocks: BlockAllocator;
   readonly #inodes: InodeAllocator;
   readonly #placement: Placement;
@@ -60,7 +63,11 @@ export class Ext4Writer {
     this.#journalBlocks = plan.journalBlocks;
     this.#identity = identity;
     this.#observer = observer;
-    this.#seed = fileSystemSeed(uuidBytes(identity.uuid));
+    this.#mapping = mappingOf(identity.format);
+    const { features } = identity.format;
+    const uuid = uuidBytes(identity.uuid);
+    this.#seed = features.has("metadata_csum") ? fileSystemSeed(uuid) : undefined;
+    this.#checksums = { seed: this.#seed, uuid: features.has("uninit_bg") ? uuid : undefined };
     this.#blocks = new BlockAllocator(plan.geometry);
     this.#inodes = new InodeAllocator(plan.geometry);
     this.#placement = placeNodes(survey, plan.geometry, this.#inodes);
@@ -76,7 +83,10 @@ export class Ext4Writer {
     if (this.#journalBlocks > 0) await this.#writeJournal();
     for (const visit of this.#survey.visits) await this.#writeNode(visit);
     await this.#tables.write(this.#writer);
-    const groups = encodeGroups(this.#geometry, this.#blocks.freeByGroup(), this.#inodes, this.#seed);
+    if (!isLazy(this.#checksums)) {
+      for (const { at, length } of this.#tables.unused()) await this.#device.zero(at, length);
+    }
+    const groups = encodeGroups(this.#geometry, this.#blocks.freeByGroup(), this.#inodes, this.#checksums);
     for (const { at, bytes } of groups.bitmaps) await this.#writeBlock(at, bytes);
     await this.#writeSuperblocks(groups);
     await this.#writer.flush();
@@ -107,10 +117,10 @@ export class Ext4Writer {
     }
     const first = extents.extents[0]!.physical;
     await this.#writeBlock(first, encodeJournalSuperblock(this.#journalBlocks, blockSize));
-    const { block, blocks } = await this.#writeExtentTree(INODE.journal, extents, 0);
+    const { block, blocks } = await this.#writeMapping(INODE.journal, extents, 0);
     const size = this.#journalBlocks * blockSize;
     this.#journal = { block, size };
-    this.#putSpecial(INODE.journal, { block, size, sectors: (blocks * blockSize) / 512, flags: INODE_FLAG.extents });
+    this.#putSpecial(INODE.journal, { block, size, sectors: (blocks * blockSize) / 512, flags: this.#mapping.flags });
   }
 
   #putSpecial(number: number, values: { block: Uint8Array; size: number; sectors: number; flags: number }): void {
@@ -175,6 +185,7 @@ export class Ext4Writer {
       self: number,
       parent: numbers.get(parent)!,
       seed: inodeSeed(this.#seed, number),
+      fileTypes: this.#identity.format.features.has("filetype"),
       of: (entry) => numbers.get(entry)!,
     };
     const extents = new ExtentList();
@@ -187,13 +198,13 @@ export class Ext4Writer {
         await this.#writeBlock(at, bytes);
       }
     }
-    const tree = await this.#writeExtentTree(number, extents, goal);
-    let subdirectories = 0;
-    for (const entry of node.entries.values()) if (entry.type === "directory") subdirectories++;
+    const mapped = await this.#writeMapping(number, extents, goal);
+    const subdirectories = subfolders(node);
     // With dir_nlink, 1 stands for more than can be counted.
-    const links = subdirectories + 2 >= MAX_LINKS ? 1 : subdirectories + 2;
-    const flags = INODE_FLAG.extents | (layout.index ? INODE_FLAG.index : 0);
-    return { ...tree, size: layout.blocks * blockSize, flags, links };
+    const links =
+      subdirectories + 2 >= MAX_LINKS && this.#identity.format.features.has("dir_nlink") ? 1 : subdirectories + 2;
+    const flags = this.#mapping.flags | (layout.index ? INODE_FLAG.index : 0);
+    return { ...mapped, size: layout.blocks * blockSize, flags, links };
   }
 
   async #writeFile(node: RegularFile, number: number, goal: number): Promise<InodeBody> {
@@ -206,8 +217,8 @@ export class Ext4Writer {
       progress: (bytes) => this.#observer.progress?.(bytes, 0),
     });
     this.#observer.progress?.(0, 1);
-    const tree = await this.#writeExtentTree(number, extents, goal);
-    return { ...tree, size: content.size, flags: INODE_FLAG.extents };
+    const mapped = await this.#writeMapping(number, extents, goal);
+    return { ...mapped, size: content.size, flags: this.#mapping.flags };
   }
 
   async #writeSymlink({ target }: Symlink, number: number, goal: number): Promise<InodeBody> {
@@ -223,17 +234,14 @@ export class Ext4Writer {
     await this.#writeBlock(at, padded);
     const extents = new ExtentList();
     extents.add(0, { start: at, end: at + 1 });
-    const tree = await this.#writeExtentTree(number, extents, goal);
-    return { ...tree, size: bytes.length, flags: INODE_FLAG.extents };
+    const mapped = await this.#writeMapping(number, extents, goal);
+    return { ...mapped, size: bytes.length, flags: this.#mapping.flags };
   }
 
-  /** i_block, and how many blocks data and tree take. */
-  async #writeExtentTree(number: number, extents: ExtentList, goal: number) {
-    const { root, blocks } = encodeExtentTree(
-      extents.extents,
-      this.#geometry.blockSize,
-      inodeSeed(this.#seed, number),
-      () => this.#blocks.allocateOne(goal),
+  /** i_block, and how many blocks the data and what leads to it take. */
+  async #writeMapping(number: number, extents: ExtentList, goal: number) {
+    const { root, blocks } = this.#mapping.encode(extents.extents, inodeSeed(this.#seed, number), () =>
+      this.#blocks.allocateOne(goal),
     );
     for (const { at, bytes } of blocks) await this.#writeBlock(at, bytes);
     return { block: root, blocks: extents.blocks + blocks.length };

@@ -7,8 +7,9 @@ import { crc32c } from "../bytes/checksum.js";
 import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { encodeAcl } from "./acl.js";
-import { xattrBlockSeed } from "./checksum.js";
-import { INODE_SIZE, inode, MAX_NAME, MAX_XATTR_SHARES, XATTR_MAGIC, xattrEntry, xattrHeader } from "./layout.js";
+import { type ChecksumSeed, xattrBlockSeed } from "./checksum.js";
+import type { Format } from "./format.js";
+import { inode, MAX_NAME, MAX_XATTR_SHARES, XATTR_MAGIC, xattrEntry, xattrHeader } from "./layout.js";
 
 /** e_name_index. The first that a name begins with counts. */
 const PREFIXES: readonly (readonly [prefix: string, index: number])[] = [
@@ -44,7 +45,6 @@ export interface XattrPlacement {
 
 /** In the inode a magic number alone stands before the entries. */
 const BODY_HEADER_SIZE = 4;
-const BODY_SIZE = INODE_SIZE - inode.offsets.xattrs;
 /** Four zero bytes end the list of entries. */
 const END_SIZE = 4;
 
@@ -106,43 +106,57 @@ function encodeAttributes(attributes: readonly Attribute[], into: Uint8Array, st
   }
 }
 
-function encodeBody(attributes: readonly Attribute[]): Uint8Array {
-  const body = new Uint8Array(BODY_SIZE);
+function encodeBody(attributes: readonly Attribute[], size: number): Uint8Array {
+  const body = new Uint8Array(size);
   new DataView(body.buffer).setUint32(0, XATTR_MAGIC, true);
   encodeAttributes(attributes, body, BODY_HEADER_SIZE, BODY_HEADER_SIZE);
   return body;
 }
 
 /** The bytes of a block that goes to block `at` of the file system with the checksum seed `seed`. */
-export function encodeXattrBlock(block: XattrBlock, blockSize: number, at: number, seed: number): Uint8Array {
+export function encodeXattrBlock(block: XattrBlock, blockSize: number, at: number, seed: ChecksumSeed): Uint8Array {
   const bytes = new Uint8Array(blockSize);
   encodeAttributes(block.attributes, bytes, xattrHeader.size, 0);
   const hash = block.attributes.reduce((sum, one) => (sum << 16) ^ (sum >>> 16) ^ attributeHash(one), 0) >>> 0;
   const header = { magic: XATTR_MAGIC, references: block.users, blocks: 1, hash };
   xattrHeader.write(bytes, 0, header);
-  const checksum = crc32c(bytes, xattrBlockSeed(seed, at));
-  xattrHeader.write(bytes, 0, { ...header, checksum });
+  if (seed !== undefined) {
+    const checksum = crc32c(bytes, xattrBlockSeed(seed, at));
+    xattrHeader.write(bytes, 0, { ...header, checksum });
+  }
   return bytes;
 }
 
 /** Decides where attributes go, and knows which blocks were needed before. */
 export class XattrStore {
-  readonly #blockSize: number;
+  readonly #format: Format;
   readonly #blocks = new Map<string, XattrBlock>();
   /** How many blocks there are. */
   blocks = 0;
 
-  constructor(blockSize: number) {
-    this.#blockSize = blockSize;
+  constructor(format: Format) {
+    this.#format = format;
   }
 
-  /** Throws a `not-representable` error that names `path` when attributes do not fit into the inode and a block. */
+  /**
+   * Throws a `not-representable` error that names `path` when attributes do not fit into the inode and a block, or when the
+   * file system has none.
+   */
   place(xattrs: ReadonlyMap<ByteString, Uint8Array>, path: ByteString): XattrPlacement {
     if (xattrs.size === 0) return {};
+    const { blockSize, inodeSize, features } = this.#format;
+    if (!features.has("ext_attr")) {
+      throw new ImgbuildError(
+        "not-representable",
+        `an ext4 file system without the feature ext_attr cannot hold the extended attributes of /${display(path)}`,
+        { hint: "Switch ext_attr on, or leave the attributes out." },
+      );
+    }
     const all = parseAttributes(xattrs, path);
-    const inBody = BODY_SIZE - BODY_HEADER_SIZE;
-    const inBlock = this.#blockSize - xattrHeader.size;
-    if (attributesSize(all) <= inBody) return { body: encodeBody(all) };
+    const bodySize = Math.max(inodeSize - inode.offsets.xattrs, 0);
+    const inBody = Math.max(bodySize - BODY_HEADER_SIZE, 0);
+    const inBlock = blockSize - xattrHeader.size;
+    if (attributesSize(all) <= inBody) return { body: encodeBody(all, bodySize) };
     // All into the block, though some would fit into the inode: equal sets can then be shared.
     if (attributesSize(all) <= inBlock) return { block: this.#share(all) };
 
@@ -158,7 +172,7 @@ export class XattrStore {
         { hint: "Remove attributes, or use larger blocks." },
       );
     }
-    return { body: encodeBody(body), block: this.#share(rest) };
+    return { ...(body.length > 0 && { body: encodeBody(body, bodySize) }), block: this.#share(rest) };
   }
 
   #share(attributes: readonly Attribute[]): XattrBlock {

@@ -150,6 +150,11 @@ function ext4Options(partition: PartitionOf<"ext4">, { identity }: Prepared, { t
     inodeRatio: partition.inodeRatio,
     reservedPercent: partition.reservedPercent,
     journalSize: partition.journalSize,
+    growTo: partition.growTo,
+    features: partition.features,
+    inodeSize: partition.inodeSize,
+    mountOptions: partition.mountOptions,
+    errors: partition.errors,
     observer,
   };
 }

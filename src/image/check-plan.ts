@@ -1,9 +1,17 @@
 /** What is wrong with a plan before anything is read: rules that no single key breaks. */
 import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
+import { parseFeatures, parseMountOptions } from "../ext4/index.js";
 import { GPT_ENTRIES, gptAttributes, gptType, MBR_PARTITIONS, mbrType, tableRanges } from "../partition/index.js";
 import { tableShape } from "./claims.js";
-import { isLogical, MBR_PRIMARIES, type PartitionPlan, type Plan, type StoragePlan } from "./plan.js";
+import {
+  type Ext4Partition,
+  isLogical,
+  MBR_PRIMARIES,
+  type PartitionPlan,
+  type Plan,
+  type StoragePlan,
+} from "./plan.js";
 
 /** The partitions that imgbuild fills itself, and the file systems that what runs on the device can use there. */
 const ROLES: Readonly<Record<string, readonly PartitionPlan["filesystem"][]>> = {
@@ -160,6 +168,7 @@ function checkPartition(partition: PartitionPlan, storage: StoragePlan): void {
   if (hybrid !== undefined) mbrType(hybrid);
   gptAttributes(attributes);
   checkSectors(partition, storage);
+  if (filesystem === "ext4") checkExt4(partition);
   const role = ROLES[name];
   if (role === undefined) {
     if (source !== undefined || filesystem === "ext4" || filesystem === "raw") return;
@@ -176,6 +185,27 @@ function checkPartition(partition: PartitionPlan, storage: StoragePlan): void {
   }
   if (!role.includes(filesystem)) {
     throw refuse(`${name} cannot be ${filesystem}`, `Set partitions.${name}.filesystem to ${role.join(" or ")}.`);
+  }
+}
+
+/** The features and mount options of an ext4 partition, and that UserData has those which the overlay on it needs. */
+function checkExt4({ name, blockSize, inodeSize, features: list = "", mountOptions = "" }: Ext4Partition): void {
+  const parsed = <T>(key: string, parse: () => T): T => {
+    try {
+      return parse();
+    } catch (error) {
+      if (!(error instanceof ImgbuildError)) throw error;
+      throw refuse(`partitions.${name}.${key}: ${error.message}`, error.hint ?? "");
+    }
+  };
+  const features = parsed("features", () => parseFeatures(list, { blockSize, inodeSize }));
+  parsed("mountOptions", () => parseMountOptions(mountOptions));
+  const missing = (["filetype", "ext_attr"] as const).find((feature) => !features.has(feature));
+  if (name === "userdata" && missing !== undefined) {
+    throw refuse(
+      `partitions.userdata.features: an overlay cannot be kept on a file system without ${missing}`,
+      `Leave ${missing} switched on.`,
+    );
   }
 }
 

@@ -93,6 +93,11 @@ export interface Ext4Partition extends PartitionCommon {
   readonly inodeRatio: number;
   readonly reservedPercent: number;
   readonly journalSize?: number | undefined;
+  readonly growTo?: number | undefined;
+  readonly features?: string | undefined;
+  readonly inodeSize: 128 | 256;
+  readonly mountOptions?: string | undefined;
+  readonly errors: "continue" | "remount-ro" | "panic";
 }
 
 export interface RawPartition extends PartitionCommon {

@@ -151,6 +151,22 @@ const partition = z.discriminatedUnion("filesystem", [
     inodeRatio: size("One inode for so many bytes.").default(16384),
     reservedPercent: z.number().min(0).max(50).default(1).describe("Share of the blocks kept for root."),
     journalSize: size("Default: by the size of the partition.").optional(),
+    growTo: size(
+      "The size that it can be grown to on the device, while it is mounted. Default: 1024 times its own.",
+    ).optional(),
+    features: z.string().optional().describe("Changes to the features, as mke2fs -O takes them: ext3,-dir_index."),
+    inodeSize: z
+      .union([z.literal(128), z.literal(256)])
+      .default(256)
+      .describe("128 for bootloaders that read nothing else."),
+    mountOptions: z
+      .string()
+      .optional()
+      .describe("What it is mounted with by default, between commas. Default: user_xattr,acl."),
+    errors: z
+      .enum(["continue", "remount-ro", "panic"])
+      .default("continue")
+      .describe("What the kernel does when it finds damage."),
   }),
   z.strictObject({ ...common, filesystem: z.literal("raw") }),
 ]);

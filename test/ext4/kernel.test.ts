@@ -23,12 +23,15 @@ function fill(folder: string, size: number): number {
   }
 }
 
-for (const { blockSize, size } of [
-  { blockSize: 1024, size: 50 * MiB },
-  { blockSize: 2048, size: 70 * MiB },
-  { blockSize: 4096, size: 300 * MiB },
+for (const { blockSize, size, features } of [
+  { blockSize: 1024, size: 50 * MiB, features: "ext4" },
+  { blockSize: 2048, size: 70 * MiB, features: "ext4" },
+  { blockSize: 4096, size: 300 * MiB, features: "ext4" },
+  { blockSize: 1024, size: 50 * MiB, features: "ext2" },
+  { blockSize: 4096, size: 150 * MiB, features: "ext3" },
+  { blockSize: 4096, size: 150 * MiB, features: "-metadata_csum,uninit_bg,-flex_bg,64bit" },
 ] as const) {
-  test(`written, emptied and filled, with blocks of ${blockSize}`, async (t) => {
+  test(`written, emptied and filled, with blocks of ${blockSize}, ${features}`, async (t) => {
     if (lacks(t, "e2fsck") || lacksRoot(t)) return;
     const image = path.join(temporaryFolder(t), "image");
     const root = newDirectory();
@@ -38,7 +41,7 @@ for (const { blockSize, size } of [
         folder.entries.set(fromText(`f${k}`), newFile(contentOf(new Uint8Array(k * 1000).fill(7))));
       root.entries.set(fromText(`d${i}`), folder);
     }
-    const { freeBlocks, freeInodes } = await makeImage(image, size, { root }, { blockSize });
+    const { freeBlocks, freeInodes } = await makeImage(image, size, { root }, { blockSize, features });
     await mounted(image, { type: "ext4", writable: true }, (folder) => {
       const stat = fs.statfsSync(folder);
       assert.deepEqual([stat.bfree, stat.ffree], [freeBlocks, freeInodes]);

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
+import { parseFeatures } from "../../src/ext4/features.js";
 import { computeGeometry } from "../../src/ext4/geometry.js";
 import { measureExt4, writeExt4 } from "../../src/ext4/index.js";
 import { type Content, newDirectory, newFile } from "../../src/tree/node.js";
@@ -139,7 +140,7 @@ test("with the 64bit feature", async (t) => {
   if (lacks(t, "e2fsck", "dumpe2fs", "resize2fs")) return;
   const image = path.join(temporaryFolder(t), "image");
   for (const blockSize of BLOCK_SIZES) {
-    await makeImage(image, 700 * MiB, treeOfFiles(20, 5000), { blockSize, wide: true });
+    await makeImage(image, 700 * MiB, treeOfFiles(20, 5000), { blockSize, features: "64bit" });
     const fields = superblockFields(image);
     assert.match(fields.get("Filesystem features")!, /\bresize_inode\b.*\b64bit\b/);
     assert.equal(fields.get("Group descriptor size"), "64");
@@ -151,7 +152,8 @@ test("with the 64bit feature", async (t) => {
 });
 
 test("beyond 2^32 blocks, block numbers are 64 bits wide", () => {
-  const options = { blockSize: 4096, inodeRatio: 2 ** 24, inodes: 12, wide: false } as const;
+  const format = { blockSize: 4096, inodeSize: 256, features: parseFeatures("") } as const;
+  const options = { format, inodeRatio: 2 ** 24, inodes: 12, growTo: undefined };
   const below = computeGeometry({ ...options, size: (2 ** 32 - 1) * 4096 })!;
   assert.deepEqual([below.wide, below.reservedDescriptorBlocks > 0], [false, true]);
   const beyond = computeGeometry({ ...options, size: 2 ** 32 * 4096 })!;
@@ -173,8 +175,8 @@ test("what was measured is enough, and a block less is refused with that number"
     for (const { node } of walk(tree)) {
       if (node.type === "file") node.content = { ...node.content, data: [{ start: 0, end: node.content.size }] };
     }
-    for (const blockSize of BLOCK_SIZES) {
-      const options = { ...OPTIONS, blockSize };
+    for (const [i, blockSize] of [...BLOCK_SIZES, ...BLOCK_SIZES].entries()) {
+      const options = { ...OPTIONS, blockSize, ...(i >= BLOCK_SIZES.length && { features: "ext3", growTo: GiB }) };
       const needed = measureExt4(tree, options);
       await makeImage(image, needed, tree, options);
       assertClean(image);
@@ -189,10 +191,16 @@ test("what was measured is enough, and a block less is refused with that number"
 
 test("every size above the measured one will do", async () => {
   const tree = treeOfFiles(10, 600_000);
-  for (const blockSize of BLOCK_SIZES) {
-    const needed = measureExt4(tree, { ...OPTIONS, blockSize });
+  for (const [blockSize, features] of BLOCK_SIZES.flatMap(
+    (size) =>
+      [
+        [size, "ext4"],
+        [size, "ext3"],
+      ] as const,
+  )) {
+    const needed = measureExt4(tree, { ...OPTIONS, blockSize, features });
     for (let extra = 0; extra < 6 * MiB; extra += 512 * 1024 + 1) {
-      await writeExt4(new MemoryDevice(needed + extra), tree, { ...OPTIONS, blockSize });
+      await writeExt4(new MemoryDevice(needed + extra), tree, { ...OPTIONS, blockSize, features });
     }
   }
 });
@@ -211,10 +219,12 @@ test("what is written does not rely on bytes that were there before", async (t) 
   if (lacks(t, "e2fsck")) return;
   const image = path.join(temporaryFolder(t), "image");
   for (const blockSize of BLOCK_SIZES) {
-    const device = new MemoryDevice(new Uint8Array(40 * MiB).fill(0xee));
-    await writeExt4(device, treeOfFiles(200, 5000), { ...OPTIONS, blockSize });
-    fs.writeFileSync(image, device.bytes);
-    assertClean(image);
+    for (const features of ["ext4", "ext3", "ext2,uninit_bg"]) {
+      const device = new MemoryDevice(new Uint8Array(40 * MiB).fill(0xee));
+      await writeExt4(device, treeOfFiles(200, 5000), { ...OPTIONS, blockSize, features });
+      fs.writeFileSync(image, device.bytes);
+      assertClean(image);
+    }
   }
 });
 
@@ -225,6 +235,36 @@ test("resize2fs grows it from 64 MiB to 10 GiB while it is not mounted", async (
   fs.truncateSync(image, 10 * GiB);
   run("resize2fs", [image]);
   assert.equal(superblockFields(image).get("Block count"), String((10 * GiB) / 4096));
+  assertClean(image);
+});
+
+test("tune2fs changes it, and e2image copies it", async (t) => {
+  if (lacks(t, "e2fsck", "dumpe2fs", "tune2fs", "e2image")) return;
+  const folder = temporaryFolder(t);
+  const image = path.join(folder, "image");
+  for (const features of ["ext4", "ext2"]) {
+    await makeImage(image, 64 * MiB, treeOfFiles(50, 30_000), { features });
+    run("tune2fs", [
+      "-L",
+      "renamed",
+      "-m",
+      "7",
+      "-e",
+      "remount-ro",
+      "-U",
+      "11111111-2222-4333-8444-555555555555",
+      image,
+    ]);
+    assertClean(image);
+    const fields = superblockFields(image);
+    assert.equal(fields.get("Filesystem volume name"), "renamed");
+    assert.equal(fields.get("Reserved block count"), String(Math.floor(16_384 * 0.07)));
+    const copy = path.join(folder, `copy-${features}`);
+    run("e2image", ["-ra", image, copy]);
+    assertClean(copy);
+  }
+  run("tune2fs", ["-j", image]);
+  assert.match(superblockFields(image).get("Filesystem features")!, /^has_journal /);
   assertClean(image);
 });
 

@@ -24,6 +24,14 @@ test("file systems that the device could not use where they are", () => {
   refused(["partitions.bootfs={filesystem: ext4, size: 1MiB}"], /bootfs cannot be ext4/);
 });
 
+test("features that ext4 does not have, or that the overlay needs", () => {
+  refused(["partitions.userdata.features=-filetype"], /userdata\.features: an overlay .* without filetype/);
+  refused(["partitions.userdata.features=-ext_attr"], /userdata\.features: an overlay .* without ext_attr/);
+  refused(["partitions.userdata.features=-large_file"], /userdata\.features: .*resize_inode .* needs large_file/);
+  load("colibri-imx6", "partitions.userdata.features=-large_file", "partitions.userdata.blockSize=2KiB");
+  load("colibri-imx6", "partitions.app={filesystem: ext4, size: 8MiB, features: '-filetype'}");
+});
+
 test("types, numbers and names", () => {
   refused(["partitions.rootfs.type=nonsense"], /nonsense/);
   refused(["partitions.rootfs.number=1"], /bootfs and rootfs both have the number 1/);
