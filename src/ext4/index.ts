@@ -18,7 +18,7 @@
  *
  * survey.ts looks at the tree, holes.ts into its files if it must, geometry.ts and plan.ts lay out the disk, placement.ts
  * and allocator.ts say what goes where, writer.ts writes. layout.ts declares the structures, checksum.ts where their
- * checksums start.
+ * checksums start. The folder reader has the other direction, for all that mke2fs and the kernel write.
  */
 import type { Device } from "../bytes/device.js";
 import { isUuid, uuidBytes } from "../bytes/uuid.js";
@@ -31,6 +31,11 @@ import { TIME_RANGE } from "./inode.js";
 import { checkJournalSize, doesNotFit, type Plan, type PlanOptions, planWithin, smallestSize } from "./plan.js";
 import { type Survey, type SurveyOptions, surveyTree } from "./survey.js";
 import { Ext4Writer } from "./writer.js";
+
+export type { Ext4Entry } from "./reader/directories.js";
+export type { DeviceInode, DirectoryInode, FileInode, InodeFacts, SpecialInode } from "./reader/inodes.js";
+export { type Ext4Facts, type Ext4Reader, type Ext4Recovery, openExt4 } from "./reader/reader.js";
+export type { Ext4Inode, SymlinkInode } from "./reader/symlinks.js";
 
 export interface Ext4Options {
   /** The volume's name: at most 16 bytes of UTF-8. Default: none. */
