@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import * as path from "node:path";
 import { test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
 import { NO_XATTRS } from "../../src/tree/node.js";
 import { walk } from "../../src/tree/tree.js";
 import { describeTree } from "../support/describe.js";
@@ -44,7 +45,10 @@ for (const [name, options, most = 1500] of KINDS) {
     if (lacks(t, "mke2fs", "setfattr", "getfattr") || lacksRoot(t)) return;
     const folder = temporaryFolder(t);
     const image = path.join(folder, "image");
-    const tree = everything(options.includes("1024") ? 1024 : 4096, most);
+    const blockSize = Number(options[options.indexOf("-b") + 1]);
+    const tree = everything(Math.min(blockSize, 4096), most);
+    // With inline data it gives files that end in holes a wrong size.
+    if (options.includes("inline_data")) tree.root.entries.delete(fromText("holes"));
     if (most === 0) for (const { node } of walk(tree)) node.xattrs = NO_XATTRS;
     await materialise(tree, path.join(folder, "source"));
     mke2fs(image, 40 * 1024, options, path.join(folder, "source"));
