@@ -100,7 +100,8 @@ class Scan {
     for (const { block, number, escaped, checksum, sequence, order } of this.#copies) {
       if (order <= (this.#revoked.get(block) ?? -1)) continue;
       const { bytes, at } = await this.#journal.block(number);
-      if (!this.#image.has(block)) {
+      // Block 0 too, which has the superblock where blocks are larger than 1 KiB.
+      if (block >= this.#image.superblock.blocks) {
         throw corrupt(at, `the journal has a copy of block ${block}, which is none of the file system's`);
       }
       if (!this.#copyHolds(bytes, sequence, checksum)) {
@@ -230,9 +231,9 @@ class Scan {
   }
 
   async #fastCommits(): Promise<boolean> {
-    const { hasFastCommits, end } = this.#journal.facts;
-    if (!hasFastCommits) return false;
-    const { bytes } = await this.#journal.block(end);
+    const { fastCommits } = this.#journal.facts;
+    if (fastCommits === undefined) return false;
+    const { bytes } = await this.#journal.block(fastCommits);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     return (
       view.getUint16(0, true) === FAST_COMMIT_HEAD.tag &&
