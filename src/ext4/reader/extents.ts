@@ -36,7 +36,7 @@ export class ExtentTree implements BlockMap {
   readonly #budget: Budget | undefined;
   readonly #root: Node;
   /** The nodes that led to the last run, by depth. */
-  readonly #path: { node: Node; block: number }[] = [];
+  readonly #path: { node: Node; block: number; start: number }[] = [];
 
   constructor(image: Image, inode: InodeFacts, budget: Budget | undefined) {
     this.#image = image;
@@ -67,11 +67,11 @@ export class ExtentTree implements BlockMap {
   async #child(parent: Node, block: number, start: number, end: number): Promise<Node> {
     const depth = parent.depth - 1;
     const known = this.#path[depth];
-    if (known?.block === block) return known.node;
+    if (known?.block === block && known.start === start) return known.node;
     this.#budget?.take(1, parent.at, () => `the extent tree of inode ${this.#inode.number}`);
     const bytes = await this.#image.block(block);
     const node = this.#parse(bytes, block * this.#image.superblock.blockSize, depth, start, end);
-    this.#path[depth] = { node, block };
+    this.#path[depth] = { node, block, start };
     return node;
   }
 

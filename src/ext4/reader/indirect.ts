@@ -17,7 +17,7 @@ export class IndirectMap implements BlockMap {
   readonly #inode: InodeFacts;
   readonly #budget: Budget | undefined;
   /** The blocks of numbers that led to the last run, by their level. */
-  readonly #path: { block: number; view: DataView }[] = [];
+  readonly #path: { block: number; start: number; view: DataView }[] = [];
 
   constructor(image: Image, inode: InodeFacts, budget: Budget | undefined) {
     this.#image = image;
@@ -47,7 +47,7 @@ export class IndirectMap implements BlockMap {
       const next = this.#pointer(view, at, index);
       const covered = perBlock ** level;
       if (next === 0) return { start: number, end: number - within + covered, block: undefined };
-      view = await this.#read(level, next, at + index * POINTER_SIZE);
+      view = await this.#read(level, next, number - within, at + index * POINTER_SIZE);
       at = next * blockSize;
       index = Math.floor(within / (covered / perBlock));
       within %= covered / perBlock;
@@ -74,13 +74,14 @@ export class IndirectMap implements BlockMap {
     return block;
   }
 
-  async #read(level: number, block: number, at: number): Promise<DataView> {
+  /** Reads the list at `block`, for what is in the file from block `start` on. */
+  async #read(level: number, block: number, start: number, at: number): Promise<DataView> {
     const known = this.#path[level];
-    if (known?.block === block) return known.view;
+    if (known?.block === block && known.start === start) return known.view;
     this.#budget?.take(1, at, () => `the block map of inode ${this.#inode.number}`);
     const bytes = await this.#image.block(block);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    this.#path[level] = { block, view };
+    this.#path[level] = { block, start, view };
     return view;
   }
 }

@@ -94,12 +94,12 @@ export async function readBareInode(image: Image, number: number): Promise<BareI
   const wrong = (field: keyof typeof layout.offsets, message: string) =>
     corrupt(at + layout.offsets[field], `inode ${number} ${message}`);
 
+  if (fields.links === 0) throw wrong("links", "is not in use");
   const seed = checksumNumber(checksumNumber(superblock.seed, number), fields.generation);
   const extraSize = inodeSize > BASE_INODE_SIZE ? fields.extraSize : 0;
   if (superblock.checksums && !checksumHolds(bytes, fields, extraSize, seed)) {
     throw wrong("checksumLow", "has a wrong checksum");
   }
-  if (fields.links === 0) throw wrong("links", "is not in use");
   const type = TYPES.get(fields.mode & TYPE_BITS);
   if (type === undefined) throw wrong("mode", `has the mode 0${fields.mode.toString(8)}, which is of no type`);
   if (extraSize % 4 !== 0 || BASE_INODE_SIZE + extraSize > inodeSize) {
