@@ -457,7 +457,7 @@ test("random damage ends with an error or with files", async (t) => {
         for (const { at, value, size } of changes) put(copy, at, value % 2 ** (8 * size), size);
         await readAll(copy);
       }),
-      { numRuns: 400 },
+      { numRuns: 250 },
     );
   }
 });

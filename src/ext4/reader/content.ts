@@ -17,7 +17,7 @@ const INLINE_NAME = "data";
 /** The content of `inode`. Goes through its map, so that its holes are known; `budget` is for that. */
 export async function contentOfFile(image: Image, inode: FileInode, budget = new Budget(image)): Promise<Content> {
   if (inode.stored.hasInlineData) return inlineContent(inode);
-  const data = await dataExtents(image, inode, blockMapOf(image, inode, budget));
+  const data = await dataExtents(image, inode, budget);
   return new FileContent(image, inode, data);
 }
 

@@ -67,6 +67,7 @@ export const FEATURE = {
   checksumSeed: 0x2000,
   uninitBg: 0x10,
   bigalloc: 0x200,
+  sharedBlocks: 0x4000,
 } as const;
 
 /**

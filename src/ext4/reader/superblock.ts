@@ -34,11 +34,11 @@ export interface Superblock {
   readonly seed: number;
 }
 
-/** Whether all bits of a feature are set. */
-export const hasIncompatible = ({ fields }: Superblock, bits: number): boolean => (fields.incompatible & bits) !== 0;
-export const hasReadOnlyCompatible = ({ fields }: Superblock, bits: number): boolean =>
-  (fields.readOnlyCompatible & bits) !== 0;
-export const hasCompatible = ({ fields }: Superblock, bits: number): boolean => (fields.compatible & bits) !== 0;
+/** Whether it has a feature, given as its bit. */
+export const hasIncompatible = ({ fields }: Superblock, bit: number): boolean => (fields.incompatible & bit) !== 0;
+export const hasReadOnlyCompatible = ({ fields }: Superblock, bit: number): boolean =>
+  (fields.readOnlyCompatible & bit) !== 0;
+export const hasCompatible = ({ fields }: Superblock, bit: number): boolean => (fields.compatible & bit) !== 0;
 
 const at = (field: keyof typeof layout.superblock.offsets) =>
   layout.SUPERBLOCK_OFFSET + layout.superblock.offsets[field];
