@@ -60,7 +60,11 @@ export class MemoryDevice implements Device {
 
   /** Of `size` zero bytes, or over an array that is given. */
   constructor(content: number | Uint8Array) {
-    this.bytes = typeof content === "number" ? new Uint8Array(content) : content;
+    // A plain array: what `slice` of Node's Buffer returns would be no copy.
+    this.bytes =
+      typeof content === "number"
+        ? new Uint8Array(content)
+        : new Uint8Array(content.buffer, content.byteOffset, content.length);
   }
 
   get size(): number {

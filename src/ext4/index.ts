@@ -19,7 +19,8 @@
  *
  * survey.ts looks at the tree, holes.ts into its files if it must, geometry.ts and plan.ts lay out the disk, placement.ts
  * and allocator.ts say what goes where, writer.ts writes. features.ts has the features by name, and so what may be where;
- * layout.ts declares the structures, checksum.ts where their checksums start.
+ * layout.ts declares the structures, checksum.ts where their checksums start. The folder reader has the other direction, for
+ * all that mke2fs and the kernel write.
  */
 import type { Device } from "../bytes/device.js";
 import { isUuid, uuidBytes } from "../bytes/uuid.js";
@@ -41,6 +42,11 @@ export { parseFeatures } from "./features.js";
 export { parseMountOptions } from "./mount-options.js";
 
 export const ERROR_BEHAVIOURS = Object.keys(ON_ERROR) as readonly OnError[];
+
+export type { Ext4Entry } from "./reader/directories.js";
+export type { DeviceInode, DirectoryInode, FileInode, InodeFacts, SpecialInode } from "./reader/inodes.js";
+export { type Ext4Facts, type Ext4Reader, type Ext4Recovery, openExt4 } from "./reader/reader.js";
+export type { Ext4Inode, SymlinkInode } from "./reader/symlinks.js";
 
 export interface Ext4Options {
   /** The volume's name: at most 16 bytes of UTF-8. Default: none. */

@@ -2,7 +2,7 @@
  * ext4's on-disk structures and constants, little-endian unless said otherwise. Linux Documentation/filesystems/ext4;
  * the journal's own superblock: Documentation/filesystems/ext4/journal.rst.
  */
-import { array, ascii, be32, bytes, struct, u8, u16, u32 } from "../bytes/struct.js";
+import { array, ascii, be16, be32, bytes, struct, u8, u16, u32 } from "../bytes/struct.js";
 
 export const SUPERBLOCK_OFFSET = 1024;
 const SUPERBLOCK_SIZE = 1024;
@@ -68,6 +68,8 @@ export const superblock = struct("ext4_super_block", SUPERBLOCK_SIZE, {
   logGroupsPerFlex: [0x174, u8],
   checksumType: [0x175, u8],
   mountOptions: [0x200, ascii(MOUNT_OPTIONS_SIZE)],
+  backupGroups: [0x24c, array(u32, 2)],
+  checksumSeed: [0x270, u32],
   writeTimeHigh: [0x274, u8],
   makeTimeHigh: [0x276, u8],
   lastCheckHigh: [0x277, u8],
@@ -248,6 +250,56 @@ export const journalSuperblock = struct("journal_superblock_s", 1024, {
   first: [0x14, be32],
   sequence: [0x18, be32],
   start: [0x1c, be32],
+  compatible: [0x24, be32],
+  incompatible: [0x28, be32],
+  readOnlyCompatible: [0x2c, be32],
   uuid: [0x30, bytes(16)],
   users: [0x40, be32],
+  fastCommitBlocks: [0x54, be32],
+  checksum: [0xfc, be32],
 });
+export const JOURNAL_COMPATIBLE = { checksum: 0x1 } as const;
+export const JOURNAL_INCOMPATIBLE = {
+  revoke: 0x1,
+  is64bit: 0x2,
+  asyncCommit: 0x4,
+  checksumV2: 0x8,
+  checksumV3: 0x10,
+  fastCommit: 0x20,
+} as const;
+
+/** What every block of the journal begins with that is not a copy of a block of the file system. */
+export const journalHeader = struct("journal_header_s", 12, {
+  magic: [0, be32],
+  type: [4, be32],
+  sequence: [8, be32],
+});
+export const JOURNAL_BLOCK = { descriptor: 1, commit: 2, superblockV1: 3, superblockV2: 4, revoke: 5 } as const;
+/** In a descriptor block, one for each copy that follows: with checksums of version 3. */
+export const journalTag3 = struct("journal_block_tag3_s", 16, {
+  blockLow: [0, be32],
+  flags: [4, be32],
+  blockHigh: [8, be32],
+  checksum: [12, be32],
+});
+/** Without; the upper half of the block's number is there with the 64bit feature only. Version 2 adds two bytes. */
+export const journalTag = struct("journal_block_tag_s", 8, {
+  blockLow: [0, be32],
+  checksum: [4, be16],
+  flags: [6, be16],
+});
+/** Flags of tags: the copy began with JOURNAL_MAGIC, which is zeros there; no UUID follows; it is the last tag. */
+export const JOURNAL_TAG = { escaped: 0x1, sameUuid: 0x2, last: 0x8 } as const;
+export const journalRevoke = struct("jbd2_journal_revoke_header_s", 16, {
+  /** Bytes that are in use, this header included. */
+  used: [12, be32],
+});
+export const journalCommit = struct("commit_header", 60, {
+  checksumType: [12, u8],
+  checksumSize: [13, u8],
+  checksum: [16, be32],
+  secondsHigh: [48, be32],
+  seconds: [52, be32],
+});
+/** The checksum at the end of descriptor and revoke blocks. */
+export const JOURNAL_TAIL_SIZE = 4;

@@ -1,0 +1,135 @@
+/** An opened file system: blocks by their number, some of them kept, and the inode tables, found by the group descriptors. */
+import { crc32c } from "../../bytes/checksum.js";
+import type { ReadableDevice } from "../../bytes/device.js";
+import { checksumNumber } from "../checksum.js";
+import { groupDescriptor, INCOMPATIBLE, READ_ONLY_COMPATIBLE, superblock } from "../layout.js";
+import { corrupt } from "./corrupt.js";
+import { crc16 } from "./crc16.js";
+import { FEATURE } from "./features.js";
+import { hasCompatible, hasIncompatible, hasReadOnlyCompatible, type Superblock } from "./superblock.js";
+
+/** Bytes of metadata blocks that are kept. */
+const CACHE_SIZE = 2 ** 21;
+
+export class Image {
+  readonly superblock: Superblock;
+  readonly #device: ReadableDevice;
+  /** Least recently used first: a Map keeps the order in which its keys were set. */
+  readonly #cache = new Map<number, Uint8Array>();
+  /** Where the inode table of each group begins, as far as that was asked for. */
+  readonly #inodeTables = new Map<number, number>();
+
+  constructor(device: ReadableDevice, superblock: Superblock) {
+    this.#device = device;
+    this.superblock = superblock;
+  }
+
+  /** Whether [start, start + count) are blocks that may hold something. */
+  has(start: number, count = 1): boolean {
+    const { firstDataBlock, blocks } = this.superblock;
+    return start >= firstDataBlock && start > 0 && start + count <= blocks;
+  }
+
+  /** Bytes of `device`, in whole blocks or not; the range has to be within blocks that `has` allows. */
+  read(at: number, length: number): Promise<Uint8Array> {
+    return this.#device.read(at, length);
+  }
+
+  /** A block of metadata, kept for when it is asked for again. It may not be changed. */
+  async block(number: number): Promise<Uint8Array> {
+    const { blockSize } = this.superblock;
+    let bytes = this.#cache.get(number);
+    if (bytes === undefined) bytes = await this.#device.read(number * blockSize, blockSize);
+    else this.#cache.delete(number);
+    this.#cache.set(number, bytes);
+    if (this.#cache.size * blockSize > CACHE_SIZE) {
+      for (const oldest of this.#cache.keys()) {
+        this.#cache.delete(oldest);
+        break;
+      }
+    }
+    return bytes;
+  }
+
+  /** Where inode `number`, which has to be one of 1 to the number of inodes, is stored, in bytes from the start. */
+  async inodeOffset(number: number): Promise<number> {
+    const { blockSize, inodesPerGroup, inodeSize } = this.superblock;
+    const group = Math.floor((number - 1) / inodesPerGroup);
+    let table = this.#inodeTables.get(group);
+    if (table === undefined) {
+      table = await this.#readInodeTable(group);
+      this.#inodeTables.set(group, table);
+    }
+    return table * blockSize + ((number - 1) % inodesPerGroup) * inodeSize;
+  }
+
+  /** The first block of a group's inode table, from its descriptor, whose checksum is verified. */
+  async #readInodeTable(group: number): Promise<number> {
+    const { blockSize, descriptorSize, inodesPerGroup, inodeSize } = this.superblock;
+    const perBlock = blockSize / descriptorSize;
+    const block = this.#descriptorBlock(Math.floor(group / perBlock));
+    const within = (group % perBlock) * descriptorSize;
+    const at = block * blockSize + within;
+    const wrong = (field: keyof typeof groupDescriptor.offsets, message: string) =>
+      corrupt(at + groupDescriptor.offsets[field], `the descriptor of group ${group} ${message}`);
+    if (!this.has(block)) {
+      throw corrupt(superblockByte("firstMetaGroup"), `the descriptor of group ${group} would be in block ${block}`);
+    }
+    const stored = (await this.block(block)).slice(within, within + descriptorSize);
+    const padded = new Uint8Array(Math.max(groupDescriptor.size, descriptorSize));
+    padded.set(stored);
+    const descriptor = groupDescriptor.read(padded);
+    if (!this.#checksumHolds(stored, group, descriptor.checksum)) throw wrong("checksum", "has a wrong checksum");
+    const wide = hasIncompatible(this.superblock, INCOMPATIBLE.is64bit);
+    const table = descriptor.inodeTableLow + (wide ? descriptor.inodeTableHigh * 2 ** 32 : 0);
+    if (!this.has(table, Math.ceil((inodesPerGroup * inodeSize) / blockSize))) {
+      throw wrong("inodeTableLow", `says that its inode table is at block ${table}`);
+    }
+    return table;
+  }
+
+  #checksumHolds(stored: Uint8Array, group: number, checksum: number): boolean {
+    const { superblock } = this;
+    const at = groupDescriptor.offsets.checksum;
+    if (superblock.checksums) {
+      stored.fill(0, at, at + 2);
+      return (crc32c(stored, checksumNumber(superblock.seed, group)) & 0xffff) === checksum;
+    }
+    if (!hasReadOnlyCompatible(superblock, FEATURE.uninitBg)) return true;
+    const number = new Uint8Array(4);
+    new DataView(number.buffer).setUint32(0, group, true);
+    const head = crc16(stored.subarray(0, at), crc16(number, crc16(superblock.fields.uuid, 0xffff)));
+    return crc16(stored.subarray(at + 2), head) === checksum;
+  }
+
+  /**
+   * Block `number` of the group descriptors. With meta_bg, those from `firstMetaGroup` on are each in the first of the
+   * groups that they describe, behind the copy of the superblock if there is one; else they follow the superblock.
+   */
+  #descriptorBlock(number: number): number {
+    const { superblock } = this;
+    const { blockSize, descriptorSize, firstDataBlock, blocksPerGroup, fields } = superblock;
+    const superblockBlock = Math.floor(1024 / blockSize);
+    if (!hasIncompatible(superblock, FEATURE.metaBg) || number < fields.firstMetaGroup) {
+      return superblockBlock + 1 + number;
+    }
+    const group = number * (blockSize / descriptorSize);
+    const start = firstDataBlock + group * blocksPerGroup;
+    // With blocks of 1 KiB and clusters, block 0 is part of group 0, and the superblock is in block 1 nonetheless.
+    if (group === 0) return superblockBlock + 1;
+    return start + (this.#hasSuperblock(group) ? 1 : 0);
+  }
+
+  #hasSuperblock(group: number): boolean {
+    const { superblock } = this;
+    if (hasCompatible(superblock, FEATURE.sparseSuper2)) return superblock.fields.backupGroups.includes(group);
+    if (group <= 1 || !hasReadOnlyCompatible(superblock, READ_ONLY_COMPATIBLE.sparseSuper)) return true;
+    return [3, 5, 7].some((base) => {
+      let power = base;
+      while (power < group) power *= base;
+      return power === group;
+    });
+  }
+}
+
+const superblockByte = (field: keyof typeof superblock.offsets) => 1024 + superblock.offsets[field];

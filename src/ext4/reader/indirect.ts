@@ -1,0 +1,87 @@
+/**
+ * Block maps of ext2 and ext3: twelve block numbers, then one each of a block of numbers, of a block of such, and of a block
+ * of those. "Direct/Indirect Block Addressing" in Documentation/filesystems/ext4.
+ */
+import { inode as inodeLayout } from "../layout.js";
+import type { BlockMap, Budget, Run } from "./block-map.js";
+import { corrupt } from "./corrupt.js";
+import type { Image } from "./image.js";
+import type { InodeFacts } from "./inodes.js";
+
+const DIRECT = 12;
+const POINTER_SIZE = 4;
+const LEVELS = 3;
+
+export class IndirectMap implements BlockMap {
+  readonly #image: Image;
+  readonly #inode: InodeFacts;
+  readonly #budget: Budget | undefined;
+  /** The blocks of numbers that led to the last run, by their level. */
+  readonly #path: { block: number; start: number; view: DataView }[] = [];
+
+  constructor(image: Image, inode: InodeFacts, budget: Budget | undefined) {
+    this.#image = image;
+    this.#inode = inode;
+    this.#budget = budget;
+  }
+
+  async run(number: number): Promise<Run> {
+    const { block } = this.#inode.stored;
+    const { blockSize } = this.#image.superblock;
+    let view = new DataView(block.buffer, block.byteOffset, block.length);
+    let at = this.#inode.at + inodeLayout.offsets.block;
+    if (number < DIRECT) return this.#adjacent(view, at, number, DIRECT, number);
+
+    const perBlock = blockSize / POINTER_SIZE;
+    let within = number - DIRECT;
+    let level = 1;
+    for (; level <= LEVELS && within >= perBlock ** level; level++) within -= perBlock ** level;
+    if (level > LEVELS) {
+      throw corrupt(
+        this.#inode.at + inodeLayout.offsets.sizeLow,
+        `inode ${this.#inode.number} is larger than its map can be`,
+      );
+    }
+    let index = DIRECT + level - 1;
+    for (; level > 0; level--) {
+      const next = this.#pointer(view, at, index);
+      const covered = perBlock ** level;
+      if (next === 0) return { start: number, end: number - within + covered, block: undefined };
+      view = await this.#read(level, next, number - within, at + index * POINTER_SIZE);
+      at = next * blockSize;
+      index = Math.floor(within / (covered / perBlock));
+      within %= covered / perBlock;
+    }
+    return this.#adjacent(view, at, index, perBlock, number);
+  }
+
+  /** The run from number `index` of a list of data blocks on. */
+  #adjacent(view: DataView, at: number, index: number, count: number, start: number): Run {
+    const block = this.#pointer(view, at, index);
+    let i = index + 1;
+    while (i < count && this.#pointer(view, at, i) === (block === 0 ? 0 : block + i - index)) i++;
+    return { start, end: start + i - index, block: block === 0 ? undefined : block };
+  }
+
+  #pointer(view: DataView, at: number, index: number): number {
+    const block = view.getUint32(index * POINTER_SIZE, true);
+    if (block !== 0 && !this.#image.has(block)) {
+      throw corrupt(
+        at + index * POINTER_SIZE,
+        `the block map of inode ${this.#inode.number} leads to block ${block}, which is none of the file system's`,
+      );
+    }
+    return block;
+  }
+
+  /** Reads the list at `block`, for what is in the file from block `start` on. */
+  async #read(level: number, block: number, start: number, at: number): Promise<DataView> {
+    const known = this.#path[level];
+    if (known?.block === block && known.start === start) return known.view;
+    this.#budget?.take(1, at, () => `the block map of inode ${this.#inode.number}`);
+    const bytes = await this.#image.block(block);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#path[level] = { block, start, view };
+    return view;
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * File systems that were not unmounted: images of mounted ones, as a power cut leaves them. The kernel and e2fsck replay the
+ * journal of a copy, and what is found then has to be what our reader finds without writing a byte.
+ */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { MemoryDevice } from "../../src/bytes/device.js";
+import { openExt4 } from "../../src/ext4/index.js";
+import { describeDirectory, describeTree } from "../support/describe.js";
+import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
+import { describeImage, mke2fs, noise, reading } from "./reading.js";
+
+const OPTIONS = { nanoseconds: true, ignore: ["lost+found"] };
+const JOURNAL_MAGIC = Uint8Array.of(0xc0, 0x3b, 0x39, 0x98);
+
+function writeAndSync(file: string, bytes: Uint8Array): void {
+  const fd = fs.openSync(file, "w");
+  fs.writeSync(fd, bytes);
+  fs.fsyncSync(fd);
+  fs.closeSync(fd);
+}
+
+/**
+ * Many transactions, with blocks that are freed and become another's: a journal of 1024 blocks is gone around several times.
+ * A commit writes the journal alone; the blocks themselves follow when the kernel finds time.
+ */
+function work(folder: string): void {
+  for (let i = 0; i < 60; i++) {
+    fs.mkdirSync(`${folder}/d${i}`);
+    for (let k = 0; k < 30; k++) fs.symlinkSync(`${i} ${k} `.repeat(40), `${folder}/d${i}/link ${k}`);
+    writeAndSync(`${folder}/d${i}/file`, noise(i * 100, i + 1));
+    if (i % 3 === 2) fs.rmSync(`${folder}/d${i - 1}`, { recursive: true });
+    // Blocks of what was just removed become data, which goes past the journal unless it has all data in it.
+    if (i % 3 === 2) writeAndSync(`${folder}/data ${i}`, noise(40_000, i));
+    if (i % 10 === 0)
+      writeAndSync(
+        `${folder}/magic ${i}`,
+        Uint8Array.from({ length: 20_000 }, (_, k) => JOURNAL_MAGIC[k % 4]!),
+      );
+    if (i % 7 === 0) fs.renameSync(`${folder}/d${i}/file`, `${folder}/moved ${i}`);
+  }
+}
+
+/** Mounts with `options`, works, and copies the image while it is mounted. */
+async function crash(image: string, copy: string, options: string, use = work): Promise<void> {
+  const folder = `${image}.mount`;
+  fs.mkdirSync(folder);
+  run("mount", ["-t", "ext4", "-o", `loop,${options}`, image, folder]);
+  try {
+    use(folder);
+    fs.copyFileSync(image, copy);
+  } finally {
+    run("umount", [folder]);
+  }
+}
+
+/** e2fsck replays; it ends with 1 when it has changed something. */
+function replayWithE2fsck(image: string): void {
+  run("sh", ["-c", 'e2fsck -E journal_only -y "$0" || [ $? -le 1 ]', image]);
+}
+
+const KINDS: readonly (readonly [name: string, options: readonly string[], mount: string])[] = [
+  ["ext3", ["-t", "ext3", "-b", "1024", "-J", "size=1"], "commit=600"],
+  ["ext4", ["-t", "ext4", "-b", "1024", "-J", "size=1"], "commit=600"],
+  ["ext4, 4 KiB", ["-t", "ext4", "-b", "4096", "-J", "size=4"], "commit=600"],
+  ["data in the journal", ["-t", "ext4", "-b", "1024", "-J", "size=2"], "data=journal"],
+  [
+    "data in a journal without 64bit",
+    ["-t", "ext4", "-b", "1024", "-J", "size=2", "-O", "^64bit,^metadata_csum"],
+    "data=journal",
+  ],
+  ["checksums of commits", ["-t", "ext4", "-b", "1024", "-J", "size=2", "-O", "^metadata_csum"], "journal_checksum"],
+  [
+    "commits that nobody waits for",
+    ["-t", "ext4", "-b", "1024", "-J", "size=2"],
+    "journal_async_commit,data=writeback",
+  ],
+  ["inline data", ["-t", "ext4", "-b", "4096", "-J", "size=4", "-O", "inline_data"], "commit=600"],
+];
+
+for (const [name, options, mount] of KINDS) {
+  test(`not unmounted: ${name}`, async (t) => {
+    if (lacks(t, "mke2fs", "e2fsck", "getfattr") || lacksRoot(t)) return;
+    const folder = temporaryFolder(t);
+    const [image, copy, replayed] = ["image", "copy", "replayed"].map((file) => path.join(folder, file)) as [
+      string,
+      string,
+      string,
+    ];
+    mke2fs(image, 12 * 1024, options);
+    await crash(image, copy, mount);
+    fs.copyFileSync(copy, replayed);
+    const before = fs.readFileSync(copy);
+
+    const found = await describeImage(copy, OPTIONS);
+    await reading(copy, async ({ facts }) => {
+      assert.equal(facts.state, "recovered");
+      assert.ok(facts.features.includes("needs_recovery"));
+      assert.ok(facts.recovery!.transactions > 3 && facts.recovery!.blocks > 10, JSON.stringify(facts.recovery));
+      assert.equal(facts.recovery!.fastCommits, false);
+    });
+    assert.ok(before.equals(fs.readFileSync(copy)), "nothing was written");
+
+    replayWithE2fsck(replayed);
+    await reading(replayed, async ({ facts }) => assert.deepEqual([facts.state, facts.recovery], ["clean", undefined]));
+    assert.deepEqual(found, await describeImage(replayed, OPTIONS));
+    const shown = await mounted(copy, { type: "ext4", writable: true }, (at) => describeDirectory(at, OPTIONS));
+    assert.deepEqual(found, shown);
+    assert.ok(found.has("data 59") && !found.has("d58"));
+  });
+}
+
+/** Where blocks of this kind are in the image: those of the journal, whatever turn of the ring they are from. */
+function journalBlocks(image: Buffer, kind: number, blockSize: number): number[] {
+  const found: number[] = [];
+  const head = Buffer.from([...JOURNAL_MAGIC, 0, 0, 0, kind]);
+  for (let at = image.indexOf(head); at >= 0; at = image.indexOf(head, at + 1))
+    if (at % blockSize === 0) found.push(at);
+  return found;
+}
+
+test("a journal ends where a commit is missing or damaged, as it does for e2fsck", async (t) => {
+  if (lacks(t, "mke2fs", "e2fsck") || lacksRoot(t)) return;
+  const folder = temporaryFolder(t);
+  const [image, copy, damaged] = ["image", "copy", "damaged"].map((file) => path.join(folder, file)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const features of ["metadata_csum", "^metadata_csum"]) {
+    mke2fs(image, 12 * 1024, ["-t", "ext4", "-b", "1024", "-J", "size=4", "-O", features]);
+    await crash(image, copy, features === "metadata_csum" ? "commit=600" : "journal_checksum");
+    const whole = fs.readFileSync(copy);
+    const all = await reading(copy, async ({ facts }) => facts.recovery!.transactions);
+    const commits = journalBlocks(whole, 2, 1024).sort((a, b) => whole.readUInt32BE(a + 8) - whole.readUInt32BE(b + 8));
+    for (const [back, field] of [
+      [1, 0],
+      [2, 8],
+      [4, 16],
+    ] as const) {
+      const bytes = Buffer.from(whole);
+      bytes[commits.at(-back)! + field]! ^= 0x40;
+      fs.writeFileSync(damaged, bytes);
+      const found = await describeImage(damaged, OPTIONS);
+      const { facts } = await openExt4(new MemoryDevice(bytes));
+      assert.equal(facts.recovery!.transactions, all - back);
+      replayWithE2fsck(damaged);
+      assert.deepEqual(found, await describeImage(damaged, OPTIONS), `${features} ${back} ${field}`);
+    }
+    fs.rmSync(`${image}.mount`, { recursive: true });
+    fs.rmSync(image);
+  }
+});
+
+test("a committed transaction that is damaged is an error, with the block's place", async (t) => {
+  if (lacks(t, "mke2fs") || lacksRoot(t)) return;
+  const folder = temporaryFolder(t);
+  const image = path.join(folder, "image");
+  const copy = path.join(folder, "copy");
+  mke2fs(image, 12 * 1024, ["-t", "ext4", "-b", "1024", "-J", "size=4"]);
+  await crash(image, copy, "commit=600");
+  const whole = fs.readFileSync(copy);
+  const sequence = (at: number) => whole.readUInt32BE(at + 8);
+  const last = Math.max(...journalBlocks(whole, 2, 1024).map(sequence));
+  const first = journalBlocks(whole, 1, 1024).find((at) => sequence(at) === last)!;
+  const damage = async (at: number) => {
+    const bytes = Buffer.from(whole);
+    bytes[at]! ^= 1;
+    return openExt4(new MemoryDevice(bytes));
+  };
+  // The kernel does not mount these.
+  await assert.rejects(damage(first + 500), {
+    code: "image-corrupt",
+    data: { offset: first },
+    message: /was committed, and is damaged/,
+  });
+  await assert.rejects(damage(first + 1024 + 7), {
+    code: "image-corrupt",
+    data: { offset: first + 1024 },
+    message: /copy of block/,
+  });
+  for (const at of [first + 500, first + 1024 + 7]) {
+    const bytes = Buffer.from(whole);
+    bytes[at]! ^= 1;
+    fs.writeFileSync(copy, bytes);
+    await assert.rejects(mounted(copy, { type: "ext4", writable: true }, () => {}));
+  }
+});
+
+for (const version of [1, 2, 3]) {
+  test(`transactions that debugfs wrote, with checksums of version ${version}`, async (t) => {
+    if (lacks(t, "mke2fs", "e2fsck", "debugfs")) return;
+    const folder = temporaryFolder(t);
+    const image = path.join(folder, "image");
+    fs.mkdirSync(`${folder}/source`);
+    for (const name of ["one", "two", "three"])
+      fs.writeFileSync(`${folder}/source/${name}`, noise(9 * 4096, name.length));
+    for (const wide of ["64bit", "^64bit"]) {
+      mke2fs(image, 20 * 1024, ["-t", "ext4", "-b", "4096", "-O", wide], `${folder}/source`);
+      const blocks = (name: string) =>
+        run("debugfs", ["-R", `blocks /${name}`, image])
+          .trim()
+          .split(" ");
+      fs.writeFileSync(
+        `${folder}/new`,
+        Buffer.concat([Buffer.from(JOURNAL_MAGIC), noise(4092, 77), noise(8 * 4096, 78)]),
+      );
+      const commands = [
+        `jo -c -v ${version}`,
+        `jw -b ${blocks("one").join(",")} ${folder}/new`,
+        `jw -b ${blocks("two").join(",")} ${folder}/new`,
+        `jw -r ${blocks("two").slice(2, 5).join(",")}`,
+        `jw -b ${blocks("three").slice(0, 3).join(",")} ${folder}/new`,
+        "jc",
+      ];
+      fs.writeFileSync(`${folder}/commands`, commands.join("\n"));
+      run("debugfs", ["-w", "-f", `${folder}/commands`, image]);
+      const found = await reading(image, async (reader) => {
+        assert.ok(reader.facts.recovery!.transactions >= 3);
+        return describeTree(await reader.tree());
+      });
+      const clean = await reading(image, async (reader) => reader.lookup(fromText("one")));
+      assert.equal(clean?.size, 9 * 4096);
+      replayWithE2fsck(image);
+      assert.deepEqual(found, await describeImage(image, { ignore: [] }));
+      const hash = (name: string) => found.get(name)!.split(" ").at(-1);
+      assert.notEqual(hash("one"), hash("two"));
+    }
+  });
+}
+
+test("fast commits are told of, and a journal on another device is refused", async (t) => {
+  if (lacks(t, "mke2fs", "debugfs") || lacksRoot(t)) return;
+  const folder = temporaryFolder(t);
+  const image = path.join(folder, "image");
+  const copy = path.join(folder, "copy");
+  mke2fs(image, 30 * 1024, ["-t", "ext4", "-b", "4096", "-O", "fast_commit", "-J", "size=8"]);
+  await crash(image, copy, "commit=600", (at) => {
+    for (let i = 0; i < 5; i++) {
+      writeAndSync(`${at}/${i}`, noise(100));
+      fs.mkdirSync(`${at}/d${i}`);
+    }
+  });
+  await reading(copy, async ({ facts }) => assert.equal(facts.recovery?.fastCommits, true));
+
+  mke2fs(path.join(folder, "journal"), 8 * 1024, ["-O", "journal_dev", "-b", "4096"]);
+  await assert.rejects(
+    reading(path.join(folder, "journal"), async () => {}),
+    { code: "source-unsupported", message: /journal_dev/ },
+  );
+  fs.rmSync(image);
+  mke2fs(image, 30 * 1024, ["-t", "ext4", "-b", "4096", "-O", "^has_journal,^metadata_csum"]);
+  assert.equal(await reading(image, async ({ facts }) => facts.state), "clean");
+  run("debugfs", ["-w", "-R", "feature has_journal needs_recovery", image]);
+  await assert.rejects(
+    reading(image, async () => {}),
+    { code: "source-unsupported", message: /another device/ },
+  );
+});
