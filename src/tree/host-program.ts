@@ -13,8 +13,8 @@ export interface ProgramOutput {
 }
 
 /**
- * Runs `command` in the folder `cwd`, with `input` on its standard input, and hands its standard output to `use`. Rejects
- * only where `use` does.
+ * Runs `command` in the folder `cwd`, with `input` on its standard input, and hands its standard output to `use`, which has
+ * to begin to read at once: what nobody reads when the program ends, Node drops. Rejects only where `use` does.
  */
 export async function runProgram(
   command: string,

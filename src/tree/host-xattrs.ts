@@ -71,15 +71,15 @@ async function* lines(output: AsyncIterable<Uint8Array>): AsyncGenerator<string>
   if (rest !== "") yield rest;
 }
 
-function withTar(folder: string, found: XattrsByPath, paths: readonly ByteString[] | undefined) {
+async function withTar(folder: string, found: XattrsByPath, paths: readonly ByteString[] | undefined) {
+  // Loaded for the few hosts that need it; before the program runs, whose output does not wait.
+  const [{ readMembers }, { StreamWindow }] = await Promise.all([
+    import("./tar/members.js"),
+    import("./tar/stream-window.js"),
+  ]);
   const which = paths === undefined ? ["."] : ["--no-recursion", "--null", "--files-from=-"];
   const args = ["--create", "--format=posix", "--xattrs", "--xattrs-include=*", ...which];
   const read = async (output: AsyncIterable<Uint8Array>) => {
-    // Loaded for the few hosts that need it.
-    const [{ readMembers }, { StreamWindow }] = await Promise.all([
-      import("./tar/members.js"),
-      import("./tar/stream-window.js"),
-    ]);
     const window = new StreamWindow(output);
     try {
       for await (const { path, xattrs } of readMembers({ read: (at, length) => window.read(at, length) })) {
