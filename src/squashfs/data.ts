@@ -181,8 +181,8 @@ export class DataWriter {
   }
 
   #submit(file: StoredFile, index: number, slot: Slot, length: number): void {
-    const how = this.#settings.uncompressed.has("data") ? "pass" : "submit";
-    this.#pool[how](slot, length, async (bytes, compressed) => {
+    const compress = !this.#settings.uncompressed.has("data");
+    this.#pool.submit(slot, length, compress, async (bytes, compressed) => {
       const position = await this.#output.append(bytes);
       if (file.start === 0) file.start = position;
       file.blocks[index] = compressed ? bytes.length : bytes.length | BLOCK_STORED;

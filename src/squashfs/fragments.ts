@@ -9,7 +9,7 @@ export class FragmentWriter {
   readonly #output: Output;
   readonly #pool: CompressorPool;
   readonly #blockSize: number;
-  readonly #how: "submit" | "pass";
+  readonly #compress: boolean;
   /** The block that is being filled. */
   #slot: Slot | undefined;
   #filled = 0;
@@ -20,7 +20,7 @@ export class FragmentWriter {
     this.#output = output;
     this.#pool = pool;
     this.#blockSize = blockSize;
-    this.#how = uncompressed.has("fragments") ? "pass" : "submit";
+    this.#compress = !uncompressed.has("fragments");
   }
 
   /** Fragment blocks that were submitted. */
@@ -41,7 +41,7 @@ export class FragmentWriter {
   /** Submits the block that is being filled. */
   flush(): void {
     if (this.#slot === undefined) return;
-    this.#pool[this.#how](this.#slot, this.#filled, async (bytes, compressed) => {
+    this.#pool.submit(this.#slot, this.#filled, this.#compress, async (bytes, compressed) => {
       const size = compressed ? bytes.length : bytes.length | BLOCK_STORED;
       this.#entries.push({ start: await this.#output.append(bytes), size });
     });
