@@ -1,6 +1,6 @@
 /**
- * The LZO1X decoder (Linux, Documentation/staging/lzo.rst, bitstream version 0). It is TypeScript: copying is most of its work,
- * and the typed arrays' own is as fast as WebAssembly's.
+ * The LZO1X decoder (Linux, Documentation/staging/lzo.rst, bitstream version 0). It is TypeScript, which is fast enough
+ * (docs/decisions/0012-own-lz4-and-lzo-encoders.md), and needs no copies of a block in and out of a module's memory.
  */
 import { ImgbuildError } from "../errors.js";
 
