@@ -93,3 +93,17 @@ export class HeapBuffer {
     return pointer;
   }
 }
+
+/**
+ * The buffers of a library that compresses or decompresses one block at a time: a call copies its block in and its result out
+ * before it returns, so all the codecs of an instance can have the same. They live as long as it does, like its memory.
+ */
+export class BlockBuffers {
+  readonly input: HeapBuffer;
+  readonly output: HeapBuffer;
+
+  constructor(heap: Heap) {
+    this.input = new HeapBuffer(heap);
+    this.output = new HeapBuffer(heap);
+  }
+}

@@ -5,8 +5,9 @@
 import { pipeline, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { ImgbuildError } from "../errors.js";
-import { type Liblzma, LZMA, loadLiblzma } from "./liblzma.js";
+import { LZMA, loadLiblzma } from "./liblzma.js";
 import { loadLibzstdDecoder } from "./libzstd-decoder.js";
+import { oncePerThread } from "./wasm.js";
 
 export type CompressionFormat = "gzip" | "xz" | "zstd";
 
@@ -73,11 +74,10 @@ const NO_LIMIT = 2n ** 64n - 1n;
 const XZ_BUFFER = 2 ** 18;
 /** An instance's memory never shrinks: one that had a larger dictionary is not used again. */
 const XZ_KEPT_MEMORY = 2 ** 24;
-let liblzma: Promise<Liblzma> | undefined;
+let liblzma = oncePerThread(loadLiblzma);
 
 async function* unxz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
-  liblzma ??= loadLiblzma();
-  const lib = await liblzma;
+  const lib = await liblzma();
   const { heap } = lib;
   // One allocation: input bytes, output bytes, then lzma_stream, which begins as zeros.
   const inBytes = heap.allocate(2 * XZ_BUFFER + STREAM.size);
@@ -120,7 +120,7 @@ async function* unxz(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
   } finally {
     lib.end(stream);
     heap.free(inBytes);
-    if (heap.bytes.length > XZ_KEPT_MEMORY) liblzma = undefined;
+    if (heap.bytes.length > XZ_KEPT_MEMORY) liblzma = oncePerThread(loadLiblzma);
   }
 }
 

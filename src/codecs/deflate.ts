@@ -3,8 +3,9 @@
  * AssemblyScript in deflate/ and comes as WebAssembly. The same input and level give the same bytes everywhere.
  */
 import { ImgbuildError } from "../errors.js";
+import { type BlockModule, loadBlockModule, type ModuleBuffer } from "./block-module.js";
 import type { Compressor } from "./codec.js";
-import { instantiateWasm } from "./wasm.js";
+import { oncePerThread } from "./wasm.js";
 
 export interface DeflateOptions {
   /** 1 (fast) to 9 (small); deflate/levels.ts has what they do. */
@@ -17,6 +18,7 @@ interface Exports {
   input(): number;
   output(): number;
   maxInput(): number;
+  maxOutput(): number;
   maxHistory(): number;
   begin(level: number): void;
   compress(length: number, history: number, last: boolean): number;
@@ -29,15 +31,18 @@ type Checksum = "adler32" | "crc32";
 /** The encoder of a thread. It does one thing after the other, so everyone can have the same. */
 class Encoder {
   readonly #wasm: Exports;
-  readonly #memory: Uint8Array;
+  readonly #maxInput: number;
+  readonly #maxHistory: number;
+  /** The history and the input, one after the other. */
+  readonly #input: ModuleBuffer;
+  readonly #output: ModuleBuffer;
 
-  private constructor(wasm: Exports) {
+  constructor({ wasm, buffer }: BlockModule<Exports>) {
     this.#wasm = wasm;
-    this.#memory = new Uint8Array(wasm.memory.buffer);
-  }
-
-  static async load(): Promise<Encoder> {
-    return new Encoder(await instantiateWasm<Exports>(new URL("./deflate.wasm", import.meta.url)));
+    this.#maxInput = wasm.maxInput();
+    this.#maxHistory = wasm.maxHistory();
+    this.#input = buffer(wasm.input() - this.#maxHistory, this.#maxHistory + this.#maxInput);
+    this.#output = buffer(wasm.output(), wasm.maxOutput());
   }
 
   /**
@@ -46,31 +51,32 @@ class Encoder {
    */
   deflate(input: Uint8Array, level: number, kind: Checksum, write: (piece: Uint8Array) => boolean): number {
     const wasm = this.#wasm;
-    const [from, to, maxInput, maxHistory] = [wasm.input(), wasm.output(), wasm.maxInput(), wasm.maxHistory()];
+    const from = wasm.input();
     let checksum = kind === "adler32" ? 1 : 0;
     wasm.begin(level);
     let at = 0;
     do {
-      const length = Math.min(input.length - at, maxInput);
-      const history = Math.min(at, maxHistory);
-      this.#memory.set(input.subarray(at - history, at + length), from - history);
+      const length = Math.min(input.length - at, this.#maxInput);
+      const history = Math.min(at, this.#maxHistory);
+      this.#input.fill(input.subarray(at - history, at + length), this.#maxHistory - history);
       checksum = wasm[kind](from, length, checksum) >>> 0;
       at += length;
       const size = wasm.compress(length, history, at === input.length);
-      if (!write(this.#memory.subarray(to, to + size))) break;
+      if (!write(this.#output.first(size))) break;
     } while (at < input.length);
     return checksum;
   }
 }
 
-let loading: Promise<Encoder> | undefined;
+const load = oncePerThread(
+  async () => new Encoder(await loadBlockModule<Exports>(new URL("./deflate.wasm", import.meta.url))),
+);
 
 function encoder(level: number): Promise<Encoder> {
   if (!Number.isInteger(level) || level < 1 || level > 9) {
     throw new ImgbuildError("internal", `there is no DEFLATE level ${level}`);
   }
-  loading ??= Encoder.load();
-  return loading;
+  return load();
 }
 
 const ZLIB_OVERHEAD = 6;

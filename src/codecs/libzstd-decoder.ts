@@ -1,6 +1,6 @@
 /** libzstd's decoder as WebAssembly; scripts/build-wasm.mjs has where it comes from. */
 import { Heap, type WasmMemory } from "./c-library.js";
-import { instantiateWasm } from "./wasm.js";
+import { instantiateWasm, oncePerThread } from "./wasm.js";
 
 /** zstd.h. Results below 0 are minus a ZSTD_ErrorCode (zstd_errors.h). */
 export interface LibzstdDecoder {
@@ -25,15 +25,8 @@ interface Exports {
   ZSTD_decompressStream: LibzstdDecoder["decompressStream"];
 }
 
-let loading: Promise<LibzstdDecoder> | undefined;
-
 /** The decoder of a thread. State is in contexts, so everyone can have the same. */
-export function loadLibzstdDecoder(): Promise<LibzstdDecoder> {
-  loading ??= load();
-  return loading;
-}
-
-async function load(): Promise<LibzstdDecoder> {
+export const loadLibzstdDecoder = oncePerThread(async (): Promise<LibzstdDecoder> => {
   // It grows its memory itself and only says that it did.
   const wasm = await instantiateWasm<Exports>(new URL("./zstd-decoder.wasm", import.meta.url), {
     env: { emscripten_notify_memory_growth() {} },
@@ -45,4 +38,4 @@ async function load(): Promise<LibzstdDecoder> {
     freeContext: wasm.ZSTD_freeDCtx,
     decompressStream: wasm.ZSTD_decompressStream,
   };
-}
+});

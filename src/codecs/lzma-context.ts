@@ -75,5 +75,6 @@ class Entropy {
 function roughLog2(count: number): number {
   if (count === 0) return 0;
   const exponent = 31 - Math.clz32(count);
-  return exponent + count / 2 ** exponent - 1;
+  // The shift is exact everywhere; ECMAScript lets `**` be approximate.
+  return exponent + count / (1 << exponent) - 1;
 }

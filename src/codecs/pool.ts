@@ -59,6 +59,8 @@ export class CompressorPool {
   readonly #workers: Worker[] = [];
   readonly #own: Compressor;
   #submitted = 0;
+  /** While the oldest result is waited for or consumed. */
+  #consuming: Promise<void> | undefined;
   #failure: ImgbuildError | undefined;
   /** Resolves the wait for a worker to finish something. */
   #wake: (() => void) | undefined;
@@ -80,7 +82,8 @@ export class CompressorPool {
 
   /**
    * A free slot; waits for one, and hands results to their consumers meanwhile. A caller may hold two at once. Rejects with
-   * the error of a consumer, or an `internal` one when a worker failed.
+   * the error of a consumer, or an `internal` one when a worker failed. Several may wait at the same time, here and in `drain`,
+   * but not a consumer: it would wait for its own end.
    */
   async acquire(): Promise<Slot> {
     while (this.#free.length === 0) await this.#consumeOldest();
@@ -93,11 +96,18 @@ export class CompressorPool {
   }
 
   /**
-   * Has the first `length` bytes of a slot compressed. `consume` gets the result, or the bytes themselves when they do not
-   * shrink, after the consumers of everything submitted before.
+   * Has the first `length` bytes of a slot compressed, or passed on as they are without `compress`. `consume` gets the result, or
+   * the bytes themselves when they do not shrink, after the consumers of everything submitted before.
    */
-  submit(slot: Slot, length: number, consume: Consumer): void {
-    const job = this.#queue(slot, consume);
+  submit(slot: Slot, length: number, compress: boolean, consume: Consumer): void {
+    const job = slot as PoolSlot;
+    job.consume = consume;
+    this.#pending.push(job);
+    if (!compress) {
+      this.#slots.keep(job.index, length);
+      job.done = true;
+      return;
+    }
     job.done = this.#jobs === 0 || this.#submitted++ < BLOCKS_BEFORE_WORKERS;
     if (job.done) {
       this.#slots.processNow(job.index, length, this.#own);
@@ -105,13 +115,6 @@ export class CompressorPool {
       this.#slots.submit(job.index, length);
       if (this.#workers.length < this.#jobs) this.#startWorker();
     }
-  }
-
-  /** Passes the first `length` bytes of a slot on as they are, in their turn: `consume` gets them as with `submit`. */
-  pass(slot: Slot, length: number, consume: Consumer): void {
-    const job = this.#queue(slot, consume);
-    this.#slots.keep(job.index, length);
-    job.done = true;
   }
 
   /** Waits until everything that was submitted is consumed. Rejects as `acquire` does. */
@@ -124,14 +127,15 @@ export class CompressorPool {
     await Promise.all(this.#workers.splice(0).map((worker) => worker.terminate()));
   }
 
-  #queue(slot: Slot, consume: Consumer): PoolSlot {
-    const job = slot as PoolSlot;
-    job.consume = consume;
-    this.#pending.push(job);
-    return job;
+  /** Has the oldest result consumed. Who calls it while that goes on waits for the same one: consumers run one at a time. */
+  #consumeOldest(): Promise<void> {
+    this.#consuming ??= this.#consume().finally(() => {
+      this.#consuming = undefined;
+    });
+    return this.#consuming;
   }
 
-  async #consumeOldest(): Promise<void> {
+  async #consume(): Promise<void> {
     const job = this.#pending[0];
     if (job === undefined) throw new Error("every slot is held by the caller");
     while (!job.done) {

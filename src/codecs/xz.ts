@@ -4,10 +4,11 @@
  */
 import { ImgbuildError } from "../errors.js";
 import { BCJ_IDS, type BcjFilter } from "./bcj.js";
-import { HeapBuffer } from "./c-library.js";
+import { BlockBuffers } from "./c-library.js";
 import type { Compressor, Decompressor } from "./codec.js";
 import { type Liblzma, LZMA, loadLiblzma } from "./liblzma.js";
 import { CONTEXTS, chooseContext, type LzmaContext } from "./lzma-context.js";
+import { oncePerThread } from "./wasm.js";
 
 const LZMA2_ID = 0x21;
 const CHECK_CRC32 = 1;
@@ -57,13 +58,32 @@ const LZMA_OPTIONS_SIZE = 112;
 /** What decoding may take: as unsquashfs limits it. A dictionary of 1 MiB needs 1.1 MB. */
 const DECODER_MEMORY = 32n * 2n ** 20n;
 
-let loading: Promise<Liblzma> | undefined;
+/**
+ * Where the structures of a call are. They are written before each, so everyone can have the same.
+ *
+ *     to encode   lzma_options_lzma | chain of filters | position in the output, 32 bits
+ *     to decode   memory limit, 64 bits | position in the input, 32 bits | position in the output, 32 bits
+ */
+const ENCODER_STRUCTURES = LZMA_OPTIONS_SIZE + CHAIN_SIZE + 4;
+const DECODER_STRUCTURES = 16;
+
+interface Library {
+  readonly lzma: Liblzma;
+  readonly buffers: BlockBuffers;
+  readonly encoderStructures: number;
+  readonly decoderStructures: number;
+}
 
 /** The library of a thread. It keeps nothing between two blocks, so everyone can have the same. */
-function library(): Promise<Liblzma> {
-  loading ??= loadLiblzma();
-  return loading;
-}
+const library = oncePerThread(async (): Promise<Library> => {
+  const lzma = await loadLiblzma();
+  return {
+    lzma,
+    buffers: new BlockBuffers(lzma.heap),
+    encoderStructures: lzma.heap.allocate(ENCODER_STRUCTURES),
+    decoderStructures: lzma.heap.allocate(DECODER_STRUCTURES),
+  };
+});
 
 /** Throws an `internal` error for options that are impossible. */
 export async function xzCompressor({ level, dictionarySize, filters = [] }: XzOptions): Promise<Compressor> {
@@ -71,21 +91,18 @@ export async function xzCompressor({ level, dictionarySize, filters = [] }: XzOp
   if (preset === undefined || !Number.isInteger(level) || level > 9) {
     throw new ImgbuildError("internal", `there is no xz level ${level}`);
   }
-  const lzma = await library();
+  const { lzma, buffers, encoderStructures: options } = await library();
   const { heap } = lzma;
-  const input = new HeapBuffer(heap);
-  const output = new HeapBuffer(heap);
-  const options = heap.allocate(LZMA_OPTIONS_SIZE + CHAIN_SIZE + 4);
+  const { input, output } = buffers;
   const chain = options + LZMA_OPTIONS_SIZE;
   const outputPosition = chain + CHAIN_SIZE;
-  heap.bytes.fill(0, options, outputPosition + 4);
   const { mode, finder, nice, depth } = preset;
-  for (const [i, value] of [dictionarySize, 0, 0, 0, 0, 0, mode, nice, finder, depth].entries()) {
-    heap.view.setUint32(options + 4 * i, value, true);
-  }
 
-  const setContext = ({ lc, lp, pb }: LzmaContext) => {
-    for (const [i, value] of [lc, lp, pb].entries()) heap.view.setUint32(options + 12 + 4 * i, value, true);
+  const writeOptions = ({ lc, lp, pb }: LzmaContext) => {
+    heap.bytes.fill(0, options, chain);
+    for (const [i, value] of [dictionarySize, 0, 0, lc, lp, pb, mode, nice, finder, depth].entries()) {
+      heap.view.setUint32(options + 4 * i, value, true);
+    }
   };
 
   const writeChain = (ids: readonly number[]) => {
@@ -113,7 +130,7 @@ export async function xzCompressor({ level, dictionarySize, filters = [] }: XzOp
       const to = output.reserve(result.length);
       let best = 0;
       for (const context of contexts(bytes, level)) {
-        setContext(context);
+        writeOptions(context);
         for (const ids of chains) {
           // Once there is a result, only a smaller one is of use.
           const size = encode(ids, from, bytes.length, to, best === 0 ? result.length : best - 1);
@@ -134,13 +151,11 @@ function contexts(bytes: Uint8Array, level: number): readonly LzmaContext[] {
   return [guess, ...others.slice(0, Math.max(0, level - (PRESETS.length - 1)))];
 }
 
-/** Takes blocks with every filter that liblzma knows and every check; those of SquashFS have CRC32. */
-export async function xzDecompressor(): Promise<Decompressor> {
-  const lzma = await library();
+/** The decompressor of a thread. Takes blocks with every filter that liblzma knows and every check; those of SquashFS have CRC32. */
+export const xzDecompressor = oncePerThread(async (): Promise<Decompressor> => {
+  const { lzma, buffers, decoderStructures: memoryLimit } = await library();
   const { heap } = lzma;
-  const input = new HeapBuffer(heap);
-  const output = new HeapBuffer(heap);
-  const memoryLimit = heap.allocate(16);
+  const { input, output } = buffers;
   const inputPosition = memoryLimit + 8;
   const outputPosition = memoryLimit + 12;
   return {
@@ -161,6 +176,8 @@ export async function xzDecompressor(): Promise<Decompressor> {
         outputPosition,
         result.length,
       );
+      // Blocks that ask for too much reach the limit first: this is not their fault.
+      if (code === LZMA.memError) throw new ImgbuildError("internal", "liblzma got no memory to decompress a block");
       if (code !== LZMA.ok) throw damaged(DAMAGE[code] ?? `liblzma reports error ${code}`);
       if (heap.view.getUint32(inputPosition, true) !== bytes.length) throw damaged("something follows the xz stream");
       const size = heap.view.getUint32(outputPosition, true);
@@ -168,10 +185,9 @@ export async function xzDecompressor(): Promise<Decompressor> {
       return size;
     },
   };
-}
+});
 
 const DAMAGE: Readonly<Record<number, string>> = {
-  [LZMA.memError]: "it asks for more memory than there is",
   [LZMA.memLimitError]: "it asks for more memory than a block needs",
   [LZMA.formatError]: "it is no xz stream",
   [LZMA.optionsError]: "it has options that liblzma does not know",

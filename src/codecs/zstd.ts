@@ -3,10 +3,10 @@
  * Compressing and decompressing are two modules; scripts/build-wasm.mjs has where they come from.
  */
 import { ImgbuildError } from "../errors.js";
-import { growTo, Heap, HeapBuffer, type WasmMemory } from "./c-library.js";
+import { BlockBuffers, growTo, Heap, type WasmMemory } from "./c-library.js";
 import type { Compressor, Decompressor } from "./codec.js";
 import { loadLibzstdDecoder } from "./libzstd-decoder.js";
-import { instantiateWasm } from "./wasm.js";
+import { instantiateWasm, oncePerThread } from "./wasm.js";
 
 export interface ZstdOptions {
   /** 1 (fast) to 22 (small), libzstd's levels. */
@@ -29,11 +29,13 @@ interface Exports {
 
 interface Encoder {
   readonly heap: Heap;
+  readonly buffers: BlockBuffers;
   readonly bound: Exports["h"];
   readonly compress: Exports["i"];
 }
 
-async function loadEncoder(): Promise<Encoder> {
+/** The encoder of a thread. It keeps nothing between two blocks, so everyone can have the same. */
+const loadEncoder = oncePerThread(async (): Promise<Encoder> => {
   const wasm: Exports = await instantiateWasm<Exports>(new URL("./zstd-encoder.wasm", import.meta.url), {
     a: {
       a: (size: number) => growTo(wasm.c, size),
@@ -41,20 +43,17 @@ async function loadEncoder(): Promise<Encoder> {
     },
   });
   wasm.d();
-  return { heap: new Heap(wasm.c, wasm.f, wasm.g), bound: wasm.h, compress: wasm.i };
-}
-
-let loading: Promise<Encoder> | undefined;
+  const heap = new Heap(wasm.c, wasm.f, wasm.g);
+  return { heap, buffers: new BlockBuffers(heap), bound: wasm.h, compress: wasm.i };
+});
 
 /** The encoder allocates its state for each block, so nothing is left of the one before. Throws an `internal` error for an impossible level. */
 export async function zstdCompressor({ level }: ZstdOptions): Promise<Compressor> {
   if (!Number.isInteger(level) || level < 1 || level > 22) {
     throw new ImgbuildError("internal", `there is no zstd level ${level}`);
   }
-  loading ??= loadEncoder();
-  const { heap, bound, compress } = await loading;
-  const input = new HeapBuffer(heap);
-  const output = new HeapBuffer(heap);
+  const { heap, buffers, bound, compress } = await loadEncoder();
+  const { input, output } = buffers;
   return {
     compress(bytes, result) {
       const from = input.fill(bytes);
@@ -70,11 +69,13 @@ export async function zstdCompressor({ level }: ZstdOptions): Promise<Compressor
   };
 }
 
-/** Takes any frame that needs no dictionary. What the frame says about its window costs no memory: blocks are decompressed at once. */
-export async function zstdDecompressor(): Promise<Decompressor> {
+/**
+ * The decompressor of a thread. Takes any frame that needs no dictionary. What the frame says about its window costs no memory:
+ * blocks are decompressed at once.
+ */
+export const zstdDecompressor = oncePerThread(async (): Promise<Decompressor> => {
   const { heap, decompress } = await loadLibzstdDecoder();
-  const input = new HeapBuffer(heap);
-  const output = new HeapBuffer(heap);
+  const { input, output } = new BlockBuffers(heap);
   return {
     decompress(bytes, result) {
       // libzstd would take several frames one after the other.
@@ -82,12 +83,17 @@ export async function zstdDecompressor(): Promise<Decompressor> {
       const from = input.fill(bytes);
       const to = output.reserve(result.length);
       const size = decompress(to, result.length, from, bytes.length);
+      if (size === -MEMORY_ALLOCATION)
+        throw new ImgbuildError("internal", "libzstd got no memory to decompress a block");
       if (size < 0) throw damaged(`libzstd reports error ${-size}`);
       result.set(heap.bytes.subarray(to, to + size));
       return size;
     },
   };
-}
+});
+
+/** ZSTD_ErrorCode (zstd_errors.h): of what the decoder may say, what is not the frame's fault. */
+const MEMORY_ALLOCATION = 64;
 
 /** Little-endian: 28 B5 2F FD. */
 const MAGIC = 0xfd2fb528;

@@ -45,7 +45,7 @@ export class CompressedBlocks implements BlockStore {
   }
 
   async put(slot: Slot, length: number, kind: BlockKind, placed: Placed): Promise<void> {
-    this.#pool[this.#uncompressed.has(kind) ? "pass" : "submit"](slot, length, async (bytes, compressed) => {
+    this.#pool.submit(slot, length, !this.#uncompressed.has(kind), async (bytes, compressed) => {
       const start = await this.#output.append(bytes);
       placed(start, compressed ? bytes.length : bytes.length | BLOCK_STORED);
     });

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import type { TestContext } from "node:test";
-import { lacks } from "../support/tools.js";
+import { lacks, unavailable } from "../support/tools.js";
+
+const LIBRARY = "liblzo2.so.2";
 
 /** The compressors, in the order of squashfs-tools' numbers, which begin at 0. All decompress alike. */
 export const ALGORITHMS = ["lzo1x_1", "lzo1x_1_11", "lzo1x_1_12", "lzo1x_1_15", "lzo1x_999"] as const;
@@ -14,7 +16,7 @@ export type Algorithm = (typeof ALGORITHMS)[number];
  */
 const SERVER = `
 import ctypes, struct, sys
-lzo = ctypes.CDLL("liblzo2.so.2")
+lzo = ctypes.CDLL("${LIBRARY}")
 names = ["lzo1x_decompress_safe", ${ALGORITHMS.map((name) => `"${name}_compress"`).join(", ")}]
 functions = [getattr(lzo, name) for name in names]
 # "lzo1x_999_compress" has the level that is its default.
@@ -37,9 +39,12 @@ while head := requests.read(16):
 
 /** True, and the test marked as skipped, when liblzo2 or Python is missing. */
 export function lacksLiblzo(t: TestContext): boolean {
-  // unsquashfs is linked with liblzo2.
-  return lacks(t, "python3", "unsquashfs");
+  if (lacks(t, "python3")) return true;
+  libraryFound ??= spawnSync("python3", ["-c", `import ctypes; ctypes.CDLL("${LIBRARY}")`]).status === 0;
+  return !libraryFound && unavailable(t, `needs ${LIBRARY}`);
 }
+
+let libraryFound: boolean | undefined;
 
 interface Request {
   readonly name: number;

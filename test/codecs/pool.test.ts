@@ -27,7 +27,7 @@ async function throughPool(count: number, jobs: number) {
       const slot = await pool.acquire();
       const bytes = block(index);
       slot.input.set(bytes);
-      pool.submit(slot, bytes.length, (result, compressed) => {
+      pool.submit(slot, bytes.length, true, (result, compressed) => {
         results.push({ index, bytes: result.slice(), compressed });
       });
     }
@@ -63,7 +63,7 @@ test("consumers run one at a time and in order, also when they take time", async
   try {
     for (let index = 0; index < 30; index++) {
       const slot = await pool.acquire();
-      pool.submit(slot, 1000, async () => {
+      pool.submit(slot, 1000, true, async () => {
         events.push(`begin ${index}`);
         await new Promise((resolve) => setTimeout(resolve, 1));
         events.push(`end ${index}`);
@@ -76,6 +76,36 @@ test("consumers run one at a time and in order, also when they take time", async
   assert.deepEqual(events, Array.from({ length: 30 }, (_, index) => [`begin ${index}`, `end ${index}`]).flat());
 });
 
+test("several callers may wait for slots and for the end at the same time", async () => {
+  const pool = await CompressorPool.create({ spec: ZLIB, slotSize: SLOT, jobs: 2 });
+  const submitted: string[] = [];
+  const consumed: string[] = [];
+  let running = 0;
+  const caller = async (name: string) => {
+    for (let index = 0; index < 40; index++) {
+      const slot = await pool.acquire();
+      const bytes = block(index);
+      slot.input.set(bytes);
+      submitted.push(`${name} ${index}`);
+      pool.submit(slot, bytes.length, index % 3 !== 0, async (result, compressed) => {
+        assert.equal(++running, 1, "one consumer at a time");
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        assert.deepEqual(new Uint8Array(compressed ? inflateSync(result) : result), bytes);
+        consumed.push(`${name} ${index}`);
+        running--;
+      });
+    }
+    await pool.drain();
+  };
+  try {
+    await Promise.all(["a", "b", "c"].map(caller));
+  } finally {
+    await pool.close();
+  }
+  assert.equal(consumed.length, 120);
+  assert.deepEqual(consumed, submitted);
+});
+
 test("two slots can be held while all else is in work", async () => {
   const pool = await CompressorPool.create({ spec: ZLIB, slotSize: SLOT, jobs: 1 });
   let consumed = 0;
@@ -84,7 +114,7 @@ test("two slots can be held while all else is in work", async () => {
     for (let index = 0; index < 20; index++) {
       const slot = await pool.acquire();
       assert.notEqual(slot, kept);
-      pool.submit(slot, SLOT, () => {
+      pool.submit(slot, SLOT, true, () => {
         consumed++;
       });
     }
@@ -102,7 +132,7 @@ test("an error of a consumer reaches the caller, and the pool can still be close
     await assert.rejects(async () => {
       for (let index = 0; index < 50; index++) {
         const slot = await pool.acquire();
-        pool.submit(slot, SLOT, () => {
+        pool.submit(slot, SLOT, true, () => {
           if (index === 10) throw new Error("the disk is full");
         });
       }
@@ -128,7 +158,7 @@ test("a worker that fails makes the caller fail", async () => {
   try {
     await assert.rejects(
       async () => {
-        for (let index = 0; index < 50; index++) pool.submit(await pool.acquire(), SLOT, () => {});
+        for (let index = 0; index < 50; index++) pool.submit(await pool.acquire(), SLOT, true, () => {});
       },
       (error) =>
         error instanceof ImgbuildError && error.code === "internal" && /compression worker/.test(error.message),

@@ -8,7 +8,8 @@ import { setTimeout } from "node:timers/promises";
 
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
-function unavailable(t: TestContext, reason: string): boolean {
+/** True, and the test marked as skipped for `reason`, what it needs. In CI it throws: for what none of the functions below looks for. */
+export function unavailable(t: TestContext, reason: string): boolean {
   if (process.env.CI) throw new Error(`${reason}, and in CI nothing may be skipped`);
   t.skip(reason);
   return true;

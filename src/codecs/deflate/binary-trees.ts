@@ -5,8 +5,10 @@
  * binary trees: Bell, 1986; with the newest at the root: LZMA and libdeflate's bt_matchfinder.h, MIT.) For matches of
  * three bytes the two newest positions are known.
  */
+import { commonLength } from "../matching/common-length";
+import { hash } from "../matching/hash";
 import { makeMatch, MIN_MATCH, WINDOW } from "./format";
-import { commonLength, forget, hash, NOWHERE, slide } from "./positions";
+import { forget, NOWHERE, slide } from "./positions";
 
 const BITS_OF_3: i32 = 15;
 const BITS_OF_4: i32 = 16;

@@ -21,4 +21,6 @@ export const INPUT: usize = memory.data(WINDOW + MAX_INPUT + PADDING, 64) + WIND
  * Blocks are made of whole segments, of 1024 bytes at least; a chunk's last one may be shorter, but chunks are longer
  * than that too. And the bit writer stores eight bytes at a time. So 16 bytes for each 1024 are more than enough.
  */
-export const OUTPUT: usize = memory.data(MAX_INPUT + (MAX_INPUT >> 6) + 64, 64);
+export const MAX_OUTPUT: i32 = MAX_INPUT + (MAX_INPUT >> 6) + 64;
+
+export const OUTPUT: usize = memory.data(MAX_OUTPUT, 64);

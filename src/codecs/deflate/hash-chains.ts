@@ -3,8 +3,10 @@
  * list, newest first (RFC 1951, section 4). Of three-byte matches only the newest is known: further away they are not
  * worth it.
  */
+import { commonLength } from "../matching/common-length";
+import { hash } from "../matching/hash";
 import { makeMatch, MIN_MATCH, WINDOW } from "./format";
-import { commonLength, forget, hash, slide } from "./positions";
+import { forget, slide } from "./positions";
 
 const BITS_OF_3: i32 = 15;
 const BITS_OF_4: i32 = 16;

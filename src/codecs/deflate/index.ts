@@ -18,7 +18,7 @@ import { beginTrees } from "./binary-trees";
 import { alignToByte, position, resetBits, rewind } from "./bit-writer";
 import { nextBlock, splitIntoBlocks } from "./block-splitter";
 import { prepareBlocks, writeBlock } from "./block-writer";
-import { INPUT, MAX_INPUT, OUTPUT, PADDING } from "./buffers";
+import { INPUT, MAX_INPUT, MAX_OUTPUT, OUTPUT, PADDING } from "./buffers";
 import { prepareCrc32 } from "./checksums";
 import { prepareFormat, WINDOW } from "./format";
 import { beginChains, skip } from "./hash-chains";
@@ -49,6 +49,11 @@ export function output(): usize {
 /** The longest input, in bytes. */
 export function maxInput(): i32 {
   return MAX_INPUT;
+}
+
+/** The longest output of one call, in bytes. */
+export function maxOutput(): i32 {
+  return MAX_OUTPUT;
 }
 
 /** The longest history, in bytes. */

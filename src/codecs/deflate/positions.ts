@@ -4,7 +4,6 @@
  * further back than that becomes NOWHERE. (The idea is that of zlib's and libdeflate's match finders.)
  */
 
-
 /** At least a window before every position. */
 export const NOWHERE: i16 = -32768;
 
@@ -18,30 +17,4 @@ export function slide(table: usize, size: usize): void {
   for (let at: usize = 0; at < size; at += 16) {
     v128.store(table + at, i16x8.add_sat_s(v128.load(table + at), i16x8.splat(NOWHERE)));
   }
-}
-
-/**
- * How many bytes at `a` and `b` are the same: at least `known`, at most `limit`. Compares eight at a time; the first
- * difference is where the exclusive or has its lowest bit.
- */
-// @ts-ignore: decorator
-@inline
-export function commonLength(a: usize, b: usize, known: i32, limit: i32): i32 {
-  let length = known;
-  while (length < limit) {
-    const difference = load<u64>(a + length) ^ load<u64>(b + length);
-    if (difference != 0) {
-      length += <i32>(ctz<u64>(difference) >> 3);
-      break;
-    }
-    length += 8;
-  }
-  return min<i32>(length, limit);
-}
-
-/** A hash of the low bytes of `value`, `bits` bits long: multiplicative hashing, Knuth, TAOCP volume 3, section 6.4. */
-// @ts-ignore: decorator
-@inline
-export function hash(value: u32, bits: i32): usize {
-  return (value * 0x9e3779b1) >> (32 - bits);
 }

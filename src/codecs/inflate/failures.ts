@@ -1,4 +1,6 @@
-/** Why a block cannot be decoded: negative numbers, for which inflate.ts beside this folder has the words. */
+/**
+ * Why a block cannot be decoded: negative numbers, for which inflate.ts beside this folder has the words, by their names.
+ */
 
 /** The compressed data ends before its last block does, or before its checksum. */
 export const ENDS_EARLY: i32 = -1;

@@ -21,6 +21,9 @@ import { prepareCodes } from "./codes";
 import { prepareCopy } from "./copy";
 import { CHECKSUM, ENDS_EARLY, NO_ZLIB_HEADER, PRESET_DICTIONARY, TRAILING_BYTES } from "./failures";
 
+// The constants in failures.ts have to be all that are exported: inflate.ts beside this folder has words for each.
+export * from "./failures";
+
 prepareCodes();
 prepareCopy();
 

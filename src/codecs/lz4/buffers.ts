@@ -14,7 +14,7 @@ export const MAX_COMPRESSED: i32 = MAX_BLOCK + MAX_BLOCK / 255 + 16;
 export const BLOCK: usize = memory.data(MAX_BLOCK + PADDING, 64);
 export const COMPRESSED: usize = memory.data(MAX_COMPRESSED + PADDING, 64);
 
-/** Copies `length` bytes, 16 at a time, so up to 15 more; `to` is before `from`, or 16 bytes or more behind it. */
+/** Copies `length` bytes, 16 at a time, so up to 16 more (when there are none to copy); `to` is before `from`, or 16 bytes or more behind it. */
 // @ts-ignore: decorator
 @inline
 export function copyVectors(to: usize, from: usize, length: i32): void {

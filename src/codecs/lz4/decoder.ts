@@ -2,10 +2,12 @@
 import { BLOCK, COMPRESSED, copyVectors } from "./buffers";
 import { MIN_MATCH, MORE } from "./format";
 
+// Why an input cannot be decoded: lz4.ts beside this folder has the words, by their names.
+
 /** The input is no block. */
-const DAMAGED: i32 = -1;
+export const DAMAGED: i32 = -1;
 /** The block has more bytes than there is room for. */
-const TOO_LONG: i32 = -2;
+export const TOO_LONG: i32 = -2;
 
 /** Where the length after a token ends, and its value. */
 let lengthEnd: usize = 0;

@@ -2,7 +2,8 @@
  * The fast parser: at each position it looks at one earlier position, the newest with the same hash, and takes the match if
  * there is one. Where nothing matches, its steps grow. (Both are the lz4 project's, lib/lz4.c, LZ4_compress_generic, BSD.)
  */
-import { commonLength } from "../deflate/positions";
+import { commonLength } from "../matching/common-length";
+import { longHash } from "../matching/hash";
 import { BLOCK, COMPRESSED } from "./buffers";
 import { LAST_LITERALS, LAST_MATCH, MIN_MATCH } from "./format";
 import { writeLiterals, writeSequence } from "./sequences";
@@ -17,7 +18,7 @@ const PATIENCE: i32 = 6;
 // @ts-ignore: decorator
 @inline
 function slot(at: usize): usize {
-  return NEWEST + (<usize>(((load<u64>(at) << 24) * 0x9e3779b97f4a7c15) >> (64 - BITS)) << 1);
+  return NEWEST + (longHash(load<u64>(at) << 24, BITS) << 1);
 }
 
 // @ts-ignore: decorator

@@ -8,7 +8,8 @@
  * lz4 project calls the idea "chain swap", lib/lz4hc.c, LZ4HC_InsertAndGetWiderMatch, BSD: there it is used from the
  * second match on.) If any gram occurs for the first time, there is no longer match, and nothing is searched at all.
  */
-import { commonLength, hash } from "../deflate/positions";
+import { commonLength } from "../matching/common-length";
+import { hash, longHash } from "../matching/hash";
 import { BLOCK, MAX_BLOCK } from "./buffers";
 import { LAST_LITERALS, LAST_MATCH, MAX_OFFSET, MIN_MATCH } from "./format";
 import { lengthAt, setLength, setMatch, setMatches } from "./path";
@@ -48,12 +49,6 @@ function append(chain: usize, at: usize, newest: usize): void {
   const distance = <u32>at - load<u32>(newest);
   store<u32>(newest, <u32>at);
   store<u16>(chain, <u16>select<u32>(distance, 0, distance <= <u32>MAX_OFFSET));
-}
-
-// @ts-ignore: decorator
-@inline
-function longHash(value: u64, bits: i32): usize {
-  return <usize>((value * 0x9e3779b97f4a7c15) >> (64 - bits));
 }
 
 /**

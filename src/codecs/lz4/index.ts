@@ -44,4 +44,5 @@ export function compress(length: i32, level: i32): i32 {
   return level == FAST ? compressFast(length) : compressOptimally(length, niceLength, searchDepth, patience);
 }
 
-export { decompress } from "./decoder";
+// Of constants only the failures may be exported: lz4.ts beside this folder has words for each.
+export { DAMAGED, decompress, TOO_LONG } from "./decoder";

@@ -5,7 +5,8 @@
  * with binary trees: Bell, 1986; with the newest at the root: LZMA and libdeflate's bt_matchfinder.h, MIT.) For the
  * matches of two and three bytes the newest position is known.
  */
-import { commonLength, hash } from "../deflate/positions";
+import { commonLength } from "../matching/common-length";
+import { hash } from "../matching/hash";
 import { isTriple, M2_MAX_DISTANCE, M3_MAX_DISTANCE, makeMatch, PAIR_MAX_DISTANCE } from "./format";
 import { LAST_POSITION, OUT_OF_REACH, RING } from "./positions";
 

@@ -14,4 +14,6 @@ export const INPUT: usize = memory.data(MAX_INPUT + PADDING, 64);
  * further bytes: fewer than one in 19. A sixteenth, and some, is what liblzo's documentation asks for as well.
  * (LZO.FAQ)
  */
-export const OUTPUT: usize = memory.data(MAX_INPUT + (MAX_INPUT >> 4) + 128, 64);
+export const MAX_OUTPUT: i32 = MAX_INPUT + (MAX_INPUT >> 4) + 128;
+
+export const OUTPUT: usize = memory.data(MAX_OUTPUT, 64);

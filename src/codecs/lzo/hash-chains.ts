@@ -3,7 +3,8 @@
  * list, newest first (the technique is described in RFC 1951, section 4). Of three-byte matches only the newest is
  * known, and only M2 makes them worth it.
  */
-import { commonLength, hash } from "../deflate/positions";
+import { commonLength } from "../matching/common-length";
+import { hash } from "../matching/hash";
 import { M2_MAX_DISTANCE, MAX_MATCH, MIN_MATCH, makeMatch, matchSize } from "./format";
 import { LAST_POSITION, OUT_OF_REACH, RING } from "./positions";
 

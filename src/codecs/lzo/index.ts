@@ -10,7 +10,7 @@
  * Nothing is allocated: every table is static memory that the compiler places, and is sized for the worst case,
  * because WebAssembly does not notice when one is overrun. The result depends on level and input alone.
  */
-import { INPUT, MAX_INPUT, OUTPUT } from "./buffers";
+import { INPUT, MAX_INPUT, MAX_OUTPUT, OUTPUT } from "./buffers";
 import { parseLazily } from "./lazy-parser";
 import { optimal, setLevel } from "./levels";
 import { parseOptimally } from "./optimal-parser";
@@ -28,6 +28,11 @@ export function output(): usize {
 /** The longest input, in bytes. */
 export function maxInput(): i32 {
   return MAX_INPUT;
+}
+
+/** The longest output, in bytes. */
+export function maxOutput(): i32 {
+  return MAX_OUTPUT;
 }
 
 /** Compresses the `length` bytes at `input()` at a level from 1 to 9. Returns how many bytes are at `output()`. */
