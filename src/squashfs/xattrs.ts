@@ -4,12 +4,17 @@
  */
 import { type ByteString, compareBytes, fromBytes, toBytes } from "../bytes/bytestring.js";
 import type { Compressor } from "../codecs/index.js";
-import { NO_XATTRS, XATTR_OUT_OF_LINE, XATTR_PREFIXES, xattrEntry, xattrId, xattrTable } from "./layout.js";
+import {
+  NO_XATTRS,
+  XATTR_OUT_OF_LINE,
+  XATTR_PREFIXES,
+  XATTR_REFERENCE_SIZE,
+  xattrEntry,
+  xattrId,
+  xattrTable,
+} from "./layout.js";
 import { MetadataWriter, reference, writeTable } from "./metadata.js";
 import type { Output } from "./output.js";
-
-/** A reference takes this many bytes: sharing a shorter value would not save any. */
-const REFERENCE_SIZE = 8;
 
 interface Attribute {
   readonly type: number;
@@ -81,12 +86,13 @@ export class XattrWriter {
       this.#attributes.write(xattrEntry.encode({ type: storedType, nameLength: name.length }));
       this.#attributes.write(name);
       if (shared === undefined) {
-        if (value.length > REFERENCE_SIZE) this.#values.set(valueKey, reference(this.#attributes.position));
+        // Sharing a shorter value would save nothing.
+        if (value.length > XATTR_REFERENCE_SIZE) this.#values.set(valueKey, reference(this.#attributes.position));
         this.#attributes.write(littleEndian(value.length, 4));
         this.#attributes.write(value);
       } else {
-        this.#attributes.write(littleEndian(REFERENCE_SIZE, 4));
-        this.#attributes.write(littleEndian(shared, REFERENCE_SIZE));
+        this.#attributes.write(littleEndian(XATTR_REFERENCE_SIZE, 4));
+        this.#attributes.write(littleEndian(shared, XATTR_REFERENCE_SIZE));
       }
     }
     return xattrId.encode({ reference: start, count: attributes.length, size });
