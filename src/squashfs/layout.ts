@@ -231,6 +231,8 @@ export const XATTR_REFERENCE_SIZE = 8;
 /** What Linux takes of a name with its prefix, and of a value (XATTR_NAME_MAX and XATTR_SIZE_MAX, linux/limits.h). */
 export const MAX_XATTR_NAME = 255;
 export const MAX_XATTR_VALUE = 65_536;
+/** The same for all names of a file, each with a NUL (XATTR_LIST_MAX). */
+export const MAX_XATTR_LIST = 65_536;
 
 /** Followed by the name without its prefix, and the value behind its 32-bit length. */
 export const xattrEntry = struct("squashfs_xattr_entry", 4, {

@@ -1,6 +1,7 @@
 /** Extended attributes as they are read: sets by number, with values in line or shared with another set. */
 import { type ByteString, display, fromBytes } from "../../bytes/bytestring.js";
 import {
+  MAX_XATTR_LIST,
   MAX_XATTR_VALUE,
   XATTR_OUT_OF_LINE,
   XATTR_PREFIXES,
@@ -12,9 +13,6 @@ import { Cache } from "./cache.js";
 import { readStruct } from "./corrupt.js";
 import type { XattrTables } from "./image.js";
 import { type MetadataCursor, positionOf } from "./metadata.js";
-
-/** Linux's limit for all names of a file with their NULs, XATTR_LIST_MAX. */
-const MAX_NAMES = 65_536;
 
 const PREFIXES = new Map(Object.entries(XATTR_PREFIXES).map(([prefix, type]) => [type as number, prefix]));
 
@@ -75,8 +73,8 @@ export class XattrReader {
       if (prefix === undefined)
         throw cursor.corrupt(`an extended attribute has the type ${type}, which does not exist`);
       names += prefix.length + nameLength + 1;
-      if (names > MAX_NAMES) {
-        throw cursor.corrupt(`the names of ${count} extended attributes take more than ${MAX_NAMES} bytes`);
+      if (names > MAX_XATTR_LIST) {
+        throw cursor.corrupt(`the names of ${count} extended attributes take more than ${MAX_XATTR_LIST} bytes`);
       }
       const name = `${prefix}${fromBytes(await readOn(attributes, nameLength))}` as ByteString;
       if (name.includes("\0")) throw cursor.corrupt(`the extended attribute "${display(name)}" has a NUL in its name`);
