@@ -3,8 +3,8 @@
 import { setFlagsFromString } from "node:v8";
 import yargs, { type CommandModule } from "yargs";
 import { hideBin } from "yargs/helpers";
-import { ImgbuildError } from "../errors.js";
 import { version } from "../output/version.js";
+import { checkArguments, type DeclaredOptions, parserError } from "./arguments.js";
 import { reportFailure } from "./failure.js";
 import { type CommonOptions, withCommonOptions } from "./options.js";
 import { STANDARD_INPUT } from "./source.js";
@@ -34,8 +34,16 @@ function commandsFor([first = ""]: readonly string[]): Promise<Command[]> {
 /** Runs one command line. Throws what goes wrong, usage errors included. */
 async function runCommandLine(args: readonly string[]): Promise<void> {
   // The parser takes a lone "-" for an option without a name, and hands on an empty string.
-  const cli = withCommonOptions(yargs(args.map((arg) => (arg === "-" ? STANDARD_INPUT : arg))));
+  const parser = yargs(args.map((arg) => (arg === "-" ? STANDARD_INPUT : arg)));
+  const cli = withCommonOptions(
+    parser.check((argv, declared) => {
+      checkArguments(argv, declared as unknown as DeclaredOptions, args);
+      return true;
+    }),
+  );
   await cli
+    // The parser's messages too are the same in every locale.
+    .locale("en")
     .scriptName("imgbuild")
     .usage(
       "$0 --profile NAME ROOTFS\n\nTurns a root file system and a board profile into an image that can be flashed and that boots.",
@@ -55,9 +63,7 @@ async function runCommandLine(args: readonly string[]): Promise<void> {
       // Thrown, because with strict() and recommendCommands() this is called again for the same mistake otherwise.
       // The parser's own errors are about the command line too.
       if (error !== undefined && error.name !== "YError") throw error;
-      throw new ImgbuildError("usage", (message ?? error.message).split("\n")[0]!, {
-        hint: "`imgbuild --help` lists commands and options.",
-      });
+      throw parserError(message ?? error.message);
     })
     .parseAsync();
 }
