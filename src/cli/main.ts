@@ -3,8 +3,8 @@
 import { setFlagsFromString } from "node:v8";
 import yargs, { type CommandModule } from "yargs";
 import { hideBin } from "yargs/helpers";
-import { ImgbuildError } from "../errors.js";
 import { version } from "../output/version.js";
+import { checkArguments, type DeclaredOptions, parserError } from "./arguments.js";
 import { reportFailure } from "./failure.js";
 import { type CommonOptions, withCommonOptions } from "./options.js";
 import { STANDARD_INPUT } from "./source.js";
@@ -50,37 +50,37 @@ const isHelp = (args: readonly string[]) => args.some((arg) => arg === "--help" 
 /** The parser with everything but the commands. */
 function parserFor(args: readonly string[]) {
   // The parser takes a lone "-" for an option without a name, and hands on an empty string.
-  return withCommonOptions(yargs(args.map((arg) => (arg === "-" ? STANDARD_INPUT : arg))))
-    .scriptName("imgbuild")
-    .usage(
-      "$0 --profile NAME ROOTFS\n\nTurns a root file system and a board profile into an image that can be flashed and that boots.",
-    )
-    .version(version())
-    .help()
-    .alias("help", "h")
-    .strict()
-    .recommendCommands()
-    .wrap(Math.min(110, process.stdout.columns ?? 100))
-    .exitProcess(false)
-    .fail((message, error) => {
-      // Thrown, because with strict() and recommendCommands() this is called again for the same mistake otherwise.
-      // The parser's own errors are about the command line too.
-      if (error !== undefined && error.name !== "YError") throw error;
-      throw new ImgbuildError("usage", firstSentence(message ?? error.message), {
-        hint: "`imgbuild --help` lists commands and options.",
-      });
-    });
+  const parser = yargs(args.map((arg) => (arg === "-" ? STANDARD_INPUT : arg))).check((argv, declared) => {
+    checkArguments(argv, declared as unknown as DeclaredOptions, args);
+    return true;
+  });
+  return (
+    withCommonOptions(parser)
+      // The parser's messages too are the same in every locale.
+      .locale("en")
+      .scriptName("imgbuild")
+      .usage(
+        "$0 --profile NAME ROOTFS\n\nTurns a root file system and a board profile into an image that can be flashed and that boots.",
+      )
+      .version(version())
+      .help()
+      .alias("help", "h")
+      .strict()
+      .recommendCommands()
+      .wrap(Math.min(110, process.stdout.columns ?? 100))
+      .exitProcess(false)
+      .fail((message, error) => {
+        // Thrown, because with strict() and recommendCommands() this is called again for the same mistake otherwise.
+        // The parser's own errors are about the command line too.
+        if (error !== undefined && error.name !== "YError") throw error;
+        throw parserError(message ?? error.message);
+      })
+  );
 }
 
 // What is read of a tree stays. V8 takes this for a reason to let its space for new objects grow to 48 MB, half of what the
 // process needs otherwise; with the megabyte that it has at first, nothing takes longer.
 setFlagsFromString("--semi-space-growth-factor=1");
-
-/** The parser's first line, with the second one where that says what the first is about ("Invalid values:"). */
-function firstSentence(message: string): string {
-  const [first = "", second = ""] = message.split("\n");
-  return first.endsWith(":") ? `${first} ${second.trim()}` : first;
-}
 
 const args = hideBin(process.argv);
 try {

@@ -82,7 +82,7 @@ export class DataWriter {
     const bytes = this.#fragments.room(size) ?? this.#scratch.subarray(0, size);
     await readWhole(content, bytes);
     const zero = isZero(bytes);
-    const hash = new ContentHash();
+    const hash = new ContentHash(content.size);
     if (this.#duplicates?.mayRepeat(content.size)) {
       if (!zero) hash.add(0, bytes);
       const found = await this.#findDuplicate(content, hash.value, bytes);
@@ -127,7 +127,7 @@ export class DataWriter {
     const { size } = source.content;
     const { blockSize, sparse, observer } = this.#settings;
     const hashed = this.#duplicates?.mayRepeat(size) ?? false;
-    const hash = new ContentHash();
+    const hash = new ContentHash(size);
     for (let index = 0; index < file.blocks.length; index++) {
       const at = index * blockSize;
       const length = Math.min(blockSize, size - at);
@@ -162,7 +162,7 @@ export class DataWriter {
   async #hash(source: Source): Promise<number> {
     const { size } = source.content;
     const { blockSize } = this.#settings;
-    const hash = new ContentHash();
+    const hash = new ContentHash(size);
     for (let index = 0; index * blockSize < size; index++) {
       const at = index * blockSize;
       const bytes = this.#scratch.subarray(0, Math.min(blockSize, size - at));

@@ -8,6 +8,12 @@ import type { Content } from "../tree/node.js";
 import type { StoredFile } from "./data.js";
 import { ContentHash, readWhole, Source } from "./source.js";
 
+/**
+ * So many files of one size and hash are compared with the next one, those stored last: more of them there are only where
+ * somebody makes them, to have every file compared with every other one.
+ */
+const MAX_COMPARED = 8;
+
 export class Duplicates {
   /** How many files have each size: most files need no hash at all. */
   readonly #sizes = new Map<number, number>();
@@ -39,9 +45,11 @@ export class Duplicates {
    * taken for the same.
    */
   async find(content: Content, hash: number, bytes?: Uint8Array): Promise<StoredFile | undefined> {
+    let compared = 0;
     for (let file = this.#stored.get(hash); file !== undefined; file = file.sameHash) {
-      if (file.content.size !== content.size) continue;
       if (file.content === content) return file;
+      if (file.content.size !== content.size) continue;
+      if (++compared > MAX_COMPARED) break;
       const stored = file.content;
       const same =
         bytes === undefined
@@ -69,7 +77,7 @@ export class Duplicates {
   async #sameContent(a: Source, b: Source, hash: number): Promise<boolean> {
     const { size } = a.content;
     const step = this.#buffers[0].length;
-    const found = new ContentHash();
+    const found = new ContentHash(size);
     for (let index = 0; index * step < size; index++) {
       const at = index * step;
       const length = Math.min(step, size - at);

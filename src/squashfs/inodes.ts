@@ -1,17 +1,14 @@
 /** Inodes: the basic form where it can hold everything, the extended form where it cannot. */
 import { toBytes } from "../bytes/bytestring.js";
-import { ImgbuildError } from "../errors.js";
-import { encodeDeviceNumber, isDeviceNumber, MAX_MAJOR, MAX_MINOR } from "../tree/device-number.js";
+import { encodeDeviceNumber } from "../tree/device-number.js";
 import type { DeviceNode, Directory, Metadata, RegularFile, SpecialNode, Symlink } from "../tree/node.js";
 import type { BlockSizes } from "./data.js";
 import type { IdTable } from "./ids.js";
 import * as layout from "./layout.js";
 import { type MetadataWriter, reference } from "./metadata.js";
-import { type Inode, pathOf } from "./plan.js";
+import type { Inode } from "./plan.js";
 import type { XattrWriter } from "./xattrs.js";
 
-/** Linux reads no longer targets (PATH_MAX, with its NUL), and takes an inode that has one for damaged. */
-const MAX_TARGET = 4095;
 /** Block sizes of a file are encoded this many at a time. */
 const BLOCKS_AT_ONCE = 2048;
 
@@ -59,7 +56,7 @@ export class InodeWriter {
     this.#xattrs = xattrs;
   }
 
-  /** Writes an inode and notes where. A directory's listing must have been written before, and a file's data stored. */
+  /** Writes an inode that checkTree found nothing wrong with, and notes where. A directory's listing must have been written before, and a file's data stored. */
   write(inode: Inode): void {
     inode.reference = reference(this.table.position);
     const { node } = inode;
@@ -154,17 +151,9 @@ export class InodeWriter {
   }
 
   #writeSymlink(inode: Inode, node: Symlink, xattrs: number): void {
-    const targetLength = node.target.length;
-    if (targetLength < 1 || targetLength > MAX_TARGET) {
-      throw new ImgbuildError(
-        "not-representable",
-        `the target of the symbolic link ${pathOf(inode)} has ${targetLength} bytes`,
-        { hint: `Linux can follow targets of 1 to ${MAX_TARGET} bytes.` },
-      );
-    }
     const extended = xattrs !== layout.NO_XATTRS;
     this.#begin(inode, node, extended);
-    this.#values.targetLength = targetLength;
+    this.#values.targetLength = node.target.length;
     this.#end(layout.symlinkInode);
     this.table.write(toBytes(node.target));
     if (!extended) return;
@@ -174,13 +163,6 @@ export class InodeWriter {
   }
 
   #writeDevice(inode: Inode, node: DeviceNode, xattrs: number): void {
-    if (!isDeviceNumber(node.major, node.minor)) {
-      throw new ImgbuildError(
-        "not-representable",
-        `the device ${pathOf(inode)} has the numbers ${node.major}:${node.minor}`,
-        { hint: `Major numbers go to ${MAX_MAJOR}, minor ones to ${MAX_MINOR}.` },
-      );
-    }
     const extended = xattrs !== layout.NO_XATTRS;
     this.#begin(inode, node, extended);
     this.#values.device = encodeDeviceNumber(node);

@@ -226,6 +226,13 @@ export const fragmentEntry = struct("squashfs_fragment_entry", 16, {
 export const XATTR_PREFIXES = { "user.": 0, "trusted.": 1, "security.": 2 } as const;
 /** In an attribute's type: the value is the 64-bit reference of another value. */
 export const XATTR_OUT_OF_LINE = 0x100;
+/** Bytes of such a reference. */
+export const XATTR_REFERENCE_SIZE = 8;
+/** What Linux takes of a name with its prefix, and of a value (XATTR_NAME_MAX and XATTR_SIZE_MAX, linux/limits.h). */
+export const MAX_XATTR_NAME = 255;
+export const MAX_XATTR_VALUE = 65_536;
+/** The same for all names of a file, each with a NUL (XATTR_LIST_MAX). */
+export const MAX_XATTR_LIST = 65_536;
 
 /** Followed by the name without its prefix, and the value behind its 32-bit length. */
 export const xattrEntry = struct("squashfs_xattr_entry", 4, {

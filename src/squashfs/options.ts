@@ -11,6 +11,7 @@ import {
   type SquashfsXzOptions,
 } from "./compressors.js";
 import { storedTime } from "./layout.js";
+import { workersFor } from "./workers.js";
 
 /**
  * Parts of an image that can be stored as they are: "inodes" are all metadata but the parts named here, "data" and
@@ -20,8 +21,14 @@ export const PARTS = ["inodes", "data", "fragments", "xattrs", "ids"] as const;
 export type Part = (typeof PARTS)[number];
 
 /** What sort files of mksquashfs have for a priority. */
-const MIN_PRIORITY = -32_768;
-const MAX_PRIORITY = 32_767;
+export const MIN_PRIORITY = -32_768;
+export const MAX_PRIORITY = 32_767;
+
+/** More workers than any host has cores for, and as many as the command line takes. */
+export const MAX_JOBS = 256;
+
+/** Options that are on or off. */
+const FLAG_OPTIONS = ["fragments", "dedupe", "sparse", "xattrs", "strictXattrs", "exports"] as const;
 
 export interface SquashfsOptions {
   /** Default: gzip. */
@@ -64,7 +71,10 @@ export interface SquashfsOptions {
   readonly exports?: boolean | undefined;
   /** The image's length is a multiple of this many bytes. Loop devices need 4096. Default: 4096. */
   readonly pad?: number | undefined;
-  /** Number of worker threads; without Node there are none. The image does not depend on it. Default: one for each core. */
+  /**
+   * Number of worker threads, 1 to 256; without Node there are none. The image does not depend on it. Default: one for each
+   * core. With large blocks there are fewer where many would take more than 256 MiB for blocks: 42 at most for 1 MiB.
+   */
   readonly jobs?: number | undefined;
   readonly observer?: Observer | undefined;
 }
@@ -88,6 +98,7 @@ export interface Settings {
   readonly strictXattrs: boolean;
   readonly exports: boolean;
   readonly pad: number;
+  /** Undefined where there are no workers. */
   readonly jobs: number | undefined;
   readonly observer: Observer;
 }
@@ -105,7 +116,7 @@ export function resolveOptions(options: SquashfsOptions): Settings {
   const level = options.level ?? compressor.defaultLevel;
   inRange(`${name} level`, level, compressor.minLevel, compressor.maxLevel);
   inRange("block size", blockSize, 4096, 2 ** 20);
-  if (!Number.isInteger(Math.log2(blockSize))) {
+  if (1 << (31 - Math.clz32(blockSize)) !== blockSize) {
     throw new ImgbuildError("usage", `a SquashFS block size of ${blockSize} is not a power of two`, {
       hint: "Choose 4K, 8K, 16K, 32K, 64K, 128K, 256K, 512K or 1M.",
     });
@@ -119,7 +130,8 @@ export function resolveOptions(options: SquashfsOptions): Settings {
     throw new ImgbuildError("usage", `a SquashFS time of ${time} is not possible`, { hint: "Give whole seconds." });
   }
   inRange("padding", pad, 1, 2 ** 30);
-  if (jobs !== undefined) inRange("number of jobs", jobs, 1, 1024);
+  if (jobs !== undefined) inRange("number of jobs", jobs, 1, MAX_JOBS);
+  for (const flag of FLAG_OPTIONS) checkFlag(flag, options[flag], flag === "fragments" ? ["always"] : []);
   for (const priority of priorities.values()) inRange("priority", priority, MIN_PRIORITY, MAX_PRIORITY);
   for (const part of uncompressed) {
     if (!PARTS.includes(part)) {
@@ -146,9 +158,17 @@ export function resolveOptions(options: SquashfsOptions): Settings {
     strictXattrs: options.strictXattrs ?? false,
     exports: options.exports ?? false,
     pad,
-    jobs,
+    jobs: workersFor(jobs, blockSize),
     observer: options.observer ?? {},
   };
+}
+
+/** Throws a `usage` error for a value that would only pass for true or false. */
+function checkFlag(option: string, value: unknown, others: readonly string[]): void {
+  if (value === undefined || typeof value === "boolean" || others.includes(value as string)) return;
+  throw new ImgbuildError("usage", `the SquashFS option ${option} cannot be ${JSON.stringify(value)}`, {
+    hint: `Give true or false${others.map((other) => `, or "${other}"`).join("")}.`,
+  });
 }
 
 function inRange(what: string, value: number, least: number, most: number): void {

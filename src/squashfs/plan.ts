@@ -12,7 +12,6 @@ import type { Directory, Node } from "../tree/node.js";
 import { sortedEntries, type Tree } from "../tree/tree.js";
 import type { StoredFile } from "./data.js";
 import type { Listing } from "./directories.js";
-import { MAX_NAME } from "./layout.js";
 
 export interface Inode {
   readonly node: Node;
@@ -45,7 +44,7 @@ export interface Plan {
   readonly inodes: number;
 }
 
-/** Throws `not-representable` for names that no directory can hold, and for directories with two names. */
+/** Throws `not-representable` for directories with two names. What else the tree has wrong, check-tree.ts finds. */
 export function plan(tree: Tree): Plan {
   const inodes = new Map<Node, Inode>();
   const inodeOf = (node: Node, name: ByteString, parent: Inode | undefined): Inode => {
@@ -71,10 +70,10 @@ export function plan(tree: Tree): Plan {
   const stack = [root];
   for (let inode = stack.pop(); inode !== undefined; inode = stack.pop()) {
     const parent = inode;
-    const entries = sortedEntries(inode.node as Directory).map(([name, node]) => {
-      checkName(name, parent);
-      return { name, inode: inodeOf(node, name, parent) };
-    });
+    const entries = sortedEntries(inode.node as Directory).map(([name, node]) => ({
+      name,
+      inode: inodeOf(node, name, parent),
+    }));
     for (const entry of entries) {
       if (entry.inode.node.type === "directory") inode.links++;
       else entry.inode.links++;
@@ -106,12 +105,4 @@ export function pathOf(inode: Inode): string {
   const names: ByteString[] = [];
   for (let at = inode; at.parent !== undefined; at = at.parent) names.push(at.name);
   return display(names.reverse().join("/") as ByteString);
-}
-
-function checkName(name: ByteString, parent: Inode): void {
-  if (name.length > 0 && name.length <= MAX_NAME && name !== "." && name !== ".." && !/[/\0]/.test(name)) return;
-  const where = pathOf(parent) || "the root folder";
-  throw new ImgbuildError("not-representable", `${where} cannot have a file named "${display(name)}"`, {
-    hint: `Names have 1 to ${MAX_NAME} bytes, are not "." or "..", and contain neither "/" nor NUL.`,
-  });
 }

@@ -9,9 +9,7 @@ import { ImgbuildError } from "../errors.js";
 import type { Directory, Node } from "../tree/node.js";
 import { realPath } from "../tree/real-path.js";
 import { lookup, type Tree } from "../tree/tree.js";
-
-const MIN_PRIORITY = -32768;
-const MAX_PRIORITY = 32767;
+import { MAX_PRIORITY, MIN_PRIORITY } from "./options.js";
 
 export interface SortFileOptions {
   /**

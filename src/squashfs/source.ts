@@ -46,10 +46,16 @@ export async function readWhole(content: Content, into: Uint8Array): Promise<voi
 
 /**
  * Hashes a content block by block. Blocks of zeros are left out, and all others come with their number: so it does not
- * matter whether zeros were read, or known to be a hole.
+ * matter whether zeros were read, or known to be a hole. The size is taken in first: files of zeros, of which disk images
+ * and caches have many, would all have the same hash otherwise.
  */
 export class ContentHash {
-  #value = 0;
+  #value: number;
+
+  /** For a content of `size` bytes. */
+  constructor(size: number) {
+    this.#value = (size ^ Math.floor(size / 2 ** 32)) >>> 0;
+  }
 
   /** Takes in block number `index`, which is not all zeros. */
   add(index: number, bytes: Uint8Array): void {

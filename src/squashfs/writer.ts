@@ -6,6 +6,7 @@ import { ImgbuildError } from "../errors.js";
 import type { RegularFile } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { CompressedBlocks, StoredBlocks } from "./blocks.js";
+import { checkTree } from "./check-tree.js";
 import { DataWriter } from "./data.js";
 import { writeListing } from "./directories.js";
 import { Duplicates } from "./duplicates.js";
@@ -53,15 +54,20 @@ export interface SquashfsSummary {
  * Writes `tree` as a SquashFS 4.0 image, from byte 0 of `device`, which may be larger. What is written depends on the tree
  * and the options alone, not on `jobs`.
  *
- * Rejects with `usage` for an option out of range; `not-representable` for a name, target, device number, number of ids or
- * (with `strictXattrs`) extended attribute that the format cannot hold; `does-not-fit`, with `data: { needed, available }` in bytes, when the device is too small:
- * the tree was read to its end by then, so `needed` is exact; `source-changed`; and whatever the contents and the device
- * reject with. What was written until then stays on the device, without a superblock.
+ * Rejects with `usage` for an option out of range, and with `not-representable` for a name, mode, owner, time, target, device
+ * number or (with `strictXattrs`) extended attribute that the format cannot hold: both before anything is written. Then with
+ * `not-representable` for too many ids or too much metadata; `does-not-fit`, with `data: { needed, available }` in bytes, when
+ * the device is too small: the tree was read to its end by then, so `needed` is exact; `source-changed`; and whatever the
+ * contents and the device reject with. What was written until then stays on the device, without a superblock: that of an
+ * image that was there before is made zeros first.
  */
 export async function writeSquashfs(device: Device, tree: Tree, options: SquashfsOptions): Promise<SquashfsSummary> {
   const settings = resolveOptions(options);
   const planned = plan(tree);
+  checkTree(planned);
   const omittedXattrs = settings.xattrs ? reportOmittedXattrs(planned, settings) : 0;
+  // Of an image that was there before: it would describe what is about to be replaced.
+  await device.zero(0, Math.min(superblock.size, device.size));
   const output = new Output(device, superblock.size);
   try {
     const written = await writeImage(device, output, planned, settings);
@@ -117,7 +123,7 @@ async function writeImage(device: Device, output: Output, planned: Plan, setting
       blockSize: settings.blockSize,
       fragments: fragments.count,
       compressor: settings.compressorId,
-      blockLog: Math.log2(settings.blockSize),
+      blockLog: 31 - Math.clz32(settings.blockSize),
       flags: flagsOf(settings),
       ids: ids.count,
       major: VERSION_MAJOR,

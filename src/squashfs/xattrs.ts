@@ -4,12 +4,20 @@
  */
 import { type ByteString, compareBytes, fromBytes, toBytes } from "../bytes/bytestring.js";
 import type { Compressor } from "../codecs/index.js";
-import { NO_XATTRS, XATTR_OUT_OF_LINE, XATTR_PREFIXES, xattrEntry, xattrId, xattrTable } from "./layout.js";
+import {
+  MAX_XATTR_LIST,
+  MAX_XATTR_NAME,
+  MAX_XATTR_VALUE,
+  NO_XATTRS,
+  XATTR_OUT_OF_LINE,
+  XATTR_PREFIXES,
+  XATTR_REFERENCE_SIZE,
+  xattrEntry,
+  xattrId,
+  xattrTable,
+} from "./layout.js";
 import { MetadataWriter, reference, writeTable } from "./metadata.js";
 import type { Output } from "./output.js";
-
-/** A reference takes this many bytes: sharing a shorter value would not save any. */
-const REFERENCE_SIZE = 8;
 
 interface Attribute {
   readonly type: number;
@@ -42,12 +50,7 @@ export class XattrWriter {
   /** The number of the set of these attributes, or NO_XATTRS when none of them can be stored. The others are left out. */
   add(xattrs: ReadonlyMap<ByteString, Uint8Array>): number {
     if (xattrs.size === 0) return NO_XATTRS;
-    const attributes: Attribute[] = [];
-    // In the order of the names, so that neither the image nor the sharing depends on the order of the map.
-    for (const [name, value] of [...xattrs].sort((a, b) => compareBytes(a[0], b[0]))) {
-      const prefix = prefixOf(name);
-      if (prefix !== undefined) attributes.push(represent(prefix, name, value));
-    }
+    const attributes = storableXattrs(xattrs).map(([name, value]) => represent(name, value));
     if (attributes.length === 0) return NO_XATTRS;
     const key = attributes.map(keyOf).join("");
     let id = this.#sets.get(key);
@@ -81,12 +84,13 @@ export class XattrWriter {
       this.#attributes.write(xattrEntry.encode({ type: storedType, nameLength: name.length }));
       this.#attributes.write(name);
       if (shared === undefined) {
-        if (value.length > REFERENCE_SIZE) this.#values.set(valueKey, reference(this.#attributes.position));
+        // Sharing a shorter value would save nothing.
+        if (value.length > XATTR_REFERENCE_SIZE) this.#values.set(valueKey, reference(this.#attributes.position));
         this.#attributes.write(littleEndian(value.length, 4));
         this.#attributes.write(value);
       } else {
-        this.#attributes.write(littleEndian(REFERENCE_SIZE, 4));
-        this.#attributes.write(littleEndian(shared, REFERENCE_SIZE));
+        this.#attributes.write(littleEndian(XATTR_REFERENCE_SIZE, 4));
+        this.#attributes.write(littleEndian(shared, XATTR_REFERENCE_SIZE));
       }
     }
     return xattrId.encode({ reference: start, count: attributes.length, size });
@@ -97,12 +101,41 @@ type Prefix = keyof typeof XATTR_PREFIXES;
 
 const PREFIXES = Object.keys(XATTR_PREFIXES) as Prefix[];
 
-/** The prefix that stands for an attribute's namespace; undefined when the format has none for it. */
-export function prefixOf(name: ByteString): Prefix | undefined {
-  return PREFIXES.find((prefix) => name.startsWith(prefix));
+const prefixOf = (name: ByteString) => PREFIXES.find((prefix) => name.startsWith(prefix));
+
+/** Why an attribute cannot be stored: the format has no number for its namespace, or Linux refuses what would be stored. */
+export type XattrObstacle = "acl" | "namespace" | "size";
+
+/**
+ * The attributes that can be stored, in the order of their names, so that neither the image nor the sharing of sets depends on
+ * the order of the map. `omit` is told of each of the others.
+ */
+export function storableXattrs(
+  xattrs: ReadonlyMap<ByteString, Uint8Array>,
+  omit?: (name: ByteString, obstacle: XattrObstacle) => void,
+): [name: ByteString, value: Uint8Array][] {
+  let listed = 0;
+  return [...xattrs]
+    .sort((a, b) => compareBytes(a[0], b[0]))
+    .filter(([name, value]) => {
+      const size = name.length + 1;
+      const obstacle = obstacleOf(name, value) ?? (listed + size > MAX_XATTR_LIST ? "size" : undefined);
+      if (obstacle === undefined) listed += size;
+      else omit?.(name, obstacle);
+      return obstacle === undefined;
+    });
 }
 
-function represent(prefix: Prefix, fullName: ByteString, value: Uint8Array): Attribute {
+function obstacleOf(name: ByteString, value: Uint8Array): XattrObstacle | undefined {
+  if (name.startsWith("system.posix_acl_")) return "acl";
+  const prefix = prefixOf(name);
+  if (prefix === undefined) return "namespace";
+  const fits = name.length > prefix.length && name.length <= MAX_XATTR_NAME && value.length <= MAX_XATTR_VALUE;
+  return fits && !name.includes("\0") ? undefined : "size";
+}
+
+function represent(fullName: ByteString, value: Uint8Array): Attribute {
+  const prefix = prefixOf(fullName)!;
   const name = toBytes(fullName.slice(prefix.length) as ByteString);
   return { type: XATTR_PREFIXES[prefix], name, fullNameLength: fullName.length, value, valueKey: fromBytes(value) };
 }

@@ -66,6 +66,30 @@ test("usage", (t) => {
   assert.equal(fs.existsSync(path.join(folder, "x.img")), false);
 });
 
+test("values that an option cannot have are named, with what it can have", (t) => {
+  const { folder, root } = setUp(t);
+  const squashfs = ["squashfs", root, "x.img"];
+  fails(folder, [...squashfs, "-c", "lzma"], 2, /--compressor cannot be "lzma"/, /gzip, xz, zstd, lz4, lzo/);
+  const two = [...squashfs, "-c", "lzma", "--progress", "some"];
+  fails(folder, two, 2, /"lzma"; --progress cannot be "some"|"some"; --compressor cannot be "lzma"/, /plain.*|gzip.*/);
+  fails(folder, [...squashfs, "--fragments=maybe"], 2, /--fragments=maybe is neither on nor off/, /--no-fragments/);
+  fails(folder, [...squashfs, "-q=1"], 2, /-q=1 is neither/, /./);
+  fails(folder, [...squashfs, "--strict-xattrs=yes"], 2, /--strict-xattrs=yes is neither/, /./);
+  fails(folder, [...squashfs, "--level", "abc"], 2, /--level abc is not a number/, /whole number/);
+  fails(folder, [...squashfs, "-l1", "-l2"], 2, /--level is given 2 times/, /./);
+  fails(folder, [...squashfs, "--jobs=many"], 2, /--jobs many is not a number/, /./);
+  fails(folder, [...squashfs, "--level", "1", "-l", "2"], 2, /--level is given 2 times: 1, 2/, /one value/);
+  fails(folder, [...squashfs, "-b", "4K", "-b", "8K"], 2, /--block-size is given 2 times: 4K, 8K/, /./);
+  fails(folder, [...squashfs, "-c", "xz", "-c", "gzip"], 2, /--compressor is given 2 times/, /./);
+  assert.equal(fs.existsSync(path.join(folder, "x.img")), false);
+  const used = imgbuild(
+    [...squashfs, "--fragments=false", "--exports=true", "--exclude", "a", "--exclude", "b", "-q"],
+    { cwd: folder },
+  );
+  assert.equal(used.status, 0, used.stderr);
+  assert.equal(fs.existsSync(path.join(folder, "x.img")), true);
+});
+
 test("no kernel, no device tree, half a bootloader", (t) => {
   const { folder, root } = setUp(t);
   const tree = path.join(root, "boot/imx6dl-colibri-eval-v3.dtb");

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { test } from "node:test";
 import { crc32 } from "../../src/bytes/checksum.js";
+import { MemoryDevice } from "../../src/bytes/device.js";
+import { writeSquashfs } from "../../src/squashfs/index.js";
 import { type Content, contentOf, newFile } from "../../src/tree/node.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
 import { assertExtracts, assertKernelShows, noise, type Options, text, treeOf, writeImage } from "./image.js";
@@ -114,6 +116,41 @@ test("files of one size and one hash are compared before they are merged", async
   const { image, summary } = await writeImage(temporaryFolder(t), tree);
   assert.equal(summary.duplicates, 2);
   await assertKernelShows(image, tree);
+});
+
+test("many files of zeros, each of another size, and many that are made to have one hash", async () => {
+  const sizes = Object.fromEntries(
+    Array.from({ length: 12_000 }, (_, i) => [`${i}`, contentOf(zeros(1 + (i % 6000)))] as const),
+  );
+  let opened = 0;
+  const counting = (content: Content): Content => ({
+    size: content.size,
+    open() {
+      opened++;
+      return content.open();
+    },
+  });
+  const counted = Object.entries(sizes).map(([key, content]) => [key, counting(content)]);
+  const { duplicates } = await writeSquashfs(new MemoryDevice(2 ** 24), treeOf(Object.fromEntries(counted)), {
+    time: 0,
+  });
+  assert.equal(duplicates, 6000);
+  // Each once, and the first of two once more for the comparison.
+  assert.equal(opened, 18_000);
+
+  // Multiples of the polynomial of CRC-32 change a file and not its hash.
+  const colliding = Array.from({ length: 200 }, (_, i) => {
+    const bytes = noise(1000);
+    const multiple = ((0xedb88320n << 1n) | 1n) << BigInt(i);
+    for (let at = 0; at < 40; at++) bytes[20 + at]! ^= Number((multiple >> BigInt(8 * at)) & 0xffn);
+    const content = contentOf(bytes);
+    assert.equal(crc32(bytes), crc32(noise(1000)));
+    return [`${i}`.padStart(3, "0"), counting(content)] as const;
+  });
+  opened = 0;
+  const summary = await writeSquashfs(new MemoryDevice(2 ** 24), treeOf(Object.fromEntries(colliding)), { time: 0 });
+  assert.equal(summary.duplicates, 0);
+  assert.ok(opened <= 9 * colliding.length, `${opened} times a file was opened`);
 });
 
 test("files that differ in nothing but their last byte, or their length, stay apart", async (t) => {

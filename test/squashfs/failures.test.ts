@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ByteString } from "../../src/bytes/bytestring.js";
-import { MemoryDevice } from "../../src/bytes/device.js";
+import { MemoryDevice, slice } from "../../src/bytes/device.js";
 import { ImgbuildError } from "../../src/errors.js";
-import { type SquashfsOptions, writeSquashfs } from "../../src/squashfs/index.js";
+import { openSquashfs, type SquashfsOptions, writeSquashfs } from "../../src/squashfs/index.js";
 import { type Content, contentOf, type Directory, newFile } from "../../src/tree/node.js";
 import { imageBytes, name, noise, text, treeOf } from "./image.js";
 
@@ -55,6 +55,23 @@ test("a window that is too small: the exact size is said, and it is enough", asy
   const { size } = await writeSquashfs(exact, sample(), { time: 0 });
   assert.equal(size, expected.length);
   assert.deepEqual(exact.bytes, expected);
+});
+
+test("a device that held an image before: its superblock does not stay over other data", async () => {
+  const device = new MemoryDevice(2 ** 21);
+  await writeSquashfs(device, sample(), { time: 0 });
+  const small = slice(device, 0, 100_000);
+  await assert.rejects(writeSquashfs(small, treeOf({ other: noise(200_000, 5) }), { time: 0 }), {
+    code: "does-not-fit",
+  });
+  await assert.rejects(openSquashfs(device), { code: "image-corrupt", message: /no SquashFS|zeros|empty/i });
+  assert.deepEqual(device.bytes.subarray(0, 96), new Uint8Array(96));
+  // What is refused beforehand leaves the image alone.
+  await writeSquashfs(device, sample(), { time: 0 });
+  const before = device.bytes.slice();
+  const wrong = treeOf({ x: newFile(contentOf(text(1)), { uid: -1 }) });
+  await assert.rejects(writeSquashfs(device, wrong, { time: 0 }), { code: "not-representable" });
+  assert.deepEqual(device.bytes, before);
 });
 
 test("the padding is zeros, and nothing behind it is touched", async () => {

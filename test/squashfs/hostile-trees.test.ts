@@ -280,11 +280,11 @@ test("hard links of every type of inode", async (t) => {
 
 test("names and targets that no directory can hold are refused by name", async (t) => {
   const folder = temporaryFolder(t);
-  for (const bad of ["", ".", "..", "a/b", "nul\0", "n".repeat(257)]) {
+  for (const bad of ["", ".", "..", "a/b", "nul\0", "n".repeat(256)]) {
     const root = folderOf([[name("fine"), folderOf([[name(bad), empty()]])]]);
     await assert.rejects(writeImage(folder, { root }), { code: "not-representable", message: /^fine cannot/ }, bad);
   }
-  for (const target of ["", "t".repeat(4096)]) {
+  for (const target of ["", "t".repeat(4096), "a\0b"]) {
     const root = folderOf([[name("link"), { type: "symlink", target: name(target), ...newMetadata(0o777) }]]);
     await assert.rejects(writeImage(folder, { root }), { code: "not-representable", message: /link/ });
   }

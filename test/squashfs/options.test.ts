@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import { test } from "node:test";
 import { inflateSync } from "node:zlib";
 import { PARTS, type Part, type SquashfsOptions } from "../../src/squashfs/index.js";
+import { workersFor } from "../../src/squashfs/workers.js";
 import { contentOf, type Node, newDirectory, newFile } from "../../src/tree/node.js";
 import type { Tree } from "../../src/tree/tree.js";
 import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
@@ -276,6 +277,19 @@ test("sets of attributes do not depend on the order of maps, and long values are
   await assertExtracts(folder, image, tree);
 });
 
+test("many workers with large blocks are fewer, so that they take no more than 256 MiB for blocks", () => {
+  for (const blockSize of [4096, 131_072, 2 ** 20]) {
+    for (const jobs of [1, 2, 64, 256]) {
+      const workers = workersFor(jobs, blockSize)!;
+      assert.ok(workers >= 1 && workers <= jobs);
+      // Three blocks for each, and a result for each of these.
+      assert.ok(6 * workers * blockSize <= 2 ** 28);
+      if (workers < jobs) assert.ok(6 * (workers + 1) * blockSize > 2 ** 28);
+    }
+  }
+  assert.equal(workersFor(64, 2 ** 20), 42);
+});
+
 test("options that cannot be are refused by name", async () => {
   const node = newFile(contentOf(text(5)));
   const wrong: [Partial<Record<keyof SquashfsOptions, unknown>>, RegExp][] = [
@@ -283,6 +297,13 @@ test("options that cannot be are refused by name", async () => {
     [{ priorities: new Map([[node, 32_768]]) }, /priority of 32768/],
     [{ priorities: new Map([[node, -32_769]]) }, /priority of -32769/],
     [{ priorities: new Map([[node, 0.5]]) }, /priority of 0.5/],
+    [{ fragments: "sometimes" }, /fragments cannot be "sometimes"/],
+    [{ dedupe: "no" }, /dedupe cannot be "no"/],
+    [{ sparse: 0 }, /sparse cannot be 0/],
+    [{ exports: "always" }, /exports cannot be "always"/],
+    [{ xattrs: null }, /xattrs cannot be null/],
+    [{ strictXattrs: 1 }, /strictXattrs cannot be 1/],
+    [{ jobs: 257 }, /jobs of 257/],
   ];
   for (const [options, message] of wrong) {
     await assert.rejects(imageBytes(treeOf({ node }), options as Options), { code: "usage", message });

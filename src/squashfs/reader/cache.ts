@@ -1,24 +1,34 @@
-/** What was used last, so many of them. */
-export class Cache<Value> {
+/**
+ * What was used last, so many of them. It holds promises, from the moment that something is asked for: callers at the same
+ * time share one reading, and what counts readings against a limit counts it once. A reading that fails is forgotten, so
+ * that the next caller tries again.
+ */
+export class Cache<Key, Value> {
   readonly #limit: number;
   /** Least recently used first: a Map keeps the order in which its keys were set. */
-  readonly #values = new Map<number, Value>();
+  readonly #values = new Map<Key, Promise<Value>>();
 
+  /** Keeps `limit` values; all of them when it is infinite. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  get(key: number): Value | undefined {
-    const value = this.#values.get(key);
-    if (value !== undefined) {
-      this.#values.delete(key);
-      this.#values.set(key, value);
+  /** The value of `key`: what `read` gives when it is not there. Rejects as `read` does. */
+  get(key: Key, read: () => Promise<Value>): Promise<Value> {
+    const known = this.#values.get(key);
+    const value = known ?? read();
+    this.#values.delete(key);
+    this.#values.set(key, value);
+    if (known === undefined) {
+      value.catch(() => {
+        if (this.#values.get(key) === value) this.#values.delete(key);
+      });
+      this.#dropOldest();
     }
     return value;
   }
 
-  set(key: number, value: Value): void {
-    this.#values.set(key, value);
+  #dropOldest(): void {
     if (this.#values.size <= this.#limit) return;
     for (const oldest of this.#values.keys()) {
       this.#values.delete(oldest);

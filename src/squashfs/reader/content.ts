@@ -35,11 +35,11 @@ class FileContent implements Content {
   }
 
   async open(): Promise<ContentReader> {
-    return new FileReader(this.#image, this.#data, this.#inode);
+    return new FileContentReader(this.#image, this.#data, this.#inode);
   }
 }
 
-class FileReader implements ContentReader {
+class FileContentReader implements ContentReader {
   readonly #data: DataReader;
   readonly #inode: FileInode;
   readonly #blockSize: number;
@@ -56,7 +56,9 @@ class FileReader implements ContentReader {
     const { size, blocks } = this.#inode;
     const end = at + into.length;
     if (!(at >= 0 && end <= size)) {
-      throw new ImgbuildError("internal", `bytes ${at} to ${end} are wanted of a file of ${size} bytes`);
+      throw new ImgbuildError("usage", `bytes ${at} to ${end} are wanted of a file of ${size} bytes`, {
+        hint: "Read within the size of the content.",
+      });
     }
     const ownEnd = Math.min(end, blocks * this.#blockSize);
     for (let position = at; position < ownEnd; ) {

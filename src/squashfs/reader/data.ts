@@ -31,8 +31,9 @@ export interface Fragment {
 
 export class DataReader {
   readonly #image: Image;
-  readonly #blocks = new Cache<{ readonly size: number; readonly bytes: Uint8Array }>(CACHED_BLOCKS);
-  readonly #fragments = new Cache<Fragment>(CACHED_FRAGMENTS);
+  /** By all that decides on what is in them: in a damaged image, two files may have different ideas of one block. */
+  readonly #blocks = new Cache<string, Uint8Array>(CACHED_BLOCKS);
+  readonly #fragments = new Cache<number, Fragment>(CACHED_FRAGMENTS);
 
   constructor(image: Image) {
     this.#image = image;
@@ -59,19 +60,21 @@ export class DataReader {
   }
 
   /** The bytes of a block of which only a part is wanted now. The rest will be soon. They may not be changed. */
-  async block(block: DataBlock): Promise<Uint8Array> {
-    const known = this.#blocks.get(block.at);
-    if (known?.size === block.size && known.bytes.length === block.length) return known.bytes;
-    const bytes = new Uint8Array(block.length);
-    this.expand(await this.stored(block.at, storedLength(block.size), block.what), block, bytes);
-    this.#blocks.set(block.at, { size: block.size, bytes });
-    return bytes;
+  block(block: DataBlock): Promise<Uint8Array> {
+    const { at, size, length, what } = block;
+    return this.#blocks.get(`${at} ${size} ${length}`, async () => {
+      const bytes = new Uint8Array(length);
+      this.expand(await this.stored(at, storedLength(size), what), block, bytes);
+      return bytes;
+    });
   }
 
   /** Fragment block `number`, which has to be one. */
-  async fragment(number: number): Promise<Fragment> {
-    const known = this.#fragments.get(number);
-    if (known !== undefined) return known;
+  fragment(number: number): Promise<Fragment> {
+    return this.#fragments.get(number, () => this.#readFragment(number));
+  }
+
+  async #readFragment(number: number): Promise<Fragment> {
     const { fragments, decoder, superblock } = this.#image;
     const cursor = fragments!.cursor(number);
     const { start, size } = readStruct(fragmentEntry, await cursor.read(fragmentEntry.size), (message) =>
@@ -87,8 +90,6 @@ export class DataReader {
       const output = new Uint8Array(superblock.blockSize);
       bytes = output.subarray(0, decoder.decompress(bytes, output, start, what));
     }
-    const fragment = { start, bytes };
-    this.#fragments.set(number, fragment);
-    return fragment;
+    return { start, bytes };
   }
 }

@@ -16,6 +16,15 @@ const CACHED_BLOCKS = 512;
 const WINDOW_SIZE = 2 ** 16;
 const HEADER_SIZE = 2;
 
+/** Bytes of the image that were read, or are being read, at once. */
+interface Window {
+  readonly start: number;
+  readonly end: number;
+  readonly bytes: Promise<Uint8Array>;
+}
+
+const NO_WINDOW: Window = { start: 0, end: 0, bytes: Promise.resolve(new Uint8Array(0)) };
+
 export interface MetadataBlock {
   /** Where its header is in the image. */
   readonly at: number;
@@ -37,10 +46,11 @@ export class MetadataTable {
   readonly end: number;
   readonly #device: ReadableDevice;
   readonly #decoder: Decoder;
-  readonly #cache = new Cache<MetadataBlock>(CACHED_BLOCKS);
-  #window: { readonly start: number; readonly bytes: Uint8Array } = { start: 0, bytes: new Uint8Array(0) };
-  /** Where blocks begin, once that was found out. */
-  #starts: Set<number> | undefined;
+  readonly #cache = new Cache<number, MetadataBlock>(CACHED_BLOCKS);
+  #window = NO_WINDOW;
+  /** Where blocks begin, once that was found out; and the finding out. */
+  #starts: ReadonlySet<number> | undefined;
+  #survey: Promise<number> | undefined;
 
   /** `name` is for messages: "the inode table". */
   constructor(device: ReadableDevice, decoder: Decoder, name: string, start: number, end: number) {
@@ -57,9 +67,11 @@ export class MetadataTable {
   }
 
   /** The block whose header is at byte `at` of the image. */
-  async block(at: number): Promise<MetadataBlock> {
-    const known = this.#cache.get(at);
-    if (known !== undefined) return known;
+  block(at: number): Promise<MetadataBlock> {
+    return this.#cache.get(at, () => this.#readBlock(at));
+  }
+
+  async #readBlock(at: number): Promise<MetadataBlock> {
     if (this.#starts?.has(at) === false) throw corrupt(at, `no block of ${this.name} begins here`);
     const { header, stored } = await this.#stored(at);
     let bytes: Uint8Array;
@@ -71,9 +83,7 @@ export class MetadataTable {
       if (length === 0) throw corrupt(at, `a metadata block of ${this.name} is empty`);
       bytes = output.subarray(0, length);
     }
-    const block = { at, bytes, next: at + HEADER_SIZE + stored.length };
-    this.#cache.set(at, block);
-    return block;
+    return { at, bytes, next: at + HEADER_SIZE + stored.length };
   }
 
   /**
@@ -81,17 +91,23 @@ export class MetadataTable {
    * most. From then on references to anything but the beginning of a block are refused. It is what the sum of the things in
    * the table is held against: where every byte is counted once, images cannot say much in few bytes.
    */
-  async survey(): Promise<number> {
-    if (this.#starts === undefined) {
-      const starts = new Set<number>();
-      for (let at = this.start; at < this.end; ) {
-        starts.add(at);
-        const { stored } = await this.#stored(at);
-        at += HEADER_SIZE + stored.length;
-      }
-      this.#starts = starts;
+  survey(): Promise<number> {
+    this.#survey ??= this.#readHeaders().catch((error) => {
+      this.#survey = undefined;
+      throw error;
+    });
+    return this.#survey;
+  }
+
+  async #readHeaders(): Promise<number> {
+    const starts = new Set<number>();
+    for (let at = this.start; at < this.end; ) {
+      starts.add(at);
+      const { stored } = await this.#stored(at);
+      at += HEADER_SIZE + stored.length;
     }
-    return this.#starts.size * METADATA_SIZE;
+    this.#starts = starts;
+    return starts.size * METADATA_SIZE;
   }
 
   /** The header of the block at `at`, and its bytes as they are in the image. */
@@ -117,11 +133,18 @@ export class MetadataTable {
   /** Bytes of the table, at most a metadata block: a view. */
   async #bytes(at: number, length: number): Promise<Uint8Array> {
     let window = this.#window;
-    if (at < window.start || at + length > window.start + window.bytes.length) {
-      window = { start: at, bytes: await this.#device.read(at, Math.min(WINDOW_SIZE, this.end - at)) };
+    if (at < window.start || at + length > window.end) {
+      const end = Math.min(at + WINDOW_SIZE, this.end);
+      window = { start: at, end, bytes: this.#device.read(at, end - at) };
       this.#window = window;
     }
-    return window.bytes.subarray(at - window.start, at - window.start + length);
+    try {
+      return (await window.bytes).subarray(at - window.start, at - window.start + length);
+    } catch (error) {
+      // The next one tries again.
+      if (this.#window === window) this.#window = NO_WINDOW;
+      throw error;
+    }
   }
 }
 

@@ -42,7 +42,8 @@ export interface SquashfsFacts {
 /**
  * An image that is open. Nothing is read before it is asked for, and nothing that is said in the image is trusted: every
  * method rejects with an `image-corrupt` error, with `data.offset` in bytes of the device, when it comes upon damage. What
- * is not damaged stays readable. There is nothing to close: the device is the caller's.
+ * is not damaged stays readable. Methods, and reads of contents, may be called at the same time: they share what is being
+ * read, and answer as they would one after the other. There is nothing to close: the device is the caller's.
  */
 export interface SquashfsReader {
   readonly facts: SquashfsFacts;
