@@ -76,6 +76,7 @@ function writableTarget(image: string): string {
   if (image === STANDARD_INPUT) {
     throw new ImgbuildError("usage", "an image cannot be written to standard output", { hint: "Name a file." });
   }
+  if (image === "") throw new ImgbuildError("usage", "the image has an empty name", { hint: "Name the file to make." });
   const stat = fs.statSync(image, { throwIfNoEntry: false });
   if (stat === undefined) {
     const folder = path.dirname(image);

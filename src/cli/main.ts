@@ -82,7 +82,15 @@ function parserFor(args: readonly string[]) {
 // process needs otherwise; with the megabyte that it has at first, nothing takes longer.
 setFlagsFromString("--semi-space-growth-factor=1");
 
-const args = hideBin(process.argv);
+/** What comes after "--" is paths, also where it looks like options: the parser would not count it. */
+function withoutTerminator(args: readonly string[]): string[] {
+  const end = args.indexOf("--");
+  if (end < 0) return [...args];
+  const paths = args.slice(end + 1).map((arg) => (/^-./.test(arg) ? `./${arg}` : arg));
+  return [...args.slice(0, end), ...paths];
+}
+
+const args = withoutTerminator(hideBin(process.argv));
 try {
   await runCommandLine(args);
 } catch (error) {

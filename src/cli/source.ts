@@ -32,6 +32,7 @@ export interface InputOptions {
   readonly excludeFrom?: readonly string[] | undefined;
   readonly pseudo?: readonly string[] | undefined;
   readonly keepAsDirectory?: boolean | undefined;
+  readonly strictXattrs?: boolean | undefined;
 }
 
 export interface SourceOptions extends InputOptions {
@@ -91,7 +92,7 @@ async function readSource(
   reporter.stage(`reading ${nameOf(source)}`);
   const isFolder = isSourceFolder(source);
   const tree = isFolder
-    ? await readDirectory(source, { observer: reporter.observer, excludes })
+    ? await readDirectory(source, { observer: reporter.observer, excludes, strictXattrs: options.strictXattrs })
     : await readArchive(source, excludes, options);
   // A tar says who owns its members; a folder shows whoever unpacked it, which means something only to root.
   const rule = ownerRule(options, isFolder);
@@ -181,12 +182,12 @@ function nameOf(source: string): string {
 async function readArchive(
   source: string,
   excludes: Excludes | undefined,
-  { scratch, reporter: { observer } }: SourceOptions,
+  { scratch, strictXattrs, reporter: { observer } }: SourceOptions,
 ): Promise<TarTree> {
   const { readTar } = await import("../tree/tar/read-tar.js");
   try {
     const input = source === STANDARD_INPUT ? process.stdin : source;
-    return await readTar(input, { spool: scratch(), excludes, observer });
+    return await readTar(input, { spool: scratch(), excludes, strictXattrs, observer });
   } catch (error) {
     if (!(error instanceof ImgbuildError) || error.code !== "source-invalid") throw error;
     const { code, hint, data } = error;

@@ -15,10 +15,15 @@ import { lookup, type Tree } from "./tree.js";
 export interface DirectoryOptions {
   /** Whether extended attributes are read, which takes a program of the host. Default: true. */
   readonly xattrs?: boolean;
+  /** Whether attributes that cannot be read are an error. Default: a notice says so. */
+  readonly strictXattrs?: boolean | undefined;
   /** What is left out. Folders that are, are not read at all. */
   readonly excludes?: Excludes | undefined;
   readonly observer?: Observer;
 }
+
+const STRICT_HINT =
+  "Install getfattr (package attr) and see that it may read everything, or leave out --strict-xattrs.";
 
 /**
  * Reads the folder at `path`, other file systems that are mounted below it included. Owners and modes are as found, under
@@ -32,7 +37,10 @@ export async function readDirectory(path: string, options: DirectoryOptions = {}
   const { excludes } = options;
   const paths = excludes === undefined ? undefined : await new HostFolder(path).paths(excludes);
   const stats = isFakeroot() ? await readLibcStats(path, paths) : undefined;
-  const notice = (text: string) => options.observer?.notice?.(text);
+  const notice = (text: string) => {
+    if (options.strictXattrs) throw new ImgbuildError("source-unreadable", text, { hint: STRICT_HINT });
+    options.observer?.notice?.(text);
+  };
   const [tree, xattrs] = await Promise.all([
     new DirectoryReader(new HostFolder(path), stats).read(excludes),
     // Another program, at the same time.

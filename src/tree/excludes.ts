@@ -79,6 +79,8 @@ function compile(text: ByteString): Pattern {
 function literalParentheses(glob: string): string {
   const extended: boolean[] = [];
   return glob.replace(/\\.|[?*+@!]\(|[()"]/gs, (part) => {
+    // To the expression behind it, "\\s" and its like would be classes of characters.
+    if (/^\\[A-Za-z0-9]$/.test(part)) return part.slice(1);
     if (part === '"') return '\\"';
     if (part.endsWith("(") && !part.startsWith("\\")) extended.push(part.length === 2);
     if (part === ")") return (extended.pop() ?? false) ? part : "\\)";

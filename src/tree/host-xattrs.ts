@@ -19,19 +19,19 @@ export async function readHostXattrs(
   notice: (text: string) => void,
   paths?: readonly ByteString[],
 ): Promise<XattrsByPath> {
+  let reason = "this needs getfattr (package attr) or GNU tar";
   for (const read of [withGetfattr, withTar]) {
     const found: XattrsByPath = new Map();
     const { exitCode, complaint } = await read(folder, found, paths);
     if (exitCode === 0) return found;
+    if (/denied|not permitted/.test(complaint)) reason = complaint.split("\n")[0]!;
     // Without a word, or with no result, it is a program of this name that does not know these options.
     if (found.size > 0) {
       notice(`some extended attributes below ${folder} could not be read: ${complaint.split("\n")[0]}`);
       return found;
     }
   }
-  notice(
-    `extended attributes, file capabilities among them, are not read from ${folder}: this needs getfattr (package attr) or GNU tar`,
-  );
+  notice(`extended attributes, file capabilities among them, are not read from ${folder}: ${reason}`);
   return new Map();
 }
 

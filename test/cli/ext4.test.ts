@@ -65,7 +65,7 @@ test("what is refused names the feature, the option, the bytes", (t) => {
   assert.match(message("--hash-seed", "seed"), /--hash-seed seed is not a UUID/);
   assert.match(
     message("--errors", "ignore"),
-    /Argument: errors, Given: "ignore", Choices: "continue", "remount-ro", "panic"/,
+    /--errors cannot be "ignore"\nhint: Choices for --errors: continue, remount-ro, panic/,
   );
   assert.match(message("--grow-to", "1TiB", "--block-size", "1K"), /cannot be reserved for 1099511627776 bytes/);
 });

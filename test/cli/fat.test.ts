@@ -38,8 +38,8 @@ test("what cannot be made says what to change", (t) => {
   refused("--size 100", /FAT cannot be 100 bytes/, /Set --size 6MiB/);
   refused("--size 8MiB --label a.b", /"a\.b" cannot be the label/, /1 to 11 ASCII/);
   refused("--size 8MiB --volume-id 12", /12 is not a volume id/, /1234-ABCD/);
-  refused("--size 8MiB --type 13", /type, Given: 13, Choices: 12, 16, 32/);
-  refused("--size 8MiB --sector-size 1024", /sector-size, Given: 1024, Choices: 512, 4096/);
+  refused("--size 8MiB --type 13", /--type cannot be 13/, /12, 16, 32/);
+  refused("--size 8MiB --sector-size 1024", /--sector-size cannot be 1024/, /512, 4096/);
   fs.writeFileSync(path.join(folder, "boot/a:b"), "");
   refused("--size 8MiB", /FAT cannot store the name a:b: ":" is not allowed/, /Rename it/);
   fs.renameSync(path.join(folder, "boot/a:b"), path.join(folder, "boot/ZIMAGE"));

@@ -236,3 +236,24 @@ test("--sort stores data in the order in which mksquashfs stores it", (t) => {
   assert.equal(orderIn("theirs")[0], ours[0]);
   assert.equal(orderIn("theirs").at(-1), ours.at(-1));
 });
+
+test("sources that are none, and attributes that would be lost", (t) => {
+  if (lacks(t, "setfacl", "mkfifo", "unsquashfs")) return;
+  const folder = setUp(t);
+  fails(folder, ["squashfs", "base/a.log", "image"], 1, /base\/a\.log is neither a folder nor a tar/);
+  run("mkfifo", [path.join(folder, "pipe")]);
+  fails(folder, ["squashfs", "pipe", "image"], 1, /pipe is a named pipe/);
+  fails(folder, ["squashfs", "base", ""], 2, /the image has an empty name/);
+  fs.mkdirSync(path.join(folder, "-base"));
+  succeeds(folder, ["squashfs", "--quiet", "--", "-base", "-image"]);
+  assert.deepEqual(listed(folder, "-image"), []);
+
+  run("setfacl", ["-m", "u:1000:rw", path.join(folder, "base/a.log")]);
+  run("tar", ["--acls", "-C", path.join(folder, "base"), "-cf", path.join(folder, "text.tar"), "."]);
+  fails(folder, ["squashfs", "base", "image", "--strict-xattrs"], 1, /system\.posix_acl_access/);
+  fails(folder, ["squashfs", "text.tar", "image", "--strict-xattrs"], 1, /access control list is stored as text/);
+  const blind = imgbuild(["squashfs", "base", "image", "--strict-xattrs"], { cwd: folder, env: { PATH: folder } });
+  assert.equal(blind.status, 1);
+  assert.match(blind.stderr, /are not read from base: this needs getfattr/);
+  assert.equal(fs.existsSync(path.join(folder, "image")), false);
+});

@@ -38,6 +38,7 @@ test("what a pattern is made of", () => {
   assert.deepEqual(leftOut("@(a|(b)).gz", "a.gz", "(b).gz", "b.gz"), ["a.gz", "(b).gz"]);
   assert.deepEqual(leftOut("foo(1).txt", "foo(1).txt", "foo1.txt"), ["foo(1).txt"]);
   assert.deepEqual(leftOut('"a"', '"a"', "a"), ['"a"']);
+  assert.deepEqual(leftOut("back\\slash", "backslash", "back\\slash", "back lash"), ["backslash"]);
   assert.deepEqual(leftOut("a+b^$|.c", "a+b^$|.c", "aab^$|.c", "a+b^$|xc"), ["a+b^$|.c"]);
   assert.deepEqual(leftOut("a\\*", "a*", "ab"), ["a*"]);
   assert.deepEqual(leftOut("\\!a", "!a", "a"), ["!a"]);

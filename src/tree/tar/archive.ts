@@ -34,8 +34,10 @@ export class Archive {
     if (typeof source !== "string") return Archive.#spool(source, "the tar on standard input", spool);
     let fd: number;
     try {
+      refuseNamedPipe(source);
       fd = fs.openSync(source, "r");
     } catch (error) {
+      if (error instanceof ImgbuildError) throw error;
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw sourceError(source, error);
       throw new ImgbuildError("source-missing", `${source} does not exist`, { hint: "Check the path.", cause: error });
     }
@@ -152,4 +154,12 @@ async function peek(
     }
   }
   return { format: detectCompression(head), stream: whole() };
+}
+
+/** Opening a pipe with a name waits for a writer, and signals wait with it. Those of the shell's <(...) have one already. */
+function refuseNamedPipe(source: string): void {
+  if (/^\/(?:dev|proc)\//.test(source) || !fs.statSync(source).isFIFO()) return;
+  throw new ImgbuildError("source-unsupported", `${source} is a named pipe`, {
+    hint: `Give - as the source, and the pipe as standard input: < ${source}`,
+  });
 }

@@ -57,3 +57,12 @@ export function checksums(block: Uint8Array): { unsigned: number; signed: number
   }
   return { unsigned, signed: unsigned - 256 * negative };
 }
+
+/** Whether an archive may begin with `block`: with a header, or with the zeros of an archive without members. */
+export function isHeader(block: Uint8Array): boolean {
+  if (block.length < BLOCK) return false;
+  if (block.every((byte) => byte === 0)) return true;
+  const stored = Number.parseInt(String.fromCharCode(...header.read(block).checksum).replace(/\0/g, " "), 8);
+  const { unsigned, signed } = checksums(block);
+  return stored === unsigned || stored === signed;
+}

@@ -36,6 +36,8 @@ export interface TarSource {
   readonly size?: number;
   /** Told once for each kind of thing that is left out. */
   notice?(text: string): void;
+  /** Whether extended attributes that cannot be read are an error. */
+  readonly strictXattrs?: boolean;
 }
 
 const TYPES: Readonly<Record<string, MemberType>> = {
@@ -288,6 +290,12 @@ function readXattrs(pax: Records, at: number, source: TarSource): Metadata["xatt
       bytes = latin1(`${value}\0`);
     } else {
       if (key.startsWith("SCHILY.acl.")) {
+        if (source.strictXattrs) {
+          throw new ImgbuildError("source-unsupported", "an access control list is stored as text", {
+            hint: "Make the tar with --xattrs --xattrs-include='*', or leave out --strict-xattrs.",
+            data: { offset: at },
+          });
+        }
         source.notice?.(
           "access control lists stored as text are left out; --xattrs-include='*' stores them as they are",
         );

@@ -7,6 +7,7 @@ import type { Observer } from "../observer.js";
 import { splitPath, type Tree } from "../tree.js";
 import { Archive } from "./archive.js";
 import { tarError } from "./fields.js";
+import { BLOCK, isHeader } from "./layout.js";
 import { type Member, readMembers } from "./members.js";
 
 export interface TarOptions {
@@ -14,6 +15,8 @@ export interface TarOptions {
   readonly spool: string;
   /** What is left out. Another name of the same file keeps its content. */
   readonly excludes?: Excludes | undefined;
+  /** Whether access control lists stored as text, which are not read, are an error. Default: a notice says so. */
+  readonly strictXattrs?: boolean | undefined;
   readonly observer?: Observer;
 }
 
@@ -44,7 +47,9 @@ export async function readTar(source: string | AsyncIterable<Uint8Array>, option
       if (!told.has(text)) options.observer?.notice?.(`${shown}: ${text}`);
       told.add(text);
     };
-    const members = readMembers({ read: (at, length) => archive.read(at, length), size: archive.size, notice });
+    const { strictXattrs = false } = options;
+    const read = (at: number, length: number) => archive.read(at, length);
+    const members = readMembers({ read, size: archive.size, notice, strictXattrs });
     const builder = new TreeBuilder((member) => archive.content(member.size, member.pieces, member.sparse));
     for await (const member of members) builder.add(member);
     const tree = { root: builder.finish(), implied: builder.implied, close: () => archive.close() };
@@ -73,7 +78,12 @@ async function refuseOtherFormats(archive: Archive, shown: string): Promise<void
       hint: "Check what should have written it.",
     });
   const other = OTHER_FORMATS.find(([, magic]) => head.startsWith(magic));
-  if (other === undefined) return;
+  if (other === undefined) {
+    if (isHeader(await archive.read(0, BLOCK))) return;
+    throw new ImgbuildError("source-invalid", `${shown} is neither a folder nor a tar`, {
+      hint: "A single file is packed from a folder that it is in. A tar may have been damaged on its way: compare checksums.",
+    });
+  }
   throw new ImgbuildError("source-unsupported", `${shown} is ${other[0]}, not a tar`, {
     hint: "Give a folder, or a tar that is plain or compressed with gzip, xz or zstd.",
   });
