@@ -123,13 +123,22 @@ function hostNodes(tree: Tree, places: readonly Place[], options: SourceOptions)
       const node = lookup(tree, name);
       if (node !== undefined) return node;
     }
-    const stat = fs.lstatSync(file, { bigint: true, throwIfNoEntry: false });
-    const inode = `${stat?.dev}:${stat?.ino}`;
+    const inode = inodeOf(file);
     const node = known.get(inode) ?? (await readHostNode(file, options.reporter.observer));
     if (!known.has(inode)) Object.assign(node, ownerRule(options, true));
     known.set(inode, node);
     return node;
   };
+}
+
+/** A key that names of one file have in common. What cannot be looked at has its path: reading it says what is wrong. */
+function inodeOf(file: string): string {
+  try {
+    const { dev, ino } = fs.lstatSync(file, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return file;
+  }
 }
 
 /** Where the sources that are folders are. */

@@ -60,7 +60,9 @@ export function writeListing(table: MetadataWriter, { entries }: PlannedDirector
   }
   const size = length + DIRECTORY_SIZE_EXTRA;
   if (size > 0xffffffff) {
-    throw new ImgbuildError("not-representable", `a folder of ${entries.length} entries is too large for SquashFS`);
+    throw new ImgbuildError("not-representable", `a folder of ${entries.length} entries is too large for SquashFS`, {
+      hint: "Spread its entries over several folders: a listing has room for 4 GiB.",
+    });
   }
   return { position, size, index };
 }

@@ -253,6 +253,9 @@ export const xattrTable = struct("squashfs_xattr_id_table", 16, {
   sets: [8, u32],
 });
 
+/** A record of the export table: the reference of an inode. */
+export const INODE_REFERENCE_SIZE = 8;
+
 /** All times are seconds since 1970 in 32 bits without a sign. The nearest of them to `seconds`. */
 export function storedTime(seconds: number): number {
   return Math.min(Math.max(seconds, 0), 2 ** 32 - 1);

@@ -73,13 +73,12 @@ export class MetadataWriter {
   }
 
   #endBlock(): void {
+    // What begins in this block is referred to by where the block begins.
     if (this.#block >= MAX_TABLE) {
       throw new ImgbuildError(
         "not-representable",
         "the tree has more metadata than a SquashFS table can hold (4 GiB)",
-        {
-          hint: "Split the tree into several images.",
-        },
+        { hint: "Split the tree into several images." },
       );
     }
     const input = this.#input.subarray(0, this.#filled);

@@ -7,8 +7,8 @@ const BLOCK_MEMORY = 256 * 2 ** 20;
 const BLOCKS_PER_WORKER = 6;
 
 /**
- * The number of workers for blocks of `blockSize` bytes: `jobs`, or one for each core, but no more than the blocks of take
- * 256 MiB. Undefined where there are no cores to count: without Node there are no workers either.
+ * The number of workers for blocks of `blockSize` bytes: `jobs`, or one for each core, but no more than fit with their
+ * blocks into 256 MiB. Undefined where there are no cores to count: without Node there are no workers either.
  */
 export function workersFor(jobs: number | undefined, blockSize: number): number | undefined {
   const wanted = jobs ?? nodeModule("node:os")?.availableParallelism();

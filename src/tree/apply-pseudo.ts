@@ -1,5 +1,6 @@
 /** Does what pseudo-file definitions say to a tree. */
 import { spawn } from "node:child_process";
+import * as fs from "node:fs";
 import { type ByteString, compareBytes, display } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { type Accounts, readAccounts, resolveId } from "./accounts.js";
@@ -35,7 +36,12 @@ export async function applyPseudo(
   options: PseudoOptions,
 ): Promise<void> {
   const applying = new Applying(tree, await readAccounts(tree), options);
-  for (const definition of inOrder(applying.withoutRepeated(definitions))) await applying.apply(definition);
+  try {
+    for (const definition of inOrder(applying.withoutRepeated(definitions))) await applying.apply(definition);
+  } catch (error) {
+    applying.abandon();
+    throw error;
+  }
 }
 
 /** Folders before what may be in them, attributes after the nodes that they may be of; otherwise as they come. */
@@ -103,6 +109,11 @@ class Applying {
       Object.assign(node, { mode, ...this.#ownerOf(definition) });
       if (time !== undefined) node.mtime = { seconds: time, nanoseconds: 0 };
     } else throw pseudoError(where, "the root has to be a folder");
+  }
+
+  /** Gives up what the commands printed. Otherwise contents of the tree read it, for as long as there is the tree. */
+  abandon(): void {
+    this.#spool?.close();
   }
 
   /** The folder that a new node goes to. */
@@ -189,6 +200,10 @@ class Spool {
   constructor(folder: string) {
     this.#folder = folder;
     this.#fd = openSpool(folder);
+  }
+
+  close(): void {
+    fs.closeSync(this.#fd);
   }
 
   async outputOf({ command, where }: { command: string; where: string }): Promise<Content> {

@@ -121,7 +121,11 @@ class HostFolder {
   }
 
   has(path: ByteString): boolean {
-    return fs.lstatSync(this.pathOf(path), { throwIfNoEntry: false }) !== undefined;
+    try {
+      return fs.lstatSync(this.pathOf(path), { throwIfNoEntry: false }) !== undefined;
+    } catch (error) {
+      throw sourceError(this.shown(path), error);
+    }
   }
 
   /** The names of what is in the folder at `path` and not left out. */

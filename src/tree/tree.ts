@@ -73,6 +73,7 @@ export function makeDirectories(tree: Tree, path: ByteString, metadata: Partial<
       throw new ImgbuildError(
         "source-invalid",
         `${display(path)} cannot be a folder: ${display(name)} is a ${next.type}`,
+        { hint: "Remove what is there first, or choose another path." },
       );
     }
     directory = next;
@@ -84,6 +85,10 @@ export function makeDirectories(tree: Tree, path: ByteString, metadata: Partial<
 export function addNode(tree: Tree, path: ByteString, node: Node, parents: Partial<Metadata> = {}): void {
   const names = splitPath(path);
   const name = names.pop();
-  if (name === undefined) throw new ImgbuildError("source-invalid", "the root folder itself cannot be replaced");
+  if (name === undefined) {
+    throw new ImgbuildError("source-invalid", "the root folder itself cannot be replaced", {
+      hint: "Give a path with a name in it, or make a tree with another root.",
+    });
+  }
   makeDirectories(tree, names.join("/") as ByteString, parents).entries.set(name, node);
 }

@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { readPseudoFile } from "../../src/host.js";
-import { readSortFile } from "../../src/squashfs/index.js";
+import { COMPRESSORS, type FormatCompressor, readSortFile } from "../../src/squashfs/index.js";
 import { newDirectory } from "../../src/tree/index.js";
 import { imgbuild } from "../support/cli.js";
 
@@ -59,4 +59,15 @@ test("the example files can be read", () => {
   const notice = (text: string) => notices.push(text);
   readSortFile(example("# path"), { root: newDirectory() }, "example", { notice });
   assert.match(notices.join(), /4 of the paths/);
+});
+
+test("every compressor is documented, with its levels and its default", () => {
+  const rows = [...section("squashfs").matchAll(/^\| (\w+) +\| (\d+) to (\d+) +\| (\d+) +\|/gm)].map(
+    ([, ...cells]) => cells,
+  );
+  const expected = Object.entries<FormatCompressor>(COMPRESSORS).map(([name, compressor]) => {
+    const { minLevel, maxLevel, defaultLevel } = compressor;
+    return [name, `${minLevel}`, `${maxLevel}`, `${defaultLevel}`];
+  });
+  assert.deepEqual(rows, expected);
 });

@@ -230,3 +230,10 @@ test("names that are not UTF-8", async (t) => {
   const link = tree.root.entries.get("\xe0\x85" as ByteString);
   assert.equal(link?.type === "symlink" && link.target, "\xfe");
 });
+
+test("a file of the host that cannot be looked at is an error that names it", async (t) => {
+  const options = { time: 1, spool: temporaryFolder(t) };
+  // No host takes a path of 6000 bytes, whoever asks.
+  const definitions = readPseudoFile(`x l ${"/a".repeat(3000)}` as ByteString, "p");
+  await assert.rejects(applyPseudo(root(), definitions, options), { code: "io-failed", message: /^p:1: cannot read/ });
+});

@@ -4,8 +4,8 @@ import { ImgbuildError } from "../../errors.js";
 import { COMPRESSORS, type FormatCompressor } from "../compressors.js";
 import { corrupt } from "./corrupt.js";
 
-/** Every number that is taken (squashfs_fs.h, "definitions for structures on disk"). */
-const NAMES: Readonly<Record<number, string>> = { 1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd" };
+/** The one number that is taken and not in COMPRESSORS: kernels do not read it either (squashfs_fs.h). */
+const LZMA = 2;
 
 export class Decoder {
   /** As the format calls its compressor: "gzip". */
@@ -21,10 +21,9 @@ export class Decoder {
   static async forCompressor(id: number): Promise<Decoder> {
     const known = Object.entries<FormatCompressor>(COMPRESSORS).find(([, compressor]) => compressor.id === id);
     if (known === undefined) {
-      const name = NAMES[id];
       throw new ImgbuildError(
         "source-unsupported",
-        `this SquashFS image is compressed with ${name ?? `compressor number ${id}, which is not known`}`,
+        `this SquashFS image is compressed with ${id === LZMA ? "lzma" : `compressor number ${id}, which is not known`}`,
         { hint: `These can be read: ${Object.keys(COMPRESSORS).join(", ")}.` },
       );
     }

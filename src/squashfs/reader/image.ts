@@ -1,6 +1,14 @@
 /** An opened image: its tables, each checked against the place that the others leave it. */
 import type { ReadableDevice } from "../../bytes/device.js";
-import { FLAGS, fragmentEntry, METADATA_SIZE, superblock, xattrId, xattrTable } from "../layout.js";
+import {
+  FLAGS,
+  fragmentEntry,
+  INODE_REFERENCE_SIZE,
+  METADATA_SIZE,
+  superblock,
+  xattrId,
+  xattrTable,
+} from "../layout.js";
 import { corrupt, readStruct } from "./corrupt.js";
 import { Decoder } from "./decoder.js";
 import { LookupTable } from "./lookup-table.js";
@@ -9,8 +17,6 @@ import { readSuperblock, type Superblock } from "./superblock.js";
 
 /** A user or group id. */
 const ID_SIZE = 4;
-/** The reference of an inode. */
-const REFERENCE_SIZE = 8;
 
 export interface XattrTables {
   /** Names and values. */
@@ -51,7 +57,7 @@ export async function openImage(device: ReadableDevice): Promise<Image> {
   const xattrs = await openXattrs(device, decoder, block);
   end = xattrs?.attributes.start ?? end;
   const idTable = (await lookupTable("the id table", block.idTable, block.ids, ID_SIZE))!;
-  const exports = await lookupTable("the export table", block.exportTable, block.inodes, REFERENCE_SIZE);
+  const exports = await lookupTable("the export table", block.exportTable, block.inodes, INODE_REFERENCE_SIZE);
   const fragments = await lookupTable("the fragment table", block.fragmentTable, block.fragments, fragmentEntry.size);
   if (end < directoryTable) {
     throw corrupt(

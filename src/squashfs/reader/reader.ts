@@ -1,7 +1,7 @@
 /** The reader's face: opening an image, finding and listing, contents, attributes, the whole tree. */
 import type { ByteString } from "../../bytes/bytestring.js";
 import type { ReadableDevice } from "../../bytes/device.js";
-import type { Content } from "../../tree/node.js";
+import { type Content, NO_XATTRS } from "../../tree/node.js";
 import { splitPath, type Tree } from "../../tree/tree.js";
 import { FLAGS } from "../layout.js";
 import { contentOfFile } from "./content.js";
@@ -69,8 +69,6 @@ export async function openReader(device: ReadableDevice): Promise<SquashfsReader
   const image = await openImage(device);
   return new ImageReader(image, await readRoot(image));
 }
-
-const NO_XATTRS = new Map<ByteString, Uint8Array>();
 
 class ImageReader implements SquashfsReader {
   readonly facts: SquashfsFacts;
