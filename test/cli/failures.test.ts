@@ -44,7 +44,7 @@ function setUp(t: TestContext): { folder: string; root: string } {
 test("sources that are not there, or are something else", (t) => {
   const { folder, root } = setUp(t);
   fails(folder, [...SMALL, "nowhere"], 1, /nowhere does not exist/, /folder, a tar/);
-  fails(folder, [...SMALL, path.join(root, "etc/hostname")], 1, /etc\/hostname: /, /./);
+  fails(folder, [...SMALL, path.join(root, "etc/hostname")], 1, /etc\/hostname is neither a folder nor a tar/, /./);
   fails(folder, [...SMALL, root, "--boot-files", "nowhere"], 1, /--boot-files nowhere is not a folder/, /./);
   fails(folder, [...SMALL, root, "--devices", "nowhere"], 1, /nowhere/, /--devices/);
 });

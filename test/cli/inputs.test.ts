@@ -1,9 +1,12 @@
 /** What goes into an image: several sources, what is left out of them, and what is added, by each command that reads them. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
-import { type CliResult, imgbuild, makeRoot, SMALL } from "../support/cli.js";
+import { setTimeout } from "node:timers/promises";
+import { type CliResult, imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 
 /** Two folders, base and extra, and a tar of the second, below a new folder. */
@@ -238,11 +241,9 @@ test("--sort stores data in the order in which mksquashfs stores it", (t) => {
 });
 
 test("sources that are none, and attributes that would be lost", (t) => {
-  if (lacks(t, "setfacl", "mkfifo", "unsquashfs")) return;
+  if (lacks(t, "setfacl", "unsquashfs")) return;
   const folder = setUp(t);
   fails(folder, ["squashfs", "base/a.log", "image"], 1, /base\/a\.log is neither a folder nor a tar/);
-  run("mkfifo", [path.join(folder, "pipe")]);
-  fails(folder, ["squashfs", "pipe", "image"], 1, /pipe is a named pipe/);
   fails(folder, ["squashfs", "base", ""], 2, /the image has an empty name/);
   fs.mkdirSync(path.join(folder, "-base"));
   succeeds(folder, ["squashfs", "--quiet", "--", "-base", "-image"]);
@@ -256,4 +257,16 @@ test("sources that are none, and attributes that would be lost", (t) => {
   assert.equal(blind.status, 1);
   assert.match(blind.stderr, /are not read from base: this needs getfattr/);
   assert.equal(fs.existsSync(path.join(folder, "image")), false);
+});
+
+test("a pipe that nobody writes to can be interrupted", async (t) => {
+  if (lacks(t, "mkfifo")) return;
+  const folder = temporaryFolder(t);
+  run("mkfifo", [path.join(folder, "pipe")]);
+  const child = spawn(process.execPath, [MAIN, "squashfs", "pipe", "image"], { cwd: folder, stdio: "ignore" });
+  const ended = once(child, "close", { signal: AbortSignal.timeout(30_000) });
+  await setTimeout(1500);
+  assert.equal(child.exitCode, null, "it waits for a writer");
+  child.kill("SIGINT");
+  assert.deepEqual(await ended, [130, null]);
 });

@@ -3,6 +3,7 @@
  * with the decompressed bytes otherwise.
  */
 import * as fs from "node:fs";
+import { Socket } from "node:net";
 import { breathe, readFully } from "../../bytes/file-device.js";
 import { type CompressionFormat, decompress, detectCompression } from "../../codecs/decompress.js";
 import { ImgbuildError } from "../../errors.js";
@@ -34,10 +35,13 @@ export class Archive {
     if (typeof source !== "string") return Archive.#spool(source, "the tar on standard input", spool);
     let fd: number;
     try {
-      refuseNamedPipe(source);
+      // Opening a pipe waits for its writer, and signals wait with it, unless it is told not to: then the socket waits.
+      if (fs.statSync(source).isFIFO()) {
+        const pipe = fs.openSync(source, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+        return Archive.#spool(new Socket({ fd: pipe, readable: true, writable: false }), source, spool);
+      }
       fd = fs.openSync(source, "r");
     } catch (error) {
-      if (error instanceof ImgbuildError) throw error;
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw sourceError(source, error);
       throw new ImgbuildError("source-missing", `${source} does not exist`, { hint: "Check the path.", cause: error });
     }
@@ -154,12 +158,4 @@ async function peek(
     }
   }
   return { format: detectCompression(head), stream: whole() };
-}
-
-/** Opening a pipe with a name waits for a writer, and signals wait with it. Those of the shell's <(...) have one already. */
-function refuseNamedPipe(source: string): void {
-  if (/^\/(?:dev|proc)\//.test(source) || !fs.statSync(source).isFIFO()) return;
-  throw new ImgbuildError("source-unsupported", `${source} is a named pipe`, {
-    hint: `Give - as the source, and the pipe as standard input: < ${source}`,
-  });
 }
