@@ -71,12 +71,12 @@ function compile(text: ByteString): Pattern {
         : "Write a name, a path from the source's root, or one of them with * and ?.",
     });
   }
-  const glob = literalParentheses(glyphs(relative as ByteString));
+  const glob = asPicomatch(glyphs(relative as ByteString));
   return { text, foldersOnly, anyDepth: !path.includes("/"), matches: picomatch(glob, MATCHING), used: false };
 }
 
-/** As in the shell, parentheses are special behind the sign of an extended pattern only; quotes never are. */
-function literalParentheses(glob: string): string {
+/** The pattern as picomatch has it. As in the shell, parentheses are special behind the sign of an extended pattern only, quotes never. */
+function asPicomatch(glob: string): string {
   const extended: boolean[] = [];
   return glob.replace(/\\.|[?*+@!]\(|[()"]/gs, (part) => {
     // To the expression behind it, "\\s" and its like would be classes of characters.
