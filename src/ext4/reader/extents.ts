@@ -14,7 +14,7 @@ import type { Image } from "./image.js";
 import type { InodeFacts } from "./inodes.js";
 
 const MAX_DEPTH = 5;
-/** Blocks of a file: their numbers have 32 bits. */
+/** Blocks of a file: their numbers have 32 bits. `run` answers for no other. */
 const MAX_BLOCKS = 2 ** 32;
 const ENTRY_SIZE = extentLeaf.size;
 
@@ -42,6 +42,12 @@ export class ExtentTree implements BlockMap {
     this.#image = image;
     this.#inode = inode;
     this.#budget = budget;
+    if (inode.size > MAX_BLOCKS * image.superblock.blockSize) {
+      throw corrupt(
+        inode.at + inodeLayout.offsets.sizeLow,
+        `inode ${inode.number} has ${inode.size} bytes, more than its extents can lead to`,
+      );
+    }
     this.#root = this.#parse(inode.stored.block, inode.at + inodeLayout.offsets.block, undefined, 0, MAX_BLOCKS);
   }
 
