@@ -158,7 +158,8 @@ function nameInTree(source: string): ByteString {
 function setTimes(tree: Tree, mtime: number | undefined): void {
   if (mtime === undefined) return;
   checkNumber("mtime", mtime, 0, MAX_TIME);
-  for (const node of nodesOf(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
+  const time = { seconds: mtime, nanoseconds: 0 };
+  for (const node of nodesOf(tree)) node.mtime = time;
 }
 
 /** Refuses to write to a folder that is part of the source: the next build would take this one's result for input. */
