@@ -6,7 +6,6 @@ import { breathe } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import type { Excludes } from "./excludes.js";
 import { isFakeroot, type LibcStat, readLibcStats } from "./fakeroot.js";
-import type { readHostXattrs } from "./host-xattrs.js";
 import {
   type Directory,
   type Metadata,
@@ -50,10 +49,11 @@ export async function readDirectory(path: string, options: DirectoryOptions = {}
     if (options.strictXattrs) throw new ImgbuildError("source-unreadable", text, { hint: STRICT_HINT });
     options.observer?.notice?.(text);
   };
-  const [tree, xattrs] = await Promise.all([
+  const readHostXattrs = options.xattrs === false ? undefined : await loadXattrReader();
+  const [xattrs, tree] = await Promise.all([
+    // Another program. It is started first, to run at the same time.
+    readHostXattrs?.(path, notice, paths),
     new DirectoryReader(new HostFolder(path), stats).read(excludes),
-    // Another program, at the same time.
-    options.xattrs === false ? undefined : hostXattrs(path, notice, paths),
   ]);
   for (const [of, attributes] of xattrs ?? []) {
     const node = lookup(tree, of);
@@ -63,7 +63,7 @@ export async function readDirectory(path: string, options: DirectoryOptions = {}
 }
 
 /** Loaded when it is needed: what starts programs takes longer to load than a small folder to read. */
-const hostXattrs: typeof readHostXattrs = async (...args) => (await import("./host-xattrs.js")).readHostXattrs(...args);
+const loadXattrReader = async () => (await import("./host-xattrs.js")).readHostXattrs;
 
 /**
  * The node that a single file of the host makes, extended attributes and all; for a folder, one without entries. Rejects
@@ -77,7 +77,8 @@ export async function readHostNode(file: string, observer: Observer = {}): Promi
     throw new ImgbuildError("source-missing", `${file} does not exist`, { hint: "Check the path." });
   }
   const stats = isFakeroot() ? await readLibcStats(folder, [name]) : undefined;
-  const xattrs = await hostXattrs(folder, (text) => observer.notice?.(text), [name]);
+  const readHostXattrs = await loadXattrReader();
+  const xattrs = await readHostXattrs(folder, (text) => observer.notice?.(text), [name]);
   const node = new DirectoryReader(host, stats).node("" as ByteString, name);
   node.xattrs = xattrs.get(name) ?? NO_XATTRS;
   return node;
