@@ -252,6 +252,24 @@ class Surveyor {
   }
 }
 
+/** The blocks of a node of a surveyed tree, but for those of attributes, which several may share. */
+export function nodeBlocks(node: Node, survey: Survey, blockSize: number, mapping: Mapping): number {
+  switch (node.type) {
+    case "directory":
+      // The root has been given a lost+found, and is another one since.
+      return survey.layouts.get(node)?.blocks ?? 0;
+    case "file": {
+      const data = survey.scanned.get(node)?.data;
+      const content = data === undefined ? node.content : { size: node.content.size, data: [...data] };
+      return fileBlocks(content, blockSize, mapping);
+    }
+    case "symlink":
+      return isFastSymlink(node.target) ? 0 : 1;
+    default:
+      return 0;
+  }
+}
+
 /** The blocks of a file, as far as is known beforehand, and those that lead to them, when no end of a free run splits it. */
 export function fileBlocks(content: Pick<Content, "size" | "data">, blockSize: number, mapping: Mapping): number {
   return withTree(dataBlocks(content, blockSize), mapping);

@@ -1,7 +1,7 @@
 /** Fragment blocks: the ends of files, and small files, side by side in blocks that are compressed as a whole. */
 import type { Slot } from "../codecs/index.js";
 import type { BlockStore } from "./blocks.js";
-import { fragmentEntry } from "./layout.js";
+import { BLOCK_STORED, fragmentEntry } from "./layout.js";
 import type { Settings } from "./options.js";
 import type { Inode } from "./plan.js";
 import type { StoredFiles } from "./stored-files.js";
@@ -61,6 +61,11 @@ export class FragmentWriter {
     this.#filled = 0;
     this.#submitted++;
     await this.#blocks.put(slot, length, "fragments", (start, size) => this.#entries.push({ start, size }));
+  }
+
+  /** What each block takes, in bytes. Complete once all blocks have their place. */
+  storedSizes(): number[] {
+    return this.#entries.map(({ size }) => size & ~BLOCK_STORED);
   }
 
   /** The fragment table. Complete once all blocks have their place. */

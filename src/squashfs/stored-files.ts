@@ -37,6 +37,11 @@ export class StoredFiles {
     return inFragment ? Math.floor(size / blockSize) : Math.ceil(size / blockSize);
   }
 
+  /** How many bytes at the end of a file of `size` bytes are in a fragment. */
+  tailLength(size: number): number {
+    return Math.max(size - this.blockCount(size) * this.#settings.blockSize, 0);
+  }
+
   /** Adds a file of `size` bytes whose blocks are still to come; each is a block of zeros until it is placed. */
   add(file: Inode, size: number): void {
     this.#data[file] = file;

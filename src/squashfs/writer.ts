@@ -3,6 +3,7 @@ import type { Device } from "../bytes/device.js";
 import { alignUp } from "../bytes/size.js";
 import { CompressorPool, createCompressor } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
+import { listLargest } from "../tree/largest.js";
 import type { Tree } from "../tree/tree.js";
 import { CompressedBlocks, StoredBlocks } from "./blocks.js";
 import { checkTree } from "./check-tree.js";
@@ -19,6 +20,7 @@ import { type Part, resolveOptions, type Settings, type SquashfsOptions } from "
 import { Output } from "./output.js";
 import { type Inode, type Plan, plan, ROOT } from "./plan.js";
 import { StoredFiles } from "./stored-files.js";
+import { storedSizes } from "./stored-sizes.js";
 import { XattrWriter } from "./xattrs.js";
 
 /** What a report says about a written image. Sizes in bytes. */
@@ -56,7 +58,7 @@ export interface SquashfsSummary {
  *
  * Rejects with `usage` for an option out of range, and with `not-representable` for a name, mode, owner, time, target, device
  * number or (with `strictXattrs`) extended attribute that the format cannot hold: both before anything is written. Then with
- * `not-representable` for too many ids or too much metadata; `does-not-fit`, with `data: { needed, available }` in bytes, when
+ * `not-representable` for too many ids or too much metadata; `does-not-fit`, with `data: { needed, available, largest }` in bytes, when
  * the device is too small: the tree was read to its end by then, so `needed` is exact; `source-changed`; and whatever the
  * contents and the device reject with. What was written until then stays on the device, without a superblock: that of an
  * image that was there before is made zeros first.
@@ -70,7 +72,7 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
   await device.zero(0, Math.min(superblock.size, device.size));
   const output = new Output(device, superblock.size);
   try {
-    const written = await writeImage(device, output, planned, settings);
+    const written = await writeImage(device, output, tree, planned, settings);
     return { ...written, omittedXattrs };
   } finally {
     await output.settle();
@@ -80,7 +82,7 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
 /** What a compressor of this thread is for; a pool has its own for the others. */
 const METADATA: readonly Part[] = ["inodes", "fragments", "xattrs"];
 
-async function writeImage(device: Device, output: Output, planned: Plan, settings: Settings) {
+async function writeImage(device: Device, output: Output, tree: Tree, planned: Plan, settings: Settings) {
   if (settings.compressorOptions !== undefined) await output.append(storedBlock(settings.compressorOptions));
 
   const stored = new StoredFiles(planned.names.length, settings);
@@ -108,10 +110,19 @@ async function writeImage(device: Device, output: Output, planned: Plan, setting
   const bytesUsed = output.position;
   const size = alignUp(bytesUsed, settings.pad);
   if (size > device.size) {
-    throw new ImgbuildError("does-not-fit", `the SquashFS image needs ${size} bytes; its place has ${device.size}`, {
-      hint: "Give it a larger place, or leave files out.",
-      data: { needed: size, available: device.size },
-    });
+    const takes = storedSizes(planned, stored, fragments.storedSizes());
+    throw new ImgbuildError(
+      "does-not-fit",
+      `the SquashFS image needs ${size} bytes; its place has ${device.size}: ${size - device.size} too few`,
+      {
+        hint: "Give it a larger place, or leave files out.",
+        data: {
+          needed: size,
+          available: device.size,
+          largest: listLargest(tree, (node) => takes.get(node) ?? 0),
+        },
+      },
+    );
   }
   await output.flush();
   await device.zero(bytesUsed, size - bytesUsed);

@@ -3,7 +3,7 @@
  * no host: what reads a tree from a folder or a tar is in imgbuild/host.
  */
 export { applyDeviceTable, type DeviceTableEntry, readDeviceTable } from "./device-table.js";
-export { type LargePath, largestPaths } from "./largest.js";
+export { type LargePath, largestPaths, type SizeOf } from "./largest.js";
 export { type Layer, layOver } from "./layers.js";
 export * from "./node.js";
 export type { Observer } from "./observer.js";
