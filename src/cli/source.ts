@@ -15,12 +15,12 @@ import { applyOwner, type Owner, parseOwner } from "../tree/owner.js";
 import type { TarTree } from "../tree/tar/read-tar.js";
 import { clampTimes, newestTime } from "../tree/times.js";
 import { lookup, nodesOf, type Tree } from "../tree/tree.js";
-import { checkNumber, MAX_TIME, sourceDateEpoch } from "./options.js";
+import { MAX_TIME, sourceDateEpoch } from "./options.js";
 import { type Place, pathsInTree } from "./places.js";
 import type { Reporter } from "./progress.js";
 
-/** What "-" on the command line stands for; no path looks like it. */
-export const STANDARD_INPUT = "standard input\0";
+/** In place of a source. A file of that name is "./-". */
+export const STANDARD_INPUT = "-";
 
 /** What the command line says about sources. */
 export interface InputOptions {
@@ -157,7 +157,6 @@ function nameInTree(source: string): ByteString {
 /** Gives every node the time of --mtime, where there is one. */
 function setTimes(tree: Tree, mtime: number | undefined): void {
   if (mtime === undefined) return;
-  checkNumber("mtime", mtime, 0, MAX_TIME);
   for (const node of nodesOf(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
 }
 
