@@ -16,6 +16,7 @@ import { escapeName, nodeJson, timeText } from "./listing.js";
 import { commonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
 import { readSources, STANDARD_INPUT } from "./source.js";
+import { writeOutput } from "./standard-output.js";
 
 const side = "an image, an output folder, IMAGE:PART, or a root file system: a folder or a tar";
 
@@ -115,33 +116,52 @@ async function* diffBoot0(a: ImageArgument, b: ImageArgument): AsyncGenerator<Im
   }
 }
 
+const CHANGES = ["added", "removed", "changed", "other"] as const;
+type Counts = Record<(typeof CHANGES)[number], number>;
+
 async function report(found: AsyncIterable<ImageDifference>, json: boolean, reporter: Reporter): Promise<void> {
-  const counts = { added: 0, removed: 0, changed: 0, other: 0 };
-  const documents: unknown[] = [];
+  const counts: Counts = { added: 0, removed: 0, changed: 0, other: 0 };
   reporter.stage("comparing");
-  for await (const difference of found) {
-    counts["file" in difference ? difference.file.change : "other"]++;
-    if (json) documents.push(differenceJson(difference));
-    else process.stdout.write(`${differenceText(difference)}\n`);
-  }
+  await writeOutput(json ? jsonOf(found, counts) : linesOf(found, counts));
   reporter.end();
-  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  if (json) process.stdout.write(`${JSON.stringify({ same: total === 0, ...counts, differences: documents })}\n`);
-  if (total === 0) reporter.say("no differences");
+  const { added, removed, changed, other } = counts;
+  if (isSame(counts)) reporter.say("no differences");
   else {
     process.exitCode = 1;
-    const { added, removed, changed, other } = counts;
     reporter.say(`files: ${added} added, ${removed} removed, ${changed} changed; other differences: ${other}`);
   }
+}
+
+const isSame = (counts: Counts) => CHANGES.every((change) => counts[change] === 0);
+
+function count(difference: ImageDifference, counts: Counts): void {
+  counts["file" in difference ? difference.file.change : "other"]++;
+}
+
+async function* linesOf(found: AsyncIterable<ImageDifference>, counts: Counts): AsyncGenerator<string> {
+  for await (const difference of found) {
+    count(difference, counts);
+    yield `${differenceText(difference)}\n`;
+  }
+}
+
+async function* jsonOf(found: AsyncIterable<ImageDifference>, counts: Counts): AsyncGenerator<string> {
+  let separator = "";
+  yield '{"differences":[';
+  for await (const difference of found) {
+    count(difference, counts);
+    yield `${separator}\n${JSON.stringify(differenceJson(difference))}`;
+    separator = ",";
+  }
+  yield `\n],"same":${isSame(counts)},"counts":${JSON.stringify(counts)}}\n`;
 }
 
 /** "changed partition 2 (rootfs, squashfs): /etc/motd: size 12 -> 15, content" */
 function differenceText(difference: ImageDifference): string {
   const { where } = difference;
   if (!("file" in difference)) {
-    const { what, before, after } = difference;
-    if (before === undefined) return `changed ${where}: ${what} ${after}`;
-    return `changed ${where}: ${what} ${before} -> ${after ?? "none"}`;
+    const { what, before = "none", after = "none", offset } = difference;
+    return `changed ${where}: ${offset === undefined ? `${what} ${before} -> ${after}` : `${what} from ${offset} on`}`;
   }
   const { change, path: name, aspects, before, after } = difference.file;
   const about =
@@ -150,12 +170,12 @@ function differenceText(difference: ImageDifference): string {
 }
 
 function aspectText(aspect: Aspect, before: Node, after: Node): string {
-  const [a, b] = [before, after].map((node) => valueOf(aspect, node));
+  const [a, b] = [before, after].map((node) => shownValue(aspect, node));
   return a === undefined || b === undefined || a === b ? aspect : `${aspect} ${a} -> ${b}`;
 }
 
 /** An aspect in a few characters, where that can be. */
-function valueOf(aspect: Aspect, node: Node): string | undefined {
+function shownValue(aspect: Aspect, node: Node): string | undefined {
   if (aspect === "type") return node.type;
   if (aspect === "mode") return node.mode.toString(8).padStart(4, "0");
   if (aspect === "owner") return `${node.uid}:${node.gid}`;

@@ -54,7 +54,7 @@ export const extract = defineCommand({
       if (toTar) await writeOutput(writeTar(tree, reporter.observer));
       else await writeDirectory(tree, output, { force, observer: reporter.observer });
       reporter.end();
-      if (json) process.stdout.write(`${JSON.stringify({ output, ...total })}\n`);
+      if (json) await writeOutput([`${JSON.stringify({ output, ...total })}\n`]);
     });
   },
 });

@@ -10,6 +10,7 @@ import { defineCommand } from "./declare.js";
 import { type ImageArgument, imageOperand, nameOfVolume, withImage } from "./image-argument.js";
 import { escapeName } from "./listing.js";
 import { commonOptions } from "./options.js";
+import { writeOutput } from "./standard-output.js";
 
 export const inspect = defineCommand({
   describe: "Tells what an image holds: partition table, partitions, file systems with label, UUID and usage.",
@@ -18,7 +19,7 @@ export const inspect = defineCommand({
   async run({ image, json }) {
     await withImage(image, async (argument) => {
       const facts = await factsOf(argument);
-      process.stdout.write(json ? `${JSON.stringify(facts)}\n` : textOf(facts, argument.image.table));
+      await writeOutput([json ? `${JSON.stringify(facts)}\n` : textOf(facts, argument.image.table)]);
     });
   },
 });
@@ -154,7 +155,7 @@ function fileSystemLines(title: string | undefined, facts: FileSystemFacts): str
     // What is read-only has no room to fill.
     ...(free === 0 && used === size
       ? []
-      : [["used", `${sizeText(used)}${share}, free ${formatSize(free)}`] as [string, string]]),
+      : [["used", `${formatSize(used)}${share}, free ${formatSize(free)}`] as [string, string]]),
     ...Object.entries(details).map(([name, value]): [string, string] => [name, detailText(value)]),
     ...notes.map(({ severity, message }): [string, string] => [severity, message]),
   ];

@@ -14,13 +14,16 @@ const UNSAFE = /[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** A name or path as text from which `parsePath` gets it back: what is unsafe or no UTF-8 is \xNN, byte by byte, and \ is \\. */
+/** Bytes that may be one character of UTF-8, or one byte that is none. */
+const SEQUENCE = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|./gs;
+
+/** A name or path as text from which `findPath` gets it back: what is unsafe or no UTF-8 is \xNN, byte by byte, and \ is \\. */
 export function escapeName(name: ByteString): string {
   const escapeByte = (byte: number) => `\\x${byte.toString(16).padStart(2, "0")}`;
   // Printable ASCII is what nearly all names are.
   if (/^[\x20-\x5b\x5d-\x7e]*$/.test(name)) return name;
   let shown = "";
-  for (const part of name.match(/[\x00-\x7f]|[\xc2-\xf4][\x80-\xbf]{1,3}|[\x80-\xff]/g) ?? []) {
+  for (const part of name.match(SEQUENCE) ?? []) {
     const character = decoded(part as ByteString);
     if (character === "\\") shown += "\\\\";
     else if (character !== undefined && !UNSAFE.test(character)) shown += character;

@@ -1,9 +1,11 @@
-/** Large results on standard output: as fast as whoever reads them takes them, and quietly ended when nobody does any more. */
+/** Results on standard output: as fast as whoever reads them takes them, and quietly ended when nobody does any more. */
 import { once } from "node:events";
 import { hostWriteError } from "../bytes/file-device.js";
 
 /** Writes the pieces one after the other. When the reader goes away, as `head` does, it stops, and that is no error. */
-export async function writeOutput(pieces: AsyncIterable<Uint8Array | string>): Promise<void> {
+export async function writeOutput(
+  pieces: AsyncIterable<Uint8Array | string> | Iterable<Uint8Array | string>,
+): Promise<void> {
   const { stdout } = process;
   let failure: NodeJS.ErrnoException | undefined;
   const stop = new AbortController();

@@ -8,6 +8,7 @@ import { type ImageArgument, imageOperand, withImage } from "./image-argument.js
 import { escapeName } from "./listing.js";
 import { commonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
+import { writeOutput } from "./standard-output.js";
 
 export const verify = defineCommand({
   describe:
@@ -22,11 +23,11 @@ export const verify = defineCommand({
       const errors = findings.filter(({ severity }) => severity === "error").length;
       if (args.json) {
         const document = { file: argument.file, sound: errors === 0, checked, findings: findings.map(findingJson) };
-        process.stdout.write(`${JSON.stringify(document)}\n`);
+        await writeOutput([`${JSON.stringify(document)}\n`]);
       } else {
         for (const line of checked) reporter.say(`checked ${line}`);
-        for (const finding of findings) process.stdout.write(`${findingText(finding)}\n`);
-        process.stdout.write(`${argument.file}: ${verdict(errors, findings.length - errors)}\n`);
+        const lines = [...findings.map(findingText), `${argument.file}: ${verdict(errors, findings.length - errors)}`];
+        await writeOutput([`${lines.join("\n")}\n`]);
       }
       if (errors > 0) process.exitCode = 1;
     });

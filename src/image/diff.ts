@@ -12,8 +12,10 @@ export interface FactDifference {
   readonly where: string;
   readonly what: string;
   /** In the first and the second image; undefined for what one of them does not have. */
-  readonly before: string | undefined;
-  readonly after: string | undefined;
+  readonly before?: string | undefined;
+  readonly after?: string | undefined;
+  /** Of bytes that differ: the first of them, counted from the start of what `where` names; in gaps, of the image. */
+  readonly offset?: number | undefined;
 }
 
 export interface FileDifference {
@@ -55,7 +57,7 @@ export async function* diffVolumes(a: Volume, b: Volume, where: string): AsyncGe
 export async function* diffBytes(where: string, a: ReadableDevice, b: ReadableDevice): AsyncGenerator<FactDifference> {
   yield* fields(where, { length: a.size }, { length: b.size });
   const at = await firstDifference(a, 0, b, 0, Math.min(a.size, b.size));
-  if (at !== undefined) yield { where, what: "bytes", before: undefined, after: `differ from byte ${at} on` };
+  if (at !== undefined) yield { where, what: "bytes", offset: at };
 }
 
 async function* diffGaps(a: OpenedImage, b: OpenedImage): AsyncGenerator<FactDifference> {
@@ -68,8 +70,7 @@ async function* diffGaps(a: OpenedImage, b: OpenedImage): AsyncGenerator<FactDif
     yield {
       where: `outside of partitions, bytes ${start} to ${Math.min(end, other.end)}`,
       what: "bytes",
-      before: undefined,
-      after: `differ from byte ${start + at} on`,
+      offset: start + at,
     };
   }
 }

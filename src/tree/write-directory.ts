@@ -85,8 +85,8 @@ class DirectoryWriter {
     this.#attempt("" as ByteString, () => fs.mkdirSync(this.#folder, { recursive: true }));
     this.#existing.add("" as ByteString);
     for (const { path: name, node } of walk(this.#tree)) {
+      if (node.type === "directory") for (const entry of node.entries.keys()) checkName(entry, name);
       if (name === "") continue;
-      checkName(name);
       const target = this.#hostPath(name);
       const parent = name.includes("/") ? (name.slice(0, name.lastIndexOf("/")) as ByteString) : ("" as ByteString);
       // What is not in a folder that is there is not there itself.
@@ -273,13 +273,16 @@ class DirectoryWriter {
 }
 
 /** Throws for a path whose names the host would take for something else. Readers let none of them through; this does not rely on it. */
-function checkName(name: ByteString): void {
-  const last = name.slice(name.lastIndexOf("/") + 1);
-  const windows = process.platform === "win32" && WINDOWS_RESERVED.test(last);
-  if (last !== "" && last !== "." && last !== ".." && !last.includes("\0") && !windows) return;
-  throw new ImgbuildError("not-representable", `${display(name)} has a name that no file here can have`, {
-    hint: "Use --tar, which writes an archive.",
-  });
+function checkName(name: ByteString, folder: ByteString): void {
+  const windows = process.platform === "win32" && WINDOWS_RESERVED.test(name);
+  if (!["", ".", ".."].includes(name) && !/[\0/]/.test(name) && !windows) return;
+  throw new ImgbuildError(
+    "not-representable",
+    `/${display(folder)} has the name "${display(name)}" in it, which no file here can have`,
+    {
+      hint: "Use --tar, which writes an archive.",
+    },
+  );
 }
 
 /** Numbers below 0 are "now" for Node, dates are not. */

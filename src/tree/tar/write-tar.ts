@@ -95,12 +95,25 @@ async function* dataOf(reader: ContentReader, { start, end }: Extent, observer: 
 
 const bytesOf = (extents: readonly Extent[]) => extents.reduce((sum, { start, end }) => sum + end - start, 0);
 
-/** Where data is in a file whose holes are worth a map; undefined for all others. */
+/**
+ * Where data is in a file whose holes are worth a map; undefined for all others. In whole blocks: GNU tar pads each extent
+ * to one. An empty one at the file's end says where that is.
+ */
 function sparseExtents({ content: { size, data } }: RegularFile): readonly Extent[] | undefined {
-  return data !== undefined && size - bytesOf(data) >= LEAST_HOLES ? data : undefined;
+  if (data === undefined || size - bytesOf(data) < LEAST_HOLES) return undefined;
+  const extents: { start: number; end: number }[] = [];
+  for (const extent of data) {
+    const start = Math.floor(extent.start / BLOCK) * BLOCK;
+    const end = Math.min(alignUp(extent.end, BLOCK), size);
+    const last = extents.at(-1);
+    if (last !== undefined && start <= last.end) last.end = end;
+    else extents.push({ start, end });
+  }
+  if (extents.at(-1)?.end !== size) extents.push({ start: size, end: size });
+  return extents;
 }
 
-/** Decimal numbers, one a line: how many extents there are, offset and length of each. An empty one says where the file ends. */
+/** Decimal numbers, one a line: how many extents there are, offset and length of each. */
 function sparseMap(extents: readonly Extent[]): Uint8Array {
   const lines = [extents.length, ...extents.flatMap(({ start, end }) => [start, end - start])];
   return padded(toBytes(fromText(lines.map((line) => `${line}\n`).join(""))));
