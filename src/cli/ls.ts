@@ -1,7 +1,8 @@
 /** `imgbuild ls IMAGE[:PART] [PATH]`: what is in a file system of an image, one entry a line. */
 import type { ByteString } from "../bytes/bytestring.js";
 import type { Node } from "../tree/node.js";
-import { sortedEntries, type Visit, walk } from "../tree/tree.js";
+import { realPath } from "../tree/real-path.js";
+import { lookup, sortedEntries, type Tree, type Visit, walk } from "../tree/tree.js";
 import { defineCommand, type Options } from "./declare.js";
 import { partOperand, withFileSystem } from "./image-argument.js";
 import { escapeName, type Found, findPath, modeText, nodeJson, rawLine, timeText } from "./listing.js";
@@ -41,18 +42,20 @@ export const ls = defineCommand({
   async run({ image, path = "/", long, recursive, directory, zero, json }) {
     await withFileSystem(image, async (fileSystem) => {
       const tree = await fileSystem.tree();
-      const found = startingPoint(findPath(tree, path, !directory), () => findPath(tree, path, false), long);
+      const found = startingPoint(tree, path, !long && !directory);
       const listed = directory ? [shownItself(found, path)] : entriesOf(found, path, recursive);
       await writeOutput(json ? jsonOf(listed) : linesOf(listed, long, zero));
     });
   },
 });
 
-/** As with ls: a symlink is followed to a folder, but shown itself with --long, and where it leads to something else. */
-function startingPoint(followed: Found, itself: () => Found, long: boolean): Found {
-  if (followed.node.type === "directory" && !long) return followed;
-  const unfollowed = itself();
-  return unfollowed.node.type === "symlink" ? unfollowed : followed;
+/** As with ls: a symlink is followed where it leads to a folder, and listed itself where it leads elsewhere or nowhere. */
+function startingPoint(tree: Tree, path: string, follow: boolean): Found {
+  const itself = findPath(tree, path, false);
+  if (itself.node.type !== "symlink" || !follow) return itself;
+  const real = realPath(tree, itself.path).slice(1) as ByteString;
+  const node = lookup(tree, real);
+  return node?.type === "directory" ? { path: real, node } : itself;
 }
 
 /** The entry of PATH itself is shown as PATH was written. */

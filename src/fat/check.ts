@@ -39,7 +39,10 @@ export async function* checkVolume(volume: OpenVolume, boot: BootFacts, facts: C
   if (reachable === undefined || reachable >= used) return;
   yield {
     severity: "warning",
-    message: `${used - reachable} clusters are taken and belong to no file, or to a file that ends before them`,
+    message:
+      used - reachable === 1
+        ? "1 cluster is taken and belongs to no file, or to a file that ends before it"
+        : `${used - reachable} clusters are taken and belong to no file, or to files that end before them`,
     offset: chains.table.position(0),
   };
 }

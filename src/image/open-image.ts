@@ -48,7 +48,7 @@ export async function openImage(device: ReadableDevice): Promise<OpenedImage> {
     table = await readPartitionTable(device);
   } catch (error) {
     if (kind !== undefined) return single;
-    throw (await hasTable(device)) ? error : notAnImage(device, error);
+    throw (await hasTable(device)) ? error : await notAnImage(device, error);
   }
   if (kind !== undefined && table.partitions.length === 0) return single;
   const volumes: Volume[] = [];
