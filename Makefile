@@ -5,6 +5,9 @@
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
 BOOT := $(patsubst %.ts,build/%.js,$(shell find test/boot -name '*.test.ts' 2>/dev/null))
 
+# A file of tests that hangs fails after a quarter of an hour; the slowest takes less than a minute.
+RUN_TESTS := node --test --test-timeout=900000
+
 # Downloads, and what is unpacked of them: kept by `make clean`.
 CACHE ?= .cache
 ARMHF := $(CACHE)/debian/armhf
@@ -28,17 +31,17 @@ check: build ## format and lint
 	npx biome check .
 
 unit: build ## the tests that need no emulator
-	node --test --test-concurrency=2 $(UNIT)
+	$(RUN_TESTS) --test-concurrency=2 $(UNIT)
 
 boot: build parts ## boot images in QEMU
-	node --test --test-concurrency=1 $(BOOT)
+	$(RUN_TESTS) --test-concurrency=1 $(BOOT)
 
 # With CI set, a test that would skip fails. Mounting takes root.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 test: tools check parts ## everything, nothing skipped; installs what the tests need, and mounts images as root
-	$(AS_ROOT) env "PATH=$$PATH" CI=1 node --test --test-concurrency=2 $(UNIT)
-	CI=1 node --test --test-concurrency=1 $(BOOT)
+	$(AS_ROOT) env "PATH=$$PATH" CI=1 $(RUN_TESTS) --test-concurrency=2 $(UNIT)
+	CI=1 $(RUN_TESTS) --test-concurrency=1 $(BOOT)
 
 tools:
 	scripts/install-test-tools.sh

@@ -54,7 +54,8 @@ export const fat = defineCommand({
       {
         sources,
         image,
-        input: args,
+        // FAT has no place for attributes.
+        input: { ...args, xattrs: false },
         filesystem: "fat",
         size: args.size,
         async write(device, tree, { observer }) {

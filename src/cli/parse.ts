@@ -44,7 +44,7 @@ export function scan(args: readonly string[], { name: commandName, command }: Ju
     const instead = otherTool?.options[written];
     if (instead !== undefined) {
       throw new ImgbuildError("usage", `${written} is an option of ${otherTool!.name}`, {
-        hint: `Here it is: ${instead}. docs/command-line.md has the others.`,
+        hint: `Here: ${instead}. docs/command-line.md has what else is different.`,
       });
     }
     // "-size" would be -s with the value "ize".
@@ -73,14 +73,16 @@ function unknown(
   commandName: string,
   options: Options,
 ): ImgbuildError {
-  const [, text = name] = /^-([^-]{2,})$/.exec(written) ?? [];
-  const shown = text === name ? rawName : written;
+  // "-size": not letters of which one is no option, but a name with a dash too few.
+  const single = /^-([a-z][a-z-]{2,})/.exec(written)?.[1];
   const names = Object.entries(options).flatMap(([known, { type }]) =>
     type === "flag" ? [known, `no-${known}`] : [known],
   );
-  const similar = similarNames(text, names).map((known) => `--${known}`);
+  const similar = similarNames(single ?? name, names).map((known) => `--${known}`);
   const guess = similar.length > 0 ? `Did you mean ${similar.join(" or ")}? ` : "";
-  return new ImgbuildError("usage", `there is no option ${shown}`, { hint: guess + helpLists(commandName) });
+  return new ImgbuildError("usage", `there is no option ${single === undefined ? rawName : `-${single}`}`, {
+    hint: guess + helpLists(commandName),
+  });
 }
 
 const helpLists = (name: string) => `\`imgbuild ${name} --help\` lists the options.`;

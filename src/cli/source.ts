@@ -32,6 +32,8 @@ export interface InputOptions {
   readonly excludeFrom?: readonly string[] | undefined;
   readonly pseudo?: readonly string[] | undefined;
   readonly keepAsDirectory?: boolean | undefined;
+  /** False: those of files of the host are not read. */
+  readonly xattrs?: boolean | undefined;
   readonly strictXattrs?: boolean | undefined;
 }
 
@@ -92,7 +94,12 @@ async function readSource(
   reporter.stage(`reading ${nameOf(source)}`);
   const isFolder = isSourceFolder(source);
   const tree = isFolder
-    ? await readDirectory(source, { observer: reporter.observer, excludes, strictXattrs: options.strictXattrs })
+    ? await readDirectory(source, {
+        observer: reporter.observer,
+        excludes,
+        xattrs: options.xattrs,
+        strictXattrs: options.strictXattrs,
+      })
     : await readArchive(source, excludes, options);
   // A tar says who owns its members; a folder shows whoever unpacked it, which means something only to root.
   const rule = ownerRule(options, isFolder);

@@ -6,7 +6,7 @@ import { breathe } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import type { Excludes } from "./excludes.js";
 import { isFakeroot, type LibcStat, readLibcStats } from "./fakeroot.js";
-import { readHostXattrs } from "./host-xattrs.js";
+import type { readHostXattrs } from "./host-xattrs.js";
 import { type Directory, type Metadata, NO_XATTRS, type Node, newDirectory, timestamp } from "./node.js";
 import type { Observer } from "./observer.js";
 import { fileContent, hostPath, sourceError } from "./source-file.js";
@@ -44,7 +44,7 @@ export async function readDirectory(path: string, options: DirectoryOptions = {}
   const [tree, xattrs] = await Promise.all([
     new DirectoryReader(new HostFolder(path), stats).read(excludes),
     // Another program, at the same time.
-    options.xattrs === false ? undefined : readHostXattrs(path, notice, paths),
+    options.xattrs === false ? undefined : hostXattrs(path, notice, paths),
   ]);
   for (const [of, attributes] of xattrs ?? []) {
     const node = lookup(tree, of);
@@ -52,6 +52,9 @@ export async function readDirectory(path: string, options: DirectoryOptions = {}
   }
   return tree;
 }
+
+/** Loaded when it is needed: what starts programs takes longer to load than a small folder to read. */
+const hostXattrs: typeof readHostXattrs = async (...args) => (await import("./host-xattrs.js")).readHostXattrs(...args);
 
 /**
  * The node that a single file of the host makes, extended attributes and all; for a folder, one without entries. Rejects
@@ -65,7 +68,7 @@ export async function readHostNode(file: string, observer: Observer = {}): Promi
     throw new ImgbuildError("source-missing", `${file} does not exist`, { hint: "Check the path." });
   }
   const stats = isFakeroot() ? await readLibcStats(folder, [name]) : undefined;
-  const xattrs = await readHostXattrs(folder, (text) => observer.notice?.(text), [name]);
+  const xattrs = await hostXattrs(folder, (text) => observer.notice?.(text), [name]);
   const node = new DirectoryReader(host, stats).node("" as ByteString, name);
   node.xattrs = xattrs.get(name) ?? NO_XATTRS;
   return node;

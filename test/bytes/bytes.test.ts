@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import * as zlib from "node:zlib";
-import fc from "fast-check";
 import { type ByteString, compareBytes, display, fromBytes, fromText, toBytes } from "../../src/bytes/bytestring.js";
 import { crc32, crc32c } from "../../src/bytes/checksum.js";
 import { alignUp, formatSize, parseSize } from "../../src/bytes/size.js";
 import { formatUuid, uuidBytes } from "../../src/bytes/uuid.js";
 import { isZero } from "../../src/bytes/zeros.js";
 import { seededId, seededUuid } from "../../src/host.js";
+import fc from "../support/fast-check.js";
 
 test("byte strings keep any bytes, and compare as bytes do", () => {
   fc.assert(

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type Device, MemoryDevice, RecordingDevice, slice } from "../../src/bytes/device.js";
 import { ExtentSet } from "../../src/bytes/extent.js";
 import { FileDevice, FileReader } from "../../src/bytes/file-device.js";
+import fc from "../support/fast-check.js";
 import { temporaryFolder } from "../support/tools.js";
 
 const ranges = fc.array(fc.tuple(fc.nat(100), fc.nat(30)).map(([start, length]) => ({ start, end: start + length })));

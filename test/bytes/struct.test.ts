@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { array, ascii, be16, be32, be64, bytes, size64, struct, u8, u16, u32, u64 } from "../../src/bytes/struct.js";
+import fc from "../support/fast-check.js";
 
 const everything = struct("everything", 64, {
   byte: [0, u8],

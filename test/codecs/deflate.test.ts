@@ -5,9 +5,9 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { deflateSync, gunzipSync, inflateSync } from "node:zlib";
-import fc from "fast-check";
 import { type Compressor, createCompressor, gzip } from "../../src/codecs/index.js";
 import { ImgbuildError } from "../../src/errors.js";
+import fc from "../support/fast-check.js";
 import { lacks } from "../support/tools.js";
 import { hardInputs, noise, numbers, records, text } from "./deflate-data.js";
 

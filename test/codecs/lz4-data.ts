@@ -1,5 +1,5 @@
 /** Inputs that are hard on an LZ4 encoder, and LZ4 blocks read by the letter of the format. */
-import fc from "fast-check";
+import fc from "../support/fast-check.js";
 import { hardInputs as commonInputs, noise, records, text } from "./deflate-data.js";
 
 /** As long as a block gets: liblz4's LZ4_COMPRESSBOUND. */

@@ -1,7 +1,7 @@
 /** Inputs whose best LZO1X instructions are known, each at a limit of the format; and data to fuzz with. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import fc from "fast-check";
+import fc from "../support/fast-check.js";
 import { noise, records, text } from "./deflate-data.js";
 import type { Instruction } from "./lzo-instructions.js";
 

@@ -1,9 +1,9 @@
 /** The LZO decoder: on what liblzo writes, and on what is damaged. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { createCompressor, createDecompressor } from "../../src/codecs/index.js";
 import { ImgbuildError } from "../../src/errors.js";
+import fc from "../support/fast-check.js";
 import { hardInputs, noise, numbers, records, text } from "./deflate-data.js";
 import { ALGORITHMS, lacksLiblzo, liblzoCompress, liblzoDecompress } from "./liblzo.js";
 import { corpus, limits, structured } from "./lzo-data.js";

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type Compressor, createCompressor, createDecompressor } from "../../src/codecs/index.js";
 import { ImgbuildError } from "../../src/errors.js";
+import fc from "../support/fast-check.js";
 import { hardInputs, noise, numbers, records, text } from "./deflate-data.js";
 import { assertLiblzoReads, lacksLiblzo, liblzoCompress } from "./liblzo.js";
 import { corpus, limits, structured } from "./lzo-data.js";

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { type Ext4Options, writeExt4 } from "../../src/ext4/index.js";
@@ -18,6 +17,7 @@ import {
 } from "../../src/tree/node.js";
 import type { Tree } from "../../src/tree/tree.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
+import fc from "../support/fast-check.js";
 import { randomTrees } from "../support/random-tree.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
 import { assertClean, GiB, MiB, makeImage, OPTIONS, superblockFields } from "./support.js";

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import type { Directory } from "../../src/tree/node.js";
 import { walk } from "../../src/tree/tree.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
+import fc from "../support/fast-check.js";
 import { randomTrees } from "../support/random-tree.js";
 import { lacks, lacksRoot, mounted, temporaryFolder } from "../support/tools.js";
 import { assertClean, MiB, makeImage } from "./support.js";

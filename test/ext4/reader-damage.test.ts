@@ -6,13 +6,13 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
-import fc from "fast-check";
 import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { ImgbuildError } from "../../src/errors.js";
 import { type Ext4Inode, openExt4 } from "../../src/ext4/index.js";
 import { newDirectory, newFile, readContent } from "../../src/tree/node.js";
 import { walk } from "../../src/tree/tree.js";
+import fc from "../support/fast-check.js";
 import { materialise } from "../support/materialise.js";
 import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
 import { mke2fs, noise } from "./reading.js";
@@ -176,6 +176,11 @@ const DAMAGES: readonly Damage[] = [
   ["too many fields", (i, p) => put(i, at(p, "plain", 0x80), 1000, 2), /fields have 1000 bytes more/],
   ["three links", (i, p) => put(i, at(p, "plain", 0x1a), 3, 2), /has 1 names less than it says/],
   ["one link", (i, p) => put(i, at(p, "plain", 0x1a), 1, 2), /has 1 names more than it says/],
+  [
+    "a size beyond 2^32 blocks",
+    (i, p) => blames(put(i, at(p, "plain", 0x6c), 2 ** 11), at(p, "plain", 4)),
+    /more than its extents can lead to/,
+  ],
   ["a size beyond 2^53", (i, p) => put(i, at(p, "plain", 0x6c), 2 ** 31), /more than a file can have/],
 
   ["extents without magic", (i, p) => put(i, at(p, "plain", 0x28), 0, 2), /lacks its magic number/],

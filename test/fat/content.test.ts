@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice, RecordingDevice } from "../../src/bytes/device.js";
 import type { ImgbuildError } from "../../src/errors.js";
@@ -11,6 +10,7 @@ import { measureFat, openFat, writeFat } from "../../src/fat/index.js";
 import { type Content, contentOf, type Directory, newDirectory, newFile, readContent } from "../../src/tree/node.js";
 import { type Tree, walk } from "../../src/tree/tree.js";
 import { deepTree } from "../support/deep-tree.js";
+import fc from "../support/fast-check.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 import {
   describe,

@@ -3,12 +3,12 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { ImgbuildError } from "../../src/errors.js";
 import { type FatType, openFat, writeFat } from "../../src/fat/index.js";
 import { newDirectory, newFile } from "../../src/tree/node.js";
+import fc from "../support/fast-check.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 import { describe, mtools, OPTIONS, readFile, treeOf, withReader } from "./volume.js";
 

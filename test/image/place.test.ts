@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { ImgbuildError } from "../../src/errors.js";
 import { place } from "../../src/image/place.js";
 import type { Plan } from "../../src/image/plan.js";
 import { loadPlan } from "../../src/profile/load.js";
+import fc from "../support/fast-check.js";
 
 const MIB = 2 ** 20;
 const load = (name: string, ...set: string[]): Plan => loadPlan(name, { folder: "/", set });

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
-import fc from "fast-check";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { ImgbuildError } from "../../src/errors.js";
 import { place } from "../../src/image/place.js";
@@ -12,6 +11,7 @@ import { readPartitionTable, writeGpt, writeMbr } from "../../src/partition/inde
 import { loadPlan } from "../../src/profile/load.js";
 import { parted, sfdisk } from "../partition/disk.js";
 import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
+import fc from "../support/fast-check.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 
 const MIB = 2 ** 20;

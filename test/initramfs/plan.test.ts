@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { ImgbuildError } from "../../src/errors.js";
 import { type InitramfsPlan, type InitramfsRequest, planInitramfs } from "../../src/initramfs/index.js";
 import { kernelOptions } from "../../src/squashfs/index.js";
 import type { Tree } from "../../src/tree/tree.js";
+import fc from "../support/fast-check.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 import { moduleFile, putFile, type SampleModule, sampleTree } from "./sample.js";
 

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { type ErrorCode, ImgbuildError } from "../../src/errors.js";
 import { installOverlay, userdataUpper } from "../../src/overlay/index.js";
 import { contentOf, newDirectory, newFile, readContent } from "../../src/tree/node.js";
 import { addNode, lookup, makeDirectories, type Tree } from "../../src/tree/tree.js";
+import fc from "../support/fast-check.js";
 import { link, program, sampleTree } from "./sample.js";
 
 const time = { seconds: 1_700_000_000, nanoseconds: 0 };

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { test } from "node:test";
-import fc from "fast-check";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { ImgbuildError } from "../../src/errors.js";
 import { type PartitionTable, readPartitionTable } from "../../src/partition/index.js";
+import fc from "../support/fast-check.js";
 import { lacks } from "../support/tools.js";
 import { gptInMemory, LOGICAL, mbrInMemory, mend, PARTITIONS, SIZE } from "./damage.js";
 import { MiB, makeDisk, sfdisk } from "./disk.js";

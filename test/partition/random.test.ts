@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { test } from "node:test";
-import fc from "fast-check";
 import { mbrPartuuid, writeGpt, writeMbr } from "../../src/partition/index.js";
+import fc from "../support/fast-check.js";
 import { lacks, run } from "../support/tools.js";
 import { DISK, guid, MiB, makeDisk, readTable, sfdisk } from "./disk.js";
 

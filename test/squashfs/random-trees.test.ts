@@ -1,6 +1,6 @@
 /** Random trees, as the kernel and unsquashfs read them. */
 import { test } from "node:test";
-import fc from "fast-check";
+import fc from "../support/fast-check.js";
 import { randomTrees } from "../support/random-tree.js";
 import { lacks, lacksRoot, temporaryFolder } from "../support/tools.js";
 import { assertExtracts, assertKernelShows, type Options, writeImage } from "./image.js";

@@ -1,13 +1,13 @@
 /** The reader's face: what it finds without reading more than it has to, ranges of files, attributes, numbers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import type { ByteString } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { COMPRESSOR_NAMES, openSquashfs } from "../../src/squashfs/index.js";
 import { contentOf, NO_XATTRS, newDirectory, newFile, type RegularFile, readContent } from "../../src/tree/node.js";
 import { lookup, type Tree, walk } from "../../src/tree/tree.js";
 import { describeTree } from "../support/describe.js";
+import fc from "../support/fast-check.js";
 import { randomTrees } from "../support/random-tree.js";
 import { imageBytes, name, noise, type Options, text, treeOf } from "./image.js";
 import { CountingDevice, crowd, crowdName, everything } from "./reading.js";

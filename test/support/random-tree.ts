@@ -1,8 +1,9 @@
 /** Random root file systems for property tests: every node type, odd names, hard links, sparse files, xattrs. */
-import fc from "fast-check";
+
 import { type ByteString, fromBytes, fromText } from "../../src/bytes/bytestring.js";
 import { contentOf, type Directory, type Metadata, type Node, newDirectory, newFile } from "../../src/tree/node.js";
 import { type Tree, walk } from "../../src/tree/tree.js";
+import fc from "./fast-check.js";
 
 const ids = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 70_000 }), fc.integer({ min: 0, max: 2 ** 32 - 2 }));
 

@@ -6,6 +6,9 @@ import * as path from "node:path";
 import type { TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
 
+/** Milliseconds that a program may run, which on a damaged image it may do for ever. */
+const MAX_RUN = 600_000;
+
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
 /** True, and the test marked as skipped for `reason`, what it needs. In CI it throws: for what none of the functions below looks for. */
@@ -46,6 +49,7 @@ export function run(
   const result = spawnSync(command, args, {
     encoding: "latin1",
     maxBuffer: 2 ** 30,
+    timeout: MAX_RUN,
     ...options,
     env: { ...process.env, LC_ALL: "C", PATH, ...options.env },
   });

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
 import { ImgbuildError } from "../../src/errors.js";
 import { contentOf, newDirectory, newFile, newMetadata } from "../../src/tree/node.js";
 import { follow, realPath } from "../../src/tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../../src/tree/tree.js";
+import fc from "../support/fast-check.js";
 import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
 
 const symlink = (target: string) => ({ type: "symlink", ...newMetadata(0o777), target: fromText(target) }) as const;

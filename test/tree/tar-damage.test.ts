@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { ImgbuildError } from "../../src/errors.js";
 import { readTar } from "../../src/host.js";
 import { lookup, type RegularFile, readContent, walk } from "../../src/tree/index.js";
+import fc from "../support/fast-check.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 
 interface Fields {

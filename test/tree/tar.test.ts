@@ -3,7 +3,6 @@ import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type ByteString, fromBytes, fromText } from "../../src/bytes/bytestring.js";
 import { readTar } from "../../src/host.js";
 import {
@@ -16,6 +15,7 @@ import {
   type Tree,
 } from "../../src/tree/index.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
+import fc from "../support/fast-check.js";
 import { materialise } from "../support/materialise.js";
 import { randomTrees } from "../support/random-tree.js";
 import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
