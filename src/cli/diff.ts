@@ -12,7 +12,7 @@ import type { Node } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { defineCommand } from "./declare.js";
 import { type ImageArgument, selectVolume, splitArgument, withImage } from "./image-argument.js";
-import { escapeName, nodeJson, timeText } from "./listing.js";
+import { escapeName, nodeJson, safeText, timeText } from "./listing.js";
 import { commonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
 import { readSources, STANDARD_INPUT } from "./source.js";
@@ -158,10 +158,10 @@ async function* jsonOf(found: AsyncIterable<ImageDifference>, counts: Counts): A
 
 /** "changed partition 2 (rootfs, squashfs): /etc/motd: size 12 -> 15, content" */
 function differenceText(difference: ImageDifference): string {
-  const { where } = difference;
+  const where = safeText(difference.where);
   if (!("file" in difference)) {
     const { what, before = "none", after = "none", offset } = difference;
-    return `changed ${where}: ${offset === undefined ? `${what} ${before} -> ${after}` : `${what} from ${offset} on`}`;
+    return `changed ${where}: ${offset === undefined ? safeText(`${what} ${before} -> ${after}`) : `${what} from ${offset} on`}`;
   }
   const { change, path: name, aspects, before, after } = difference.file;
   const about =

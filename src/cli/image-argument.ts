@@ -49,9 +49,9 @@ export async function withImage<T>(text: string, use: (argument: ImageArgument) 
       hint: "Give the output folder of a build, or the file of an image.",
     });
   }
-  if (stat !== undefined && !stat.isDirectory() && !stat.isFile() && !stat.isBlockDevice()) {
+  if (stat !== undefined && !stat.isDirectory() && !stat.isFile()) {
     throw new ImgbuildError("usage", `${named} is no file, and only a file can be looked into`, {
-      hint: "Copy it into a file first.",
+      hint: "Copy it into a file first, with dd or cat.",
     });
   }
   const device = new FileReader(file);

@@ -1,6 +1,5 @@
 /** `imgbuild inspect IMAGE`: what an image holds. */
 
-import { fromText } from "../bytes/bytestring.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import type { FileSystemFacts } from "../image/file-system.js";
@@ -8,7 +7,7 @@ import { firstData, gapsOf, typeName, type Volume } from "../image/open-image.js
 import type { Partition, PartitionTable } from "../partition/index.js";
 import { defineCommand } from "./declare.js";
 import { type ImageArgument, imageOperand, nameOfVolume, withImage } from "./image-argument.js";
-import { escapeName } from "./listing.js";
+import { safeText } from "./listing.js";
 import { commonOptions } from "./options.js";
 import { writeOutput } from "./standard-output.js";
 
@@ -98,7 +97,7 @@ function textOf(
     );
   }
   for (const { partition, name, fileSystem, error } of volumes) {
-    const title = partition && `partition ${partition.number}${name === undefined ? "" : ` (${safe(name)})`}`;
+    const title = partition && `partition ${partition.number}${name === undefined ? "" : ` (${safeText(name)})`}`;
     lines.push("");
     if (fileSystem !== undefined) lines.push(...fileSystemLines(title, fileSystem));
     else {
@@ -112,13 +111,12 @@ function textOf(
     lines.push(`  bytes ${start} to ${start + size}, ${formatSize(size)}: ${content}`);
   }
   if (problems.length > 0) lines.push("", "problems of the partition table");
-  for (const { severity, message, offset } of problems) lines.push(`  ${severity}: ${message} (byte ${offset})`);
+  for (const { severity, message, offset } of problems)
+    lines.push(`  ${severity}: ${safeText(message)} (byte ${offset})`);
   return `${lines.join("\n")}\n`;
 }
 
 const sizeText = (size: number) => (size < 1024 ? formatSize(size) : `${size} bytes (${formatSize(size)})`);
-/** Names in tables and labels come from the image too. */
-const safe = (name: string) => escapeName(fromText(name));
 
 const HEADER = ["", "offset", "size", "", "type", "name", "PARTUUID", "flags"];
 const RIGHT_ALIGNED = [0, 1, 2, 3];
@@ -133,7 +131,7 @@ function partitionLines(volumes: readonly VolumeFacts[]): string[] {
       `${size}`,
       formatSize(size),
       typeName,
-      safe(name ?? ""),
+      safeText(name ?? ""),
       partuuid,
       flags.join(","),
     ];
@@ -149,7 +147,7 @@ function fileSystemLines(title: string | undefined, facts: FileSystemFacts): str
   const { type, label, uuid, size, used, free, details, notes } = facts;
   const share = size > 0 ? ` (${Math.round((100 * used) / size)} %)` : "";
   const pairs: [string, string][] = [
-    ...(label === undefined ? [] : [["label", safe(label)] as [string, string]]),
+    ...(label === undefined ? [] : [["label", safeText(label)] as [string, string]]),
     ...(uuid === undefined ? [] : [["UUID", uuid] as [string, string]]),
     ["size", sizeText(size)],
     // What is read-only has no room to fill.
@@ -168,5 +166,5 @@ function fileSystemLines(title: string | undefined, facts: FileSystemFacts): str
 
 function detailText(value: FileSystemFacts["details"][string]): string {
   if (typeof value === "boolean") return value ? "yes" : "no";
-  return typeof value === "object" ? value.join(" ") : `${value}`;
+  return safeText(typeof value === "object" ? value.join(" ") : `${value}`);
 }

@@ -32,6 +32,13 @@ export function escapeName(name: ByteString): string {
   return shown;
 }
 
+/** Text out of an image, such as a label, without what a terminal would act on. */
+export function safeText(text: string): string {
+  return Array.from(text, (character) => (UNSAFE.test(character) ? escapeName(fromText(character)) : character)).join(
+    "",
+  );
+}
+
 function decoded(part: ByteString): string | undefined {
   try {
     return decoder.decode(toBytes(part));

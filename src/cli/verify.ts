@@ -5,7 +5,7 @@ import { IMAGE, MANIFEST } from "../output/artifacts.js";
 import { verifyArtifacts, verifyPartitions } from "../output/verify-manifest.js";
 import { defineCommand } from "./declare.js";
 import { type ImageArgument, imageOperand, withImage } from "./image-argument.js";
-import { escapeName } from "./listing.js";
+import { escapeName, safeText } from "./listing.js";
 import { commonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
 import { writeOutput } from "./standard-output.js";
@@ -58,7 +58,7 @@ function findingText({ severity, where, message, path: name, paths = 0, offset }
   const about = name === undefined ? "" : `/${escapeName(name)}: `;
   const more = paths > 1 ? `, and at ${paths - 1} more path${paths > 2 ? "s" : ""}` : "";
   const place = offset === undefined || message.includes(`byte ${offset}`) ? "" : `; byte ${offset} of the image`;
-  return `${severity}: ${where}: ${about}${message}${more}${place}`;
+  return `${severity}: ${safeText(where)}: ${about}${safeText(message)}${more}${place}`;
 }
 
 const findingJson = ({ path: name, ...finding }: PlacedFinding) => ({

@@ -77,7 +77,8 @@ async function verifyVolume(
     const files = checkFiles(fileSystem, device.size, counts, observer);
     if (!found.isFull) for await (const finding of files) if (!found.add(finding)) break;
   } catch (error) {
-    found.add(findingOf(error));
+    // Also what only cannot be read: nobody has seen then that it is sound.
+    found.add({ ...findingOf(error), severity: "error" });
   }
   return {
     checked: `${counts.names} names, ${counts.files} files, ${formatSize(counts.bytes)} of data`,
