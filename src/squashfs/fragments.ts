@@ -1,12 +1,14 @@
 /** Fragment blocks: the ends of files, and small files, side by side in blocks that are compressed as a whole. */
 import type { Slot } from "../codecs/index.js";
 import type { BlockStore } from "./blocks.js";
-import type { StoredFile } from "./data.js";
 import { fragmentEntry } from "./layout.js";
 import type { Settings } from "./options.js";
+import type { Inode } from "./plan.js";
+import type { StoredFiles } from "./stored-files.js";
 
 export class FragmentWriter {
   readonly #blocks: BlockStore;
+  readonly #files: StoredFiles;
   readonly #blockSize: number;
   /** The block that is being filled. */
   #slot: Slot | undefined;
@@ -14,8 +16,9 @@ export class FragmentWriter {
   #submitted = 0;
   readonly #entries: { readonly start: number; readonly size: number }[] = [];
 
-  constructor(blocks: BlockStore, { blockSize }: Settings) {
+  constructor(blocks: BlockStore, files: StoredFiles, { blockSize }: Settings) {
     this.#blocks = blocks;
+    this.#files = files;
     this.#blockSize = blockSize;
   }
 
@@ -31,15 +34,15 @@ export class FragmentWriter {
       : this.#slot?.input.subarray(this.#filled, this.#filled + length);
   }
 
-  /** Adds the end of a file, shorter than a block, and notes with the file where it is. */
-  async add(tail: Uint8Array, file: StoredFile): Promise<void> {
+  /** Adds the end of a file, shorter than a block, and notes where it is. */
+  async add(tail: Uint8Array, file: Inode): Promise<void> {
     if (this.#filled + tail.length > this.#blockSize) await this.flush();
     this.#slot ??= await this.#blocks.acquire("fragments");
     const { input } = this.#slot;
     const isThere = tail.buffer === input.buffer && tail.byteOffset === input.byteOffset + this.#filled;
     if (!isThere) input.set(tail, this.#filled);
-    file.fragment = this.#submitted;
-    file.offset = this.#filled;
+    this.#files.fragments[file] = this.#submitted;
+    this.#files.offsets[file] = this.#filled;
     this.#filled += tail.length;
   }
 
