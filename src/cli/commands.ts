@@ -19,6 +19,15 @@ export const COMMANDS = {
   },
   ext4: { summary: "an ext4, as mke2fs -d makes one", load: async () => (await import("./ext4.js")).ext4 },
   fat: { summary: "a FAT, as mkfs.fat and mcopy make one", load: async () => (await import("./fat.js")).fat },
+  inspect: { summary: "what an image holds", load: async () => (await import("./inspect.js")).inspect },
+  ls: { summary: "the files in a partition of an image", load: async () => (await import("./ls.js")).ls },
+  cat: { summary: "a file in a partition of an image", load: async () => (await import("./cat.js")).cat },
+  extract: {
+    summary: "a partition of an image, into a folder or as a tar",
+    load: async () => (await import("./extract.js")).extract,
+  },
+  verify: { summary: "whether an image is sound", load: async () => (await import("./verify.js")).verify },
+  diff: { summary: "what changed between two images", load: async () => (await import("./diff.js")).diff },
   boot: { summary: "an image in QEMU", load: async () => (await import("./boot.js")).boot },
   profiles: {
     summary: "the list of profiles, or one of them, resolved",
