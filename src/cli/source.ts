@@ -164,7 +164,8 @@ function nameInTree(source: string): ByteString {
 /** Gives every node the time of --mtime, where there is one. */
 function setTimes(tree: Tree, mtime: number | undefined): void {
   if (mtime === undefined) return;
-  for (const node of nodesOf(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
+  const time = { seconds: mtime, nanoseconds: 0 };
+  for (const node of nodesOf(tree)) node.mtime = time;
 }
 
 /** Refuses to write to a folder that is part of the source: the next build would take this one's result for input. */

@@ -6,7 +6,16 @@ import { breathe } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import type { Excludes } from "./excludes.js";
 import { isFakeroot, type LibcStat, readLibcStats } from "./fakeroot.js";
-import { type Directory, type Metadata, NO_XATTRS, type Node, newDirectory, timestamp } from "./node.js";
+import {
+  type Directory,
+  type Metadata,
+  NO_XATTRS,
+  type Node,
+  newDirectory,
+  newFile,
+  type Timestamp,
+  timestamp,
+} from "./node.js";
 import type { Observer } from "./observer.js";
 import { fileContent, hostPath, sourceError } from "./source-file.js";
 import { lookup, type Tree } from "./tree.js";
@@ -175,6 +184,8 @@ class DirectoryReader {
   readonly #linked = new Map<string, Node>();
   #lastFolder = "" as ByteString;
   #lastHostFolder: ByteString;
+  #lastTime = 0n;
+  #lastTimestamp = timestamp(this.#lastTime);
 
   constructor(host: HostFolder, stats: ReadonlyMap<ByteString, LibcStat> | undefined) {
     this.#host = host;
@@ -230,6 +241,15 @@ class DirectoryReader {
     return this.#lastHostFolder;
   }
 
+  /** Files that were unpacked or installed together often have one time: one object for all of them. */
+  #timeOf(nanoseconds: bigint): Timestamp {
+    if (nanoseconds !== this.#lastTime) {
+      this.#lastTime = nanoseconds;
+      this.#lastTimestamp = timestamp(nanoseconds);
+    }
+    return this.#lastTimestamp;
+  }
+
   #describe(folder: ByteString, name: ByteString, stat: fs.BigIntStats): Node {
     const path = `${folder}${name}` as ByteString;
     const facts = this.#stats === undefined ? kernelStat(stat) : this.#stats.get(path);
@@ -238,7 +258,7 @@ class DirectoryReader {
         hint: "Something still writes to the source. Wait until it is done.",
       });
     }
-    const mtime = timestamp(stat.mtimeNs);
+    const mtime = this.#timeOf(stat.mtimeNs);
     const metadata: Metadata = { mode: facts.mode & 0o7777, uid: facts.uid, gid: facts.gid, mtime, xattrs: NO_XATTRS };
     const type = TYPES.get(facts.mode & S_IFMT);
     switch (type) {
@@ -246,11 +266,10 @@ class DirectoryReader {
         return newDirectory(metadata);
       case "file":
         // Where its holes are is not asked: a file without blocks (st_blocks) may well hold data on btrfs, FUSE and others.
-        return {
-          type,
-          ...metadata,
-          content: fileContent({ folder: this.#hostFolder(folder), name, size: Number(stat.size), mtime }),
-        };
+        return newFile(
+          fileContent({ folder: this.#hostFolder(folder), name, size: Number(stat.size), mtime }),
+          metadata,
+        );
       case "symlink":
         try {
           return {
