@@ -65,8 +65,9 @@ test("each partition of a build, the medium and boot0", (t) => {
   assert.match(explained(/^userdata needs/, ...withData, ...set("partitions.userdata.size=8MiB")), /music\/song$/);
   assert.equal(explained(/the partitions need a medium/, ...set("partitions.userdata.size=512MiB")), "userdata");
   // A partition that is as long as what is in it: the medium is what has to be longer.
-  const open = ["partitions.rootfs.size=fit", "partitions.userdata.size=8MiB", "partitions.bootfs.size=33MiB"];
-  assert.equal(explained(/^rootfs needs/, ...set(...open, "storage.size=41MiB")), "usr/share/big.bin");
+  const sizes = ["partitions.rootfs.size=fit", "partitions.userdata.size=2MiB", "partitions.bootfs.size=33MiB"];
+  const open = set(...sizes, "partitions.userdata.journalSize=0", "storage.size=42MiB");
+  assert.equal(explained(/^rootfs needs/, ...open), "usr/share/big.bin");
   assert.equal(explained(/^nothing is left for userdata/, ...set("storage.size=84MiB")), "bootfs");
 
   const bootloader = path.join(folder, "bootloader");

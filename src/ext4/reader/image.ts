@@ -6,6 +6,7 @@ import { checksumNumber } from "../checksum.js";
 import { groupDescriptor, INCOMPATIBLE, READ_ONLY_COMPATIBLE, superblock } from "../layout.js";
 import { corrupt } from "./corrupt.js";
 import { crc16 } from "./crc16.js";
+import type { FastCommits } from "./fast-commits.js";
 import { FEATURE } from "./features.js";
 import { hasCompatible, hasIncompatible, hasReadOnlyCompatible, type Superblock } from "./superblock.js";
 
@@ -16,14 +17,17 @@ export type Descriptor = StructValues<typeof groupDescriptor>;
 
 export class Image {
   readonly superblock: Superblock;
+  /** What has changed since the blocks of `device` were written. */
+  readonly fastCommits: FastCommits | undefined;
   readonly #device: ReadableDevice;
   /** Least recently used first: a Map keeps the order in which its keys were set. */
   readonly #cache = new Map<number, Uint8Array>();
   /** Where the inode table of each group begins, as far as that was asked for. */
   readonly #inodeTables = new Map<number, number>();
 
-  constructor(device: ReadableDevice, superblock: Superblock) {
+  constructor(device: ReadableDevice, superblock: Superblock, fastCommits?: FastCommits) {
     this.#device = device;
+    this.fastCommits = fastCommits;
     this.superblock = superblock;
   }
 
