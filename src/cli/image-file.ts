@@ -31,7 +31,7 @@ export async function writeImageFile(job: ImageFileJob, args: CommonArguments): 
   const reporter = reporterFor(args);
   const target = writableTarget(job.image);
   const name = path.basename(target);
-  const workspace = new Workspace(path.dirname(target));
+  const workspace = new Workspace(path.dirname(target), { durable: fs.existsSync(target) });
   try {
     await interruptible(
       () => workspace.discard(),
