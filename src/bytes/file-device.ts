@@ -19,9 +19,15 @@ const WRITE_BACK_EVERY = 2 ** 25;
 const PAUSE_EVERY_MS = 30;
 let lastPause = 0;
 
-/** Lets timers, signals and worker messages through when the thread has been kept busy for some time. */
-export async function breathe(): Promise<void> {
-  if (performance.now() - lastPause < PAUSE_EVERY_MS) return;
+/**
+ * Lets timers, signals and worker messages through when the thread has been kept busy for some time; undefined when it has
+ * not. It is asked for every file and every read: no promise is made for nothing.
+ */
+export function breathe(): Promise<void> | undefined {
+  return performance.now() - lastPause < PAUSE_EVERY_MS ? undefined : pause();
+}
+
+async function pause(): Promise<void> {
   await setImmediate();
   lastPause = performance.now();
 }

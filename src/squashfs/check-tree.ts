@@ -32,6 +32,11 @@ function checkName(plan: Plan, name: ByteString, parent: Inode): void {
 
 const isWhole = (value: number, most: number) => Number.isInteger(value) && value >= 0 && value <= most;
 
+function checkId(plan: Plan, inode: Inode, what: string, id: number): void {
+  if (isWhole(id, MAX_ID)) return;
+  throw refusal(plan, inode, `the ${what} id ${id}`, `Ids are whole numbers from 0 to ${MAX_ID}.`);
+}
+
 function checkInode(plan: Plan, inode: Inode): void {
   const node = plan.nodes[inode]!;
   if (!isWhole(node.mode, MAX_MODE)) {
@@ -43,11 +48,8 @@ function checkInode(plan: Plan, inode: Inode): void {
       "Modes are the permission bits, 0 to 0o7777; the type of a file is not among them.",
     );
   }
-  for (const [what, id] of Object.entries({ user: node.uid, group: node.gid })) {
-    if (!isWhole(id, MAX_ID)) {
-      throw refusal(plan, inode, `the ${what} id ${id}`, `Ids are whole numbers from 0 to ${MAX_ID}.`);
-    }
-  }
+  checkId(plan, inode, "user", node.uid);
+  checkId(plan, inode, "group", node.gid);
   if (!Number.isInteger(node.mtime.seconds)) {
     throw refusal(plan, inode, `the modification time ${node.mtime.seconds}`, "Times are whole seconds since 1970.");
   }

@@ -58,7 +58,8 @@ export class DataWriter {
   async #addShort(file: Inode, content: Content): Promise<void> {
     const { size } = content;
     // Most of them end up in the fragment block that is being filled: they are read to their place.
-    const bytes = this.#fragments.room(size) ?? this.#scratch.subarray(0, size);
+    const room = this.#fragments.room(size);
+    const bytes = room ?? this.#scratch.subarray(0, size);
     await readWhole(content, bytes);
     const zero = isZero(bytes);
     const hash = new ContentHash(size);
@@ -68,7 +69,8 @@ export class DataWriter {
     }
     this.#files.add(file, size);
     if (this.#files.blockCount(size) === 0) {
-      await this.#fragments.add(bytes, file);
+      if (room === undefined) await this.#fragments.add(bytes, file);
+      else this.#fragments.take(size, file);
     } else if (zero && this.#settings.sparse) {
       this.sparseBytes += size;
     } else {

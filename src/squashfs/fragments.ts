@@ -27,23 +27,29 @@ export class FragmentWriter {
     return this.#submitted;
   }
 
-  /** Room for `length` bytes where `add` would put them; what it finds there it need not copy. Undefined where there is none. */
+  /**
+   * Room for `length` bytes in the block that is being filled: what is put there needs no copying, and belongs to the block
+   * once `take` is called. Undefined where there is none.
+   */
   room(length: number): Uint8Array | undefined {
     return this.#filled + length > this.#blockSize
       ? undefined
       : this.#slot?.input.subarray(this.#filled, this.#filled + length);
   }
 
+  /** Makes the first `length` bytes of the room that was asked for last the end of a file, and notes where it is. */
+  take(length: number, file: Inode): void {
+    this.#files.fragments[file] = this.#submitted;
+    this.#files.offsets[file] = this.#filled;
+    this.#filled += length;
+  }
+
   /** Adds the end of a file, shorter than a block, and notes where it is. */
   async add(tail: Uint8Array, file: Inode): Promise<void> {
     if (this.#filled + tail.length > this.#blockSize) await this.flush();
     this.#slot ??= await this.#blocks.acquire("fragments");
-    const { input } = this.#slot;
-    const isThere = tail.buffer === input.buffer && tail.byteOffset === input.byteOffset + this.#filled;
-    if (!isThere) input.set(tail, this.#filled);
-    this.#files.fragments[file] = this.#submitted;
-    this.#files.offsets[file] = this.#filled;
-    this.#filled += tail.length;
+    this.#slot.input.set(tail, this.#filled);
+    this.take(tail.length, file);
   }
 
   /** Submits the block that is being filled. */

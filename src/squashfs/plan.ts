@@ -8,7 +8,7 @@
  */
 import { type ByteString, display } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
-import type { Content, Node, RegularFile } from "../tree/node.js";
+import type { Content, Directory, Node, RegularFile } from "../tree/node.js";
 import { sortedEntries, type Tree } from "../tree/tree.js";
 import type { Listing } from "./directories.js";
 
@@ -89,37 +89,53 @@ export class Plan {
 /** Throws `not-representable` for directories with two names. What else the tree has wrong, check-tree.ts finds. */
 export function plan(tree: Tree): Plan {
   const directories = new Map<Inode, PlannedDirectory>();
-  const names = ["" as ByteString];
-  const nodes: Node[] = [tree.root];
+  const count = countNames(tree.root);
+  const names = new Array<ByteString>(count);
+  const nodes = new Array<Node>(count);
+  const inodes = new Uint32Array(count);
+  names[ROOT] = "" as ByteString;
+  nodes[ROOT] = tree.root;
+  let end: Name = ROOT + 1;
   const known = new Map<Node, Inode>([[tree.root, ROOT]]);
-  /** The inodes of names that are not the first of theirs. */
-  const linked = new Map<Name, Inode>();
   const stack: [Inode, parent: PlannedDirectory | undefined][] = [[ROOT, undefined]];
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const [inode, parent] = next;
     const node = nodes[inode]!;
     if (node.type !== "directory") continue;
-    const first = names.length;
-    const directory = { inode, parent, first, end: first + node.entries.size, listing: undefined };
+    const first = end;
+    end += node.entries.size;
+    const directory = { inode, parent, first, end, listing: undefined };
     directories.set(inode, directory);
+    let at = first;
     for (const [name, child] of sortedEntries(node)) {
-      const at = names.push(name) - 1;
-      nodes.push(child);
+      names[at] = name;
+      nodes[at] = child;
       const before = known.get(child);
       if (before === undefined) known.set(child, at);
-      else if (child.type !== "directory") linked.set(at, before);
-      else {
+      inodes[at] = before ?? at;
+      if (before !== undefined && child.type === "directory") {
         const [path, other] = [at, before].map((folder) => pathOf(folder, names, directories));
         throw new ImgbuildError("not-representable", `the folder ${path} is also ${other || "the root"}`, {
           hint: "Only files can have two names: copy the folder, or make one of them a symbolic link.",
         });
       }
+      at++;
     }
-    for (let at = names.length - 1; at >= first; at--) if (nodes[at]!.type === "directory") stack.push([at, directory]);
+    while (--at >= first) if (nodes[at]!.type === "directory") stack.push([at, directory]);
   }
-  const inodes = Uint32Array.from(names.keys());
-  for (const [name, inode] of linked) inodes[name] = inode;
   return new Plan(directories, names, nodes, inodes);
+}
+
+/** Counted first, because arrays that grow leave several times their size behind them. */
+function countNames(root: Directory): number {
+  let count = 1;
+  const directories = new Set([root]);
+  // It goes on with what is added. A directory in itself, which will be refused, is added once.
+  for (const { entries } of directories) {
+    count += entries.size;
+    for (const node of entries.values()) if (node.type === "directory") directories.add(node);
+  }
+  return count;
 }
 
 type Directories = Plan["directories"];

@@ -3,7 +3,7 @@ import { NO_FRAGMENT } from "./layout.js";
 import type { Settings } from "./options.js";
 import type { Inode } from "./plan.js";
 
-/** For each file some of its data's facts, in columns by inode. Complete once all blocks have their place. */
+/** By inode, in columns, for there may be millions of files. Complete once all blocks have their place. */
 export class StoredFiles {
   /** Position of the first block that is stored; the blocks of a file follow one another. 0 without one. */
   readonly starts: Float64Array;
@@ -64,7 +64,7 @@ export class StoredFiles {
     this.#sizes[this.#firstBlocks[file]! + index] = size;
   }
 
-  /** The file that was added with the bytes of `file`: what columns are asked for. */
+  /** The file whose entries in the columns hold for `file`: itself, or what it is a duplicate of. */
   dataOf(file: Inode): Inode {
     return this.#data[file]!;
   }

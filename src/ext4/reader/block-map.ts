@@ -1,5 +1,4 @@
 /** Where the blocks of a file are: a run of them at a time, so that a file of terabytes, most of it holes, takes no memory. */
-
 import type { Extent } from "../../bytes/extent.js";
 import { hasFeature } from "../feature-table.js";
 import { inode as layout } from "../layout.js";

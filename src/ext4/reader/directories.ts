@@ -2,7 +2,6 @@
  * Directories: entry by entry, block by block. The blocks of an index look like blocks without entries, so that what lists a
  * directory need not know of it. "Directory Entries" in Documentation/filesystems/ext4.
  */
-
 import { type ByteString, display, fromBytes } from "../../bytes/bytestring.js";
 import { crc32c } from "../../bytes/checksum.js";
 import { hasFeature } from "../feature-table.js";

@@ -1,5 +1,4 @@
 /** Inodes as they are read: of 128 bytes or more, with their checksum. "Index Nodes" in Documentation/filesystems/ext4. */
-
 import { crc32c } from "../../bytes/checksum.js";
 import { decodeDeviceNumber } from "../../tree/device-number.js";
 import type { Timestamp } from "../../tree/node.js";

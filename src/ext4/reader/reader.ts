@@ -1,12 +1,13 @@
 /** The reader's face: opening a file system, finding and listing, contents, attributes, the whole tree. */
-
 import { type ByteString, fromBytes } from "../../bytes/bytestring.js";
 import type { ReadableDevice } from "../../bytes/device.js";
+import type { Finding } from "../../bytes/finding.js";
 import { formatUuid } from "../../bytes/uuid.js";
 import type { Content } from "../../tree/node.js";
 import { splitPath, type Tree } from "../../tree/tree.js";
 import { featureNames, hasFeature } from "../feature-table.js";
 import { INODE, STATE_CLEAN } from "../layout.js";
+import { checkImage } from "./check.js";
 import { contentOfFile } from "./content.js";
 import { corrupt } from "./corrupt.js";
 import { type Ext4Entry, readEntries } from "./directories.js";
@@ -90,6 +91,8 @@ export interface Ext4Reader {
   xattrs(inode: Ext4Inode): Promise<Map<ByteString, Uint8Array>>;
   /** All of it: inodes are read, contents when they are asked for. Names of one inode lead to one node. */
   tree(): Promise<Tree>;
+  /** What is damaged, beyond what `tree` and its contents come by: descriptors, bitmaps, counts, copies of the superblock. */
+  check(): AsyncGenerator<Finding>;
 }
 
 /**
@@ -197,6 +200,10 @@ class FileSystemReader implements Ext4Reader {
 
   tree(): Promise<Tree> {
     return readTree(this.#image, this.#xattrs, this.root);
+  }
+
+  check(): AsyncGenerator<Finding> {
+    return checkImage(this.#image);
   }
 
   async #find(directory: DirectoryInode, name: ByteString): Promise<Ext4Entry | undefined> {

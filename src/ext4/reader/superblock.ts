@@ -1,5 +1,4 @@
 /** The superblock as it is read and checked: "The Super Block" in Linux Documentation/filesystems/ext4. */
-
 import { crc32c } from "../../bytes/checksum.js";
 import type { ReadableDevice } from "../../bytes/device.js";
 import type { StructValues } from "../../bytes/struct.js";
