@@ -1,67 +1,10 @@
-/**
- * The features that a file system is made of, by the names that mke2fs -O has for them: one table says which bit each one
- * is and which of the sets it belongs to. Linux Documentation/filesystems/ext4, "The Super Block".
- */
+/** The features of a new file system, from a list as mke2fs -O takes it. What features there are, feature-table.ts says. */
 import { ImgbuildError } from "../errors.js";
+import { FEATURE_NAMES, FEATURE_SETS, type FeatureName, inSet, isUnwritten } from "./feature-table.js";
 import type { BlockSize, InodeSize } from "./format.js";
-import { COMPATIBLE, INCOMPATIBLE, READ_ONLY_COMPATIBLE } from "./layout.js";
-
-/** The three words of the superblock: what an older driver does with a bit that it does not know. */
-export interface FeatureWords {
-  /** It may write. */
-  compatible: number;
-  /** It may not even read. */
-  incompatible: number;
-  /** It may read. */
-  readOnlyCompatible: number;
-}
-
-interface Feature {
-  readonly word: keyof FeatureWords;
-  readonly bit: number;
-  /** The sets that have it. */
-  readonly sets: readonly FeatureSetName[];
-}
-
-/** What a file system of that name had when mke2fs first made it. */
-export const FEATURE_SETS = ["ext2", "ext3", "ext4"] as const;
-export type FeatureSetName = (typeof FEATURE_SETS)[number];
-
-const feature = (word: keyof FeatureWords, bit: number, ...sets: FeatureSetName[]): Feature => ({ word, bit, sets });
-
-/**
- * Every feature that we write. The default, "ext4", is what Linux 4.9 and U-Boot 2016 know, and so less than what mke2fs
- * takes today: there is no orphan_file and no metadata_csum_seed, and 64bit only where the size needs it.
- */
-const FEATURES = {
-  has_journal: feature("compatible", COMPATIBLE.hasJournal, "ext3", "ext4"),
-  ext_attr: feature("compatible", COMPATIBLE.extAttr, "ext2", "ext3", "ext4"),
-  resize_inode: feature("compatible", COMPATIBLE.resizeInode, "ext2", "ext3", "ext4"),
-  dir_index: feature("compatible", COMPATIBLE.dirIndex, "ext2", "ext3", "ext4"),
-  filetype: feature("incompatible", INCOMPATIBLE.filetype, "ext2", "ext3", "ext4"),
-  extent: feature("incompatible", INCOMPATIBLE.extents, "ext4"),
-  "64bit": feature("incompatible", INCOMPATIBLE.is64bit),
-  flex_bg: feature("incompatible", INCOMPATIBLE.flexBg, "ext4"),
-  sparse_super: feature("readOnlyCompatible", READ_ONLY_COMPATIBLE.sparseSuper, "ext2", "ext3", "ext4"),
-  large_file: feature("readOnlyCompatible", READ_ONLY_COMPATIBLE.largeFile, "ext2", "ext3", "ext4"),
-  huge_file: feature("readOnlyCompatible", READ_ONLY_COMPATIBLE.hugeFile, "ext4"),
-  uninit_bg: feature("readOnlyCompatible", READ_ONLY_COMPATIBLE.gdtCsum),
-  dir_nlink: feature("readOnlyCompatible", READ_ONLY_COMPATIBLE.dirNlink, "ext4"),
-  extra_isize: feature("readOnlyCompatible", READ_ONLY_COMPATIBLE.extraIsize, "ext4"),
-  metadata_csum: feature("readOnlyCompatible", READ_ONLY_COMPATIBLE.metadataCsum, "ext4"),
-} as const satisfies Record<string, Feature>;
-
-export type FeatureName = keyof typeof FEATURES;
 
 /** Other names of mke2fs for the same bits. */
 const ALIASES: Readonly<Record<string, FeatureName>> = { extents: "extent", gdt_csum: "uninit_bg" };
-
-/** What mke2fs knows and we do not write: these may be switched off, which they are, but not on. */
-const UNWRITTEN: ReadonlySet<string> = new Set([
-  ...["bigalloc", "casefold", "dir_prealloc", "ea_inode", "encrypt", "fast_commit", "imagic_inodes", "inline_data"],
-  ...["journal_dev", "large_dir", "meta_bg", "metadata_csum_seed", "mmp", "orphan_file", "project", "quota"],
-  ...["sparse_super2", "stable_inodes", "verity"],
-]);
 
 /** The features of one file system. */
 export interface Features {
@@ -69,15 +12,6 @@ export interface Features {
   /** 64bit was switched off by name: a size that needs it is refused. */
   readonly never64bit: boolean;
 }
-
-/** The bits of those of `names` that are there. */
-export function featureWords(names: Iterable<FeatureName>): FeatureWords {
-  const words = { compatible: 0, incompatible: 0, readOnlyCompatible: 0 };
-  for (const name of names) words[FEATURES[name].word] |= FEATURES[name].bit;
-  return words;
-}
-
-export const FEATURE_NAMES = Object.keys(FEATURES) as readonly FeatureName[];
 
 /** What cannot be together, and why. */
 const CONFLICTS: readonly { broken(has: (name: FeatureName) => boolean): boolean; reason: string; hint: string }[] = [
@@ -116,7 +50,7 @@ export function parseFeatures(list: string, sizes: { blockSize?: BlockSize; inod
     const given = word.replace(/^[-+^]/, "");
     const name = ALIASES[given] ?? FEATURE_NAMES.find((known) => known === given);
     if (name === undefined) {
-      if (off && UNWRITTEN.has(given)) continue;
+      if (off && isUnwritten(given)) continue;
       throw unknownFeature(given);
     }
     if (off) on.delete(name);
@@ -144,17 +78,13 @@ export function parseFeatures(list: string, sizes: { blockSize?: BlockSize; inod
   return { has, never64bit };
 }
 
-function inSet(name: FeatureName, set: FeatureSetName): boolean {
-  return (FEATURES[name].sets as readonly FeatureSetName[]).includes(set);
-}
-
 function unknownFeature(name: string): ImgbuildError {
   if ((FEATURE_SETS as readonly string[]).includes(name)) {
     return new ImgbuildError("usage", `ext4: the set ${name} is not the first in the list of features`, {
       hint: "Begin the list with it.",
     });
   }
-  const what = UNWRITTEN.has(name) ? `the feature ${name} cannot be written` : `there is no feature "${name}"`;
+  const what = isUnwritten(name) ? `the feature ${name} cannot be written` : `there is no feature "${name}"`;
   return new ImgbuildError("usage", `ext4: ${what}`, {
     hint: `What can be switched on or off: ${FEATURE_NAMES.join(", ")}.`,
   });

@@ -67,7 +67,7 @@ const MOST_FOR_DESCRIPTORS = 3 / 4;
 const MAX_32 = 2 ** 32 - 1;
 
 /** Whether `group` begins with a copy of superblock and descriptors: with `sparse` 0, 1, and powers of 3, 5 and 7 do. */
-function hasSuperblock(group: number, sparse: boolean): boolean {
+export function hasSuperblock(group: number, sparse: boolean): boolean {
   if (group <= 1 || !sparse) return true;
   return [3, 5, 7].some((base) => {
     let power = base;

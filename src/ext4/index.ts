@@ -18,7 +18,7 @@
  *     groups 1, 3^n, 5^n, 7^n   begin with a copy of superblock, descriptors   geometry.ts (hasSuperblock)
  *
  * survey.ts looks at the tree, holes.ts into its files if it must, geometry.ts and plan.ts lay out the disk, placement.ts
- * and allocator.ts say what goes where, writer.ts writes. features.ts has the features by name, and so what may be where;
+ * and allocator.ts say what goes where, writer.ts writes. feature-table.ts has the features by name, and so what may be where;
  * layout.ts declares the structures, checksum.ts where their checksums start. The folder reader has the other direction, for
  * all that mke2fs and the kernel write.
  */

@@ -76,18 +76,6 @@ export const superblock = struct("ext4_super_block", SUPERBLOCK_SIZE, {
   checksum: [0x3fc, u32],
 });
 
-export const COMPATIBLE = { hasJournal: 0x4, extAttr: 0x8, resizeInode: 0x10, dirIndex: 0x20 } as const;
-export const INCOMPATIBLE = { filetype: 0x2, extents: 0x40, is64bit: 0x80, flexBg: 0x200 } as const;
-export const READ_ONLY_COMPATIBLE = {
-  sparseSuper: 0x1,
-  largeFile: 0x2,
-  hugeFile: 0x8,
-  gdtCsum: 0x10,
-  dirNlink: 0x20,
-  extraIsize: 0x40,
-  metadataCsum: 0x400,
-} as const;
-
 export const STATE_CLEAN = 1;
 /** s_errors. */
 export const ON_ERROR = { continue: 1, "remount-ro": 2, panic: 3 } as const;

@@ -2,7 +2,7 @@
 import { crc32c } from "../bytes/checksum.js";
 import { high32, low32 } from "../bytes/halves.js";
 import { uuidBytes } from "../bytes/uuid.js";
-import { FEATURE_NAMES, type FeatureName, featureWords } from "./features.js";
+import { FEATURE_NAMES, type FeatureName, featureWords } from "./feature-table.js";
 import type { Format } from "./format.js";
 import type { Geometry } from "./geometry.js";
 import * as layout from "./layout.js";

@@ -16,7 +16,7 @@ import {
 } from "../tree/node.js";
 import { sortedEntries, type Tree } from "../tree/tree.js";
 import { type DirectoryLayout, layoutDirectory } from "./directory.js";
-import type { FeatureName } from "./features.js";
+import type { FeatureName } from "./feature-table.js";
 import type { Format } from "./format.js";
 import type { Run } from "./geometry.js";
 import { storedTime } from "./inode.js";

@@ -110,11 +110,10 @@ function ext4Facts({ facts }: Ext4Reader): FileSystemFacts {
   const notes: Finding[] = [];
   const note = (message: string) => notes.push({ severity: "warning", message });
   if (recovery !== undefined) {
+    const quick = recovery.fastCommits ? ", and the fast commits behind them," : "";
     note(
-      `it was not unmounted: ${recovery.transactions} transactions of its journal (${recovery.blocks} blocks) are applied when it is read`,
+      `it was not unmounted: ${recovery.transactions} transactions of its journal (${recovery.blocks} blocks)${quick} are applied when it is read`,
     );
-    if (recovery.fastCommits)
-      note("its journal has fast commits, which are not applied: the last seconds may be missing");
   }
   if (state === "dirty") note("it was not unmounted, and has no journal: what was being written may be wrong");
   if (state === "errors") notes.push({ severity: "error", message: "the kernel has met damage in it: run e2fsck" });

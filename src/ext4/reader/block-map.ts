@@ -1,13 +1,12 @@
 /** Where the blocks of a file are: a run of them at a time, so that a file of terabytes, most of it holes, takes no memory. */
 import type { Extent } from "../../bytes/extent.js";
+import { hasFeature } from "../feature-table.js";
 import { inode as layout } from "../layout.js";
 import { corrupt } from "./corrupt.js";
 import { ExtentTree } from "./extents.js";
-import { FEATURE } from "./features.js";
 import type { Image } from "./image.js";
 import { IndirectMap } from "./indirect.js";
 import type { InodeFacts } from "./inodes.js";
-import { hasReadOnlyCompatible } from "./superblock.js";
 
 /** Adjacent blocks of a file, [start, end), which are adjacent in the image too, or which are zeros. */
 export interface Run {
@@ -56,7 +55,7 @@ export function blockMapOf(image: Image, inode: InodeFacts, budget?: Budget): Bl
 export async function dataExtents(image: Image, inode: InodeFacts, budget: Budget): Promise<Extent[]> {
   const map = blockMapOf(image, inode, budget);
   // Android's file systems have equal blocks once (shared_blocks).
-  const unique = !hasReadOnlyCompatible(image.superblock, FEATURE.sharedBlocks);
+  const unique = !hasFeature(image.superblock.fields, "shared_blocks");
   const what = () => `inode ${inode.number}`;
   const { blockSize } = image.superblock;
   const blocks = Math.ceil(inode.size / blockSize);

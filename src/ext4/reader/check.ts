@@ -5,18 +5,16 @@
 import { crc32c } from "../../bytes/checksum.js";
 import type { Finding } from "../../bytes/finding.js";
 import { ImgbuildError } from "../../errors.js";
+import { hasFeature } from "../feature-table.js";
 import {
   GROUP,
   groupDescriptor,
-  INCOMPATIBLE,
   superblock as layout,
   STATE_CLEAN,
   SUPERBLOCK_MAGIC,
   SUPERBLOCK_OFFSET,
 } from "../layout.js";
-import { FEATURE } from "./features.js";
 import type { Descriptor, Image } from "./image.js";
-import { hasIncompatible, hasReadOnlyCompatible } from "./superblock.js";
 
 const error = (message: string, offset: number): Finding => ({ severity: "error", message, offset });
 
@@ -48,7 +46,7 @@ function findingOf(thrown: unknown): Finding {
   return error(thrown.message, thrown.data.offset as number);
 }
 
-const isWide = ({ superblock }: Image) => hasIncompatible(superblock, INCOMPATIBLE.is64bit);
+const isWide = ({ superblock }: Image) => hasFeature(superblock.fields, "64bit");
 /** Bits 16 and up of what is stored in halves. */
 const joined = (image: Image, low: number, high: number, bits: number) => low + (isWide(image) ? high * 2 ** bits : 0);
 
@@ -58,7 +56,7 @@ const freeInodes = (image: Image, fields: Descriptor) => joined(image, fields.fr
 /** With bigalloc, bitmaps and groups' counts are of clusters. */
 function blocksOfCluster({ superblock }: Image): number {
   const { logClusterSize, logBlockSize } = superblock.fields;
-  return hasReadOnlyCompatible(superblock, FEATURE.bigalloc) ? 2 ** (logClusterSize - logBlockSize) : 1;
+  return hasFeature(superblock.fields, "bigalloc") ? 2 ** (logClusterSize - logBlockSize) : 1;
 }
 
 /** The bitmaps of a group: where they are, their checksums, and how many of their bits are clear. */
@@ -135,7 +133,7 @@ function clearBits(bytes: Uint8Array, bits: number): number {
 function* checkTotals(image: Image, free: { blocks: number; inodes: number }): Generator<Finding> {
   const { superblock } = image;
   const { fields } = superblock;
-  if ((fields.state & STATE_CLEAN) === 0 || hasIncompatible(superblock, FEATURE.needsRecovery)) return;
+  if ((fields.state & STATE_CLEAN) === 0 || hasFeature(fields, "needs_recovery")) return;
   const counts = [
     ["blocks", joined(image, fields.freeBlocksLow, fields.freeBlocksHigh, 32), free.blocks * blocksOfCluster(image)],
     ["inodes", fields.freeInodes, free.inodes],

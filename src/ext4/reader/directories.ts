@@ -4,13 +4,13 @@
  */
 import { type ByteString, display, fromBytes } from "../../bytes/bytestring.js";
 import { crc32c } from "../../bytes/checksum.js";
+import { hasFeature } from "../feature-table.js";
 import * as layout from "../layout.js";
 import { Budget, blockMapOf } from "./block-map.js";
 import { inlineParts } from "./content.js";
 import { corrupt } from "./corrupt.js";
 import type { Image } from "./image.js";
 import type { DirectoryInode, InodeType } from "./inodes.js";
-import { hasIncompatible } from "./superblock.js";
 
 export interface Ext4Entry {
   readonly name: ByteString;
@@ -92,7 +92,7 @@ class EntryParser {
     this.#image = image;
     this.#directory = directory;
     this.#parent = parent;
-    this.#hasTypes = hasIncompatible(image.superblock, layout.INCOMPATIBLE.filetype);
+    this.#hasTypes = hasFeature(image.superblock.fields, "filetype");
   }
 
   /** The entries within the inode. */

@@ -3,12 +3,13 @@ import { crc32c } from "../../bytes/checksum.js";
 import type { ReadableDevice } from "../../bytes/device.js";
 import type { StructValues } from "../../bytes/struct.js";
 import { checksumNumber } from "../checksum.js";
-import { groupDescriptor, INCOMPATIBLE, READ_ONLY_COMPATIBLE, superblock } from "../layout.js";
+import { hasFeature } from "../feature-table.js";
+import { hasSuperblock } from "../geometry.js";
+import { groupDescriptor, superblock } from "../layout.js";
 import { corrupt } from "./corrupt.js";
 import { crc16 } from "./crc16.js";
 import type { FastCommits } from "./fast-commits.js";
-import { FEATURE } from "./features.js";
-import { hasCompatible, hasIncompatible, hasReadOnlyCompatible, type Superblock } from "./superblock.js";
+import type { Superblock } from "./superblock.js";
 
 /** Bytes of metadata blocks that are kept. */
 const CACHE_SIZE = 2 ** 21;
@@ -94,7 +95,7 @@ export class Image {
   async #readInodeTable(group: number): Promise<number> {
     const { blockSize, inodesPerGroup, inodeSize } = this.superblock;
     const { fields, at } = await this.descriptor(group);
-    const wide = hasIncompatible(this.superblock, INCOMPATIBLE.is64bit);
+    const wide = hasFeature(this.superblock.fields, "64bit");
     const table = fields.inodeTableLow + (wide ? fields.inodeTableHigh * 2 ** 32 : 0);
     if (!this.has(table, Math.ceil((inodesPerGroup * inodeSize) / blockSize))) {
       throw corrupt(
@@ -112,7 +113,7 @@ export class Image {
       stored.fill(0, at, at + 2);
       return (crc32c(stored, checksumNumber(superblock.seed, group)) & 0xffff) === checksum;
     }
-    if (!hasReadOnlyCompatible(superblock, FEATURE.uninitBg)) return true;
+    if (!hasFeature(superblock.fields, "uninit_bg")) return true;
     const number = new Uint8Array(4);
     new DataView(number.buffer).setUint32(0, group, true);
     const head = crc16(stored.subarray(0, at), crc16(number, crc16(superblock.fields.uuid, 0xffff)));
@@ -127,7 +128,7 @@ export class Image {
     const { superblock } = this;
     const { blockSize, descriptorSize, firstDataBlock, blocksPerGroup, fields } = superblock;
     const superblockBlock = Math.floor(1024 / blockSize);
-    if (!hasIncompatible(superblock, FEATURE.metaBg) || number < fields.firstMetaGroup) {
+    if (!hasFeature(superblock.fields, "meta_bg") || number < fields.firstMetaGroup) {
       return superblockBlock + 1 + number;
     }
     const group = number * (blockSize / descriptorSize);
@@ -140,13 +141,8 @@ export class Image {
   /** Whether `group` begins with a copy of the superblock; the first has the superblock itself. */
   hasSuperblock(group: number): boolean {
     const { superblock } = this;
-    if (hasCompatible(superblock, FEATURE.sparseSuper2)) return superblock.fields.backupGroups.includes(group);
-    if (group <= 1 || !hasReadOnlyCompatible(superblock, READ_ONLY_COMPATIBLE.sparseSuper)) return true;
-    return [3, 5, 7].some((base) => {
-      let power = base;
-      while (power < group) power *= base;
-      return power === group;
-    });
+    if (hasFeature(superblock.fields, "sparse_super2")) return superblock.fields.backupGroups.includes(group);
+    return hasSuperblock(group, hasFeature(superblock.fields, "sparse_super"));
   }
 }
 

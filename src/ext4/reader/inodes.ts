@@ -3,10 +3,10 @@ import { crc32c } from "../../bytes/checksum.js";
 import { decodeDeviceNumber } from "../../tree/device-number.js";
 import type { Timestamp } from "../../tree/node.js";
 import { checksumNumber } from "../checksum.js";
-import { FILE_TYPES, INODE_FLAG, INODE_SIZE, inode as layout, READ_ONLY_COMPATIBLE } from "../layout.js";
+import { hasFeature } from "../feature-table.js";
+import { FILE_TYPES, INODE_FLAG, INODE_SIZE, inode as layout } from "../layout.js";
 import { corrupt, unsupported } from "./corrupt.js";
 import type { Image } from "./image.js";
-import { hasReadOnlyCompatible } from "./superblock.js";
 
 /** The part of an inode that all have; the rest is there as far as i_extra_isize says. */
 export const BASE_INODE_SIZE = 128;
@@ -114,7 +114,7 @@ export async function readBareInode(image: Image, number: number): Promise<BareI
   const size = fields.sizeLow + (type === "file" || type === "directory" ? fields.sizeHigh * 2 ** 32 : 0);
   if (!Number.isSafeInteger(size)) throw wrong("sizeHigh", `has ${size} bytes, which is more than a file can have`);
   const reaches = (field: keyof typeof layout.offsets) => layout.offsets[field] + 4 <= BASE_INODE_SIZE + extraSize;
-  const hugeFile = hasReadOnlyCompatible(superblock, READ_ONLY_COMPATIBLE.hugeFile);
+  const hugeFile = hasFeature(superblock.fields, "huge_file");
   const units = fields.blocksLow + (hugeFile ? fields.blocksHigh * 2 ** 32 : 0);
   const facts: InodeFacts = {
     number,

@@ -5,18 +5,18 @@ import type { Finding } from "../../bytes/finding.js";
 import { formatUuid } from "../../bytes/uuid.js";
 import type { Content } from "../../tree/node.js";
 import { splitPath, type Tree } from "../../tree/tree.js";
-import { INCOMPATIBLE, INODE, STATE_CLEAN } from "../layout.js";
+import { featureNames, hasFeature } from "../feature-table.js";
+import { INODE, STATE_CLEAN } from "../layout.js";
 import { checkImage } from "./check.js";
 import { contentOfFile } from "./content.js";
 import { corrupt } from "./corrupt.js";
 import { type Ext4Entry, readEntries } from "./directories.js";
 import { readFastCommits } from "./fast-commits.js";
-import { FEATURE, featureNames } from "./features.js";
 import { Image } from "./image.js";
 import type { DirectoryInode, FileInode } from "./inodes.js";
 import { Journal } from "./journal.js";
 import { ReplayedDevice } from "./replayed-device.js";
-import { hasIncompatible, readSuperblock } from "./superblock.js";
+import { readSuperblock } from "./superblock.js";
 import { type Ext4Inode, readInode } from "./symlinks.js";
 import { type Replay, readTransactions } from "./transactions.js";
 import { readTree } from "./tree.js";
@@ -105,7 +105,7 @@ export interface Ext4Reader {
  */
 export async function openExt4(device: ReadableDevice): Promise<Ext4Reader> {
   const stored = await readSuperblock(device);
-  if (!hasIncompatible(stored, FEATURE.needsRecovery)) return openImage(new Image(device, stored), undefined);
+  if (!hasFeature(stored.fields, "needs_recovery")) return openImage(new Image(device, stored), undefined);
   const before = new Image(device, stored);
   const journal = await Journal.open(before);
   if (journal.facts.start === 0) return openImage(before, NOTHING);
@@ -127,7 +127,7 @@ async function openImage(image: Image, replay: Replay | undefined): Promise<Ext4
 
 function factsOf({ superblock, fastCommits }: Image, replay: Replay | undefined): Ext4Facts {
   const { fields, blockSize, blocks, inodes, inodeSize } = superblock;
-  const high = hasIncompatible(superblock, INCOMPATIBLE.is64bit) ? 2 ** 32 : 0;
+  const high = hasFeature(superblock.fields, "64bit") ? 2 ** 32 : 0;
   const clean = (fields.state & STATE_CLEAN) !== 0;
   const label = fromBytes(fields.label);
   return {

@@ -3,9 +3,9 @@ import { crc32c } from "../../bytes/checksum.js";
 import type { ReadableDevice } from "../../bytes/device.js";
 import type { StructValues } from "../../bytes/struct.js";
 import { fileSystemSeed } from "../checksum.js";
+import { hasFeature, unreadableFeatures } from "../feature-table.js";
 import * as layout from "../layout.js";
 import { corrupt, unsupported } from "./corrupt.js";
-import { FEATURE, unreadableFeatures } from "./features.js";
 
 /** Of the first revision, which has no fields for them. */
 const FIRST_REVISION = { inodeSize: 128, firstInode: 11 } as const;
@@ -33,12 +33,6 @@ export interface Superblock {
   readonly checksums: boolean;
   readonly seed: number;
 }
-
-/** Whether it has a feature, given as its bit. */
-export const hasIncompatible = ({ fields }: Superblock, bit: number): boolean => (fields.incompatible & bit) !== 0;
-export const hasReadOnlyCompatible = ({ fields }: Superblock, bit: number): boolean =>
-  (fields.readOnlyCompatible & bit) !== 0;
-export const hasCompatible = ({ fields }: Superblock, bit: number): boolean => (fields.compatible & bit) !== 0;
 
 const at = (field: keyof typeof layout.superblock.offsets) =>
   layout.SUPERBLOCK_OFFSET + layout.superblock.offsets[field];
@@ -72,7 +66,7 @@ export async function readSuperblock(device: ReadableDevice): Promise<Superblock
         : "Copy its files into a file system without it, on a system that knows it.",
     );
   }
-  const checksums = (fields.readOnlyCompatible & layout.READ_ONLY_COMPATIBLE.metadataCsum) !== 0;
+  const checksums = hasFeature(fields, "metadata_csum");
   if (checksums) checkChecksum(bytes, fields);
   const block = derive(fields, checksums);
   check(block, device);
@@ -88,7 +82,7 @@ function checkChecksum(bytes: Uint8Array, fields: Superblock["fields"]): void {
 }
 
 function derive(fields: Superblock["fields"], checksums: boolean): Superblock {
-  const wide = (fields.incompatible & layout.INCOMPATIBLE.is64bit) !== 0;
+  const wide = hasFeature(fields, "64bit");
   const blocks = fields.blocksCountLow + (wide ? fields.blocksCountHigh * 2 ** 32 : 0);
   const { firstDataBlock, blocksPerGroup, inodesPerGroup, inodeSize, firstInode } = fields;
   return {
@@ -104,7 +98,7 @@ function derive(fields: Superblock["fields"], checksums: boolean): Superblock {
     firstInode,
     descriptorSize: wide ? fields.descriptorSize : layout.DESCRIPTOR_SIZE,
     checksums,
-    seed: (fields.incompatible & FEATURE.checksumSeed) !== 0 ? fields.checksumSeed : fileSystemSeed(fields.uuid),
+    seed: hasFeature(fields, "metadata_csum_seed") ? fields.checksumSeed : fileSystemSeed(fields.uuid),
   };
 }
 
@@ -127,7 +121,7 @@ function check(block: Superblock, device: ReadableDevice): void {
       `the file system is cut short: it has ${blocks} blocks of ${blockSize} bytes, which is more than ${device.size} bytes`,
     );
   }
-  const clustered = hasReadOnlyCompatible(block, FEATURE.bigalloc);
+  const clustered = hasFeature(block.fields, "bigalloc");
   const perBitmap = clustered ? fields.clustersPerGroup : fields.blocksPerGroup;
   demand(
     perBitmap > 0 && perBitmap <= 8 * blockSize && fields.blocksPerGroup > 0,
@@ -143,7 +137,7 @@ function check(block: Superblock, device: ReadableDevice): void {
     block.descriptorSize >= layout.DESCRIPTOR_SIZE &&
       block.descriptorSize <= MAX_DESCRIPTOR_SIZE &&
       powerOfTwo(block.descriptorSize) &&
-      (block.descriptorSize >= layout.groupDescriptor.size || !hasIncompatible(block, layout.INCOMPATIBLE.is64bit)),
+      (block.descriptorSize >= layout.groupDescriptor.size || !hasFeature(block.fields, "64bit")),
     "descriptorSize",
     `group descriptors have ${block.descriptorSize} bytes`,
   );
