@@ -34,23 +34,65 @@ fold() {
 	old=$2
 	probe=$run/fold/probe
 	mkdir -p "$run/fold" && rm -rf "$probe" && mark "" || return
-	look_through "$run/fold/new" "$new:$probe" && look_through "$run/fold/old" "$old:$probe" && fold_up ""
+	look_through "$run/fold/new" "$new:$probe" &&
+		hide_below &&
+		look_through "$run/fold/old" "$old:$probe" &&
+		fold_up ""
 	failed=$?
 	umount "$run/fold/new"
-	umount "$run/fold/old"
+	! mounted "$run/fold/old" || umount "$run/fold/old"
 	rm -rf "$run/fold"
 	return "$failed"
 }
 
-# mark FOLDER: puts a marker into the probe for a folder that both layers have, and for those in it that both have; the probe's
-# folder has the time of UPPER's. (A function's own parameters are what survives its calling itself.)
+# mark FOLDER: puts a marker into the probe for a folder of UPPER and for those in it of whose name LOWER has something; the
+# probe's folder has the time of UPPER's. (A function's own parameters are what survives its calling itself.)
 mark() {
 	mkdir "$probe$1" && : >"$probe$1/$marker" || return
 	for entry in "$new$1"/* "$new$1"/.[!.]* "$new$1"/..?*; do
-		is_folder "$entry" && is_folder "$old$1/${entry##*/}" || continue
+		is_folder "$entry" && exists "$old$1/${entry##*/}" || continue
 		mark "$1/${entry##*/}" || return
 	done
 	touch -r "$new$1" "$probe$1"
+}
+
+# hide_below: where UPPER has a folder and LOWER a file or a whiteout, that is what hides folders further below: the kernel makes
+# UPPER's opaque only over whiteouts of its own. It is replaced by an opaque folder, which the kernel makes in one step where
+# there was a whiteout.
+hide_below() {
+	covers=
+	find_covers "" && [ "$covers" ] || return 0
+	work=$old+work
+	rm -rf "$work" && mkdir -p "$work" "$run/fold/edit" || return
+	mount -t overlay -o "lowerdir=$probe,upperdir=$old,workdir=$work$options" overlay "$run/fold/edit" || return
+	replace_covers ""
+	failed=$?
+	umount "$run/fold/edit" && rm -rf "$work" && return "$failed"
+}
+
+# find_covers FOLDER: sets covers where there is such a place.
+find_covers() {
+	for entry in "$probe$1"/* "$probe$1"/.[!.]* "$probe$1"/..?*; do
+		is_folder "$entry" || continue
+		entry=$1/${entry##*/}
+		if is_folder "$old$entry"; then
+			find_covers "$entry"
+		elif exists "$old$entry"; then
+			opaque new "$entry" || covers=yes
+		fi
+	done
+}
+
+replace_covers() {
+	for entry in "$probe$1"/* "$probe$1"/.[!.]* "$probe$1"/..?*; do
+		is_folder "$entry" || continue
+		entry=$1/${entry##*/}
+		if is_folder "$old$entry"; then
+			replace_covers "$entry"
+		elif exists "$old$entry" && ! opaque new "$entry"; then
+			rm -f "$run/fold/edit$entry" && mkdir "$run/fold/edit$entry"
+		fi || return
+	done
 }
 
 # opaque VIEW FOLDER: whether a folder that both layers have hides what is below it.
