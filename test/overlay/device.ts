@@ -93,7 +93,7 @@ function rootTree(options: DeviceOptions): Tree {
   for (const applet of run("busybox", ["--list"]).trim().split("\n")) {
     if (applet !== "busybox") addNode(tree, fromText(`bin/${applet}`), link("busybox"));
   }
-  put(tree, "sbin/init", '#!/bin/sh\neval "$1"\n', 0o755);
+  put(tree, "sbin/init", '#!/bin/sh\neval "$1"\nexit 0\n', 0o755);
   makeDirectories(tree, fromText("home/root"), { mode: 0o710, uid: 1000, gid: 100 });
   makeDirectories(tree, fromText("home")).mode = 0o755;
   put(tree, "home/root/kept", "kept\n");
