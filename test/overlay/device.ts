@@ -40,6 +40,8 @@ export interface BootOptions {
   readonly sys?: string;
   /** The kernel's arguments. */
   readonly arguments?: string;
+  /** The power fails before so many programs have been started; the root needs `cuttable`. */
+  readonly cutAt?: number;
 }
 
 export interface DeviceOptions {
@@ -55,9 +57,51 @@ export interface DeviceOptions {
   readonly size?: string;
   /** More mke2fs options. */
   readonly mke2fs?: readonly string[];
+  /** Whether boots can be cut off. Needs dash: busybox calls its applets without looking for programs. */
+  readonly cuttable?: boolean;
   /** Changes the root file system before the overlay is installed. */
   readonly root?: (tree: Tree) => void;
 }
+
+/** Programs that change something or may be cut between others that do. */
+const CUTTABLE = [
+  ...[
+    "chmod",
+    "chown",
+    "cp",
+    "grep",
+    "mkdir",
+    "mount",
+    "mv",
+    "rm",
+    "rmdir",
+    "sha256sum",
+    "stat",
+    "sync",
+    "touch",
+    "umount",
+  ],
+];
+
+/** In front of a program: counts down /dev/cut, and at zero has the power fail. rm is cut in the middle of its work, too. */
+const shim = (program: string) => `#!/bin/busybox sh
+if [ -e /dev/cut ]; then
+  read -r left </dev/cut
+  echo $((left - 1)) >/dev/cut
+  if [ "$left" = 1 ]; then
+    [ ${program} != rm ] || [ "$1" != -rf ] || /bin/busybox rm -f "$2"/*
+    echo cut >/dev/power
+    while :; do /bin/busybox sleep 9; done
+  fi
+fi
+exec /bin/busybox ${program} "$@"
+`;
+
+/**
+ * Has ext4 forget what it has not written yet: EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH (fs/ext4/ext4.h). On the
+ * disk is what was synced, and what the kernel happened to write.
+ */
+const CUT = `perl -e 'open(my $f, "<", $ARGV[0]) or exit; my $how = pack("L", 2); ioctl($f, 0x8004587d, $how)'`;
 
 export interface Device {
   /** Boots once, with `commands` as what the real init does; returns what was printed. */
@@ -101,6 +145,7 @@ function rootTree(options: DeviceOptions): Tree {
   put(tree, "home/root/deleted", "shipped\n");
   addNode(tree, fromText("etc"), newDirectory());
   if (options.e2fsck) put(tree, "sbin/e2fsck", E2FSCK, 0o755);
+  if (options.cuttable) for (const program of CUTTABLE) put(tree, `usr/sbin/${program}`, shim(program), 0o755);
   if (options.hook) {
     put(tree, "etc/init.d/rcS", "for i in /etc/init.d/S??*; do $i start; done\n", 0o755);
     put(tree, "etc/init.d/S01first", "#!/bin/sh\n", 0o755);
@@ -159,8 +204,19 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
     userdata,
     flash,
     debugfs: (request) => run("debugfs", ["-R", request, userdata]),
-    boot(commands, { env = {}, sys: more = "", arguments: kernelArguments } = {}) {
+    boot(commands, { env = {}, sys: more = "", arguments: kernelArguments, cutAt } = {}) {
       const proc = `mount -t proc proc proc; echo "$ARGUMENTS" >dev/cmdline; mount --bind dev/cmdline proc/cmdline;`;
+      const start = `unshare --mount --pid --fork sh -c '${kernelArguments === undefined ? "" : proc} exec chroot . ${init} "$COMMANDS"'`;
+      // What of the namespaces is there to be found is unshare's child.
+      const cut = `
+        echo ${cutAt} >dev/cut
+        mkfifo dev/power
+        ${start} &
+        read -r power <dev/power
+        inside=$(cat /proc/$!/task/$!/children)
+        [ "$power" != cut ] || { ${CUT} /proc/\${inside% }/root/userdata; kill -9 $inside; }
+        wait
+        echo "$power"`;
       const outside = `
         set -e
         mount -o loop,ro ${squashfs} root
@@ -173,7 +229,7 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
         cp -a "$loop" dev/data
         ${sys}
         ${more}
-        unshare --mount --pid --fork sh -c '${kernelArguments === undefined ? "" : proc} exec chroot . ${init} "$COMMANDS"'`;
+        ${cutAt === undefined ? start : cut}`;
       return run("unshare", ["--mount", "--propagation=private", "sh", "-c", outside], {
         cwd: folder,
         env: { ...env, COMMANDS: commands, ARGUMENTS: kernelArguments ?? "" },
