@@ -56,7 +56,7 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   const kernelArguments = [`rootfstype=${rootfs.filesystem}`, "ro", "rootwait"];
   if (userdata !== undefined) {
     const { paths, volatile, newRoot, keep } = plan.overlay;
-    const { init, added } = await installOverlay(root, {
+    const { init, lacking, added } = await installOverlay(root, {
       paths: paths.map(fromText),
       volatile: volatile.map(fromText),
       newRoot,
@@ -65,6 +65,9 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
       time: { seconds: time, nanoseconds: 0 },
     });
     kernelArguments.push(`init=${init}`);
+    if (lacking.length > 0) {
+      notice(`the root lacks ${lacking.join(", ")}: not all that overlayctl offers will work on the device`);
+    }
     notice(`added to the root: ${added.map(display).join(", ")}`);
     contents.set("userdata", userdataTree(plan, inputs));
   }

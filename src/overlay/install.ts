@@ -40,6 +40,8 @@ export interface InstalledOverlay {
   readonly init: string;
   /** The real init that the script becomes. */
   readonly realInit: ByteString;
+  /** Programs that the root lacks and that resets, snapshots or `overlayctl` call. It boots without them. */
+  readonly lacking: readonly string[];
   /** What was put into the tree, in the order in which it was. Absolute paths. */
   readonly added: readonly ByteString[];
 }
@@ -68,26 +70,12 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
 /** What the kernel tries by itself (init/main.c, kernel_init), and systemd, which a root may have without /sbin/init. */
 const INITS = ["/sbin/init", "/lib/systemd/systemd", "/etc/init", "/bin/init", "/bin/sh"].map(fromText);
 
-/** What the scripts call and cannot do without, and where they look for it. */
-const PROGRAMS = [
-  ...[
-    "cat",
-    "chmod",
-    "chown",
-    "cmp",
-    "cp",
-    "date",
-    "df",
-    "du",
-    "grep",
-    "mkdir",
-    "mount",
-    "mv",
-    "readlink",
-    "rm",
-    "rmdir",
-  ],
-  ...["sed", "sha256sum", "stat", "sync", "tar", "touch", "tr", "umount"],
+/** What every boot needs, or may need to go on without UserData; and where the scripts look for it. */
+const PROGRAMS = ["chmod", "chown", "mkdir", "mount", "mv", "rm", "stat", "sync"];
+/** What requests, new roots and overlayctl need besides. */
+const MORE_PROGRAMS = [
+  ...["cat", "cmp", "cp", "date", "df", "du", "grep", "readlink", "rmdir", "sed", "sha256sum", "tar", "touch", "tr"],
+  "umount",
 ];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
@@ -129,7 +117,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   const realInit = findInit(tree);
   const places = findPlaces(tree, options);
   const wholeRoot = places.some(({ path }) => path === "/");
-  checkPrograms(tree, wholeRoot);
+  const lacking = checkPrograms(tree, wholeRoot);
   for (const path of ["/dev", "/proc", "/run", "/sys"]) mountPoint(fromText(path));
   mountPoint(fromText("/tmp"), 0o1777);
   mountPoint(USERDATA);
@@ -160,7 +148,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   }
   for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
   addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
-  return { init: SCRIPT, realInit, added };
+  return { init: SCRIPT, realInit, lacking, added };
 }
 
 function script(name: string): Uint8Array {
@@ -270,12 +258,13 @@ function findInit(tree: Tree): ByteString {
   );
 }
 
-function checkPrograms(tree: Tree, wholeRoot: boolean): void {
+/** Returns those of the programs that the root lacks and can boot without. */
+function checkPrograms(tree: Tree, wholeRoot: boolean): string[] {
   const has = (path: string) => isProgram(follow(tree, fromText(path)));
-  const needed = wholeRoot ? [...PROGRAMS, "pivot_root"] : PROGRAMS;
-  const missing = needed.filter((name) => !PROGRAM_FOLDERS.some((folder) => has(`${folder}/${name}`)));
+  const lacks = (name: string) => !PROGRAM_FOLDERS.some((folder) => has(`${folder}/${name}`));
+  const missing = (wholeRoot ? [...PROGRAMS, "pivot_root"] : PROGRAMS).filter(lacks);
   if (!has("/bin/sh")) missing.unshift("/bin/sh");
-  if (missing.length === 0) return;
+  if (missing.length === 0) return MORE_PROGRAMS.filter(lacks);
   throw new ImgbuildError(
     "source-invalid",
     `the root file system lacks programs that set up the overlay: ${missing.join(", ")}`,

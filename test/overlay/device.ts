@@ -213,7 +213,8 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
         mkfifo dev/power
         ${start} &
         read -r power <dev/power
-        inside=$(cat /proc/$!/task/$!/children)
+        # Gone already where the boot has come to its end.
+        inside=$(cat /proc/$!/task/$!/children 2>/dev/null) || :
         [ "$power" != cut ] || { ${CUT} /proc/\${inside% }/root/userdata; kill -9 $inside; }
         wait
         echo "$power"`;

@@ -257,6 +257,15 @@ test("a root that cannot run the script is refused", async () => {
   await refused("source-invalid", /has no init: no program \/sbin\/init, /, () => install({ root: newDirectory() }));
 });
 
+test("what it boots without may be missing, and is named", async () => {
+  const tree = sampleTree();
+  const { entries } = lookup(tree, fromText("bin")) as ReturnType<typeof newDirectory>;
+  for (const name of ["tar", "cmp"]) entries.delete(fromText(name));
+  assert.deepEqual((await install(tree)).lacking, ["cmp", "tar"]);
+  entries.delete(fromText("pivot_root"));
+  await refused("source-invalid", /: pivot_root$/, () => install(tree, ["/"]));
+});
+
 test("what cannot be a mount point is refused by name", async () => {
   for (const name of ["proc", "userdata", "home/root"]) {
     const tree = sampleTree();

@@ -125,6 +125,50 @@ test("a full UserData does not stop the boot", async (t) => {
   assert.match(printed, /\/home\/root is in memory\nwritten\n$/);
 });
 
+test("the usual boot starts few programs", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, {
+    shell: "dash",
+    cuttable: true,
+    paths: ["/etc", "/home/root"],
+    volatile: ["/tmp"],
+  });
+  const count = "read -r left </dev/cut; echo $((1000 - left)); echo done >/dev/power";
+  const started = () => Number(boot(count, { cutAt: 1000 }).split("\n")[0]);
+  assert.ok(started() < 40, "the first boot");
+  // mount: /proc, /run, UserData, /tmp and two overlays; mkdir: /run/imgbuild.
+  assert.equal(started(), 7);
+  boot("overlayctl snapshot one");
+  started();
+  assert.equal(started(), 7, "with a frozen layer");
+});
+
+test("a full UserData can be reset, in one go or interrupted", async (t) => {
+  if (lacks(t, ...TOOLS, "perl") || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t, { shell: "dash", cuttable: true });
+  boot("echo x >/home/root/x");
+  boot("cd /home/root; overlayctl snapshot s >/dev/null");
+  boot(
+    "cd /home/root; rm changed; (yes | head -c 20000000 >big; i=0; while : >$i; do i=$((i + 1)); done; yes >small) 2>/dev/null",
+  );
+  assert.equal(boot("echo y 2>/dev/null >/home/root/y || echo full"), "full\n");
+  const full = `${userdata}.full`;
+  fs.copyFileSync(userdata, full);
+  const reset = { arguments: "imgbuild.reset" };
+  const usual = "changed\ndeleted\nkept\n";
+  assert.equal(
+    boot("ls /home/root; ls /userdata/overlay/home-root | grep -c upper", reset).slice(-usual.length - 2),
+    `${usual}1\n`,
+  );
+  for (let cutAt = 1; ; cutAt += 3) {
+    fs.copyFileSync(full, userdata);
+    if (boot("echo done >/dev/power", { ...reset, cutAt }).endsWith("done\n")) break;
+    const after = boot("ls /home/root; cat /run/imgbuild/degraded 2>/dev/null");
+    assert.ok(after === usual || /\nbig\n/.test(after), `cut before program ${cutAt}: ${after}`);
+    run("e2fsck", ["-fn", userdata]);
+  }
+});
+
 test("what a power cut left half-made is made again; initial content is used as it is", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot, userdata, debugfs } = await device(t, { paths: ["/etc", "/home/root"] });
