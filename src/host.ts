@@ -13,3 +13,5 @@ export { filesInFolder, hostFile } from "./tree/host-files.js";
 export { keepsOwners } from "./tree/host-owner.js";
 export { type PseudoDefinition, readPseudoFile } from "./tree/pseudo-file.js";
 export { readTar, type TarOptions, type TarTree } from "./tree/tar/read-tar.js";
+export { writeTar } from "./tree/tar/write-tar.js";
+export { type WriteDirectoryOptions, writeDirectory } from "./tree/write-directory.js";

@@ -12,9 +12,11 @@
 export { ERROR_CODES, type ErrorCode, ImgbuildError } from "./errors.js";
 export { type AssembleOptions, layOut } from "./image/assemble.js";
 export { type FileSource, filesInTree } from "./image/boot-files.js";
+export { type OpenedImage, openImage, type Volume } from "./image/open-image.js";
 export type { Layout, Placement } from "./image/place.js";
 export type { PartitionPlan, Plan } from "./image/plan.js";
 export { type BuildInputs, type Prepared, prepare } from "./image/prepare.js";
+export { type Verification, verifyImage } from "./image/verify.js";
 export { writeArtifacts } from "./output/artifacts.js";
 export type { Manifest } from "./output/manifest.js";
 export { Workspace } from "./output/workspace.js";

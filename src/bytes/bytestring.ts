@@ -41,7 +41,7 @@ export function display(text: ByteString): string {
     shown = text.replace(/[\x80-\xff]/g, escapeByte);
   }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters must not reach a terminal
-  return shown.replace(/[\x00-\x1f\x7f]/g, escapeByte);
+  return shown.replace(/[\x00-\x1f\x7f-\x9f]/g, escapeByte);
 }
 
 /** Byte order, for `sort`. */

@@ -50,11 +50,20 @@ function register(polynomial: number): Checksum {
 const crc32Register = register(0xedb88320);
 const crc32cRegister = register(0x82f63b78);
 
-/** Node has one of its own, which is several times as fast, since 20.15 and 22.2. */
-const nodeCrc32: Checksum | undefined = globalThis.process?.getBuiltinModule?.("node:zlib").crc32;
+/**
+ * Node has one of its own, which is several times as fast, since 20.15 and 22.2. It is looked for when it is first used: loading
+ * zlib takes longer than many a checksum.
+ */
+let fastestCrc32: Checksum | undefined;
+const findCrc32 = (): Checksum =>
+  globalThis.process?.getBuiltinModule?.("node:zlib").crc32 ??
+  ((bytes, seed = 0) => ~crc32Register(bytes, ~seed >>> 0) >>> 0);
 
 /** CRC-32 as zlib, GPT and U-Boot have it: inverted before and after, so that results can be chained as seeds. */
-export const crc32: Checksum = nodeCrc32 ?? ((bytes, seed = 0) => ~crc32Register(bytes, ~seed >>> 0) >>> 0);
+export const crc32: Checksum = (bytes, seed) => {
+  fastestCrc32 ??= findCrc32();
+  return fastestCrc32(bytes, seed);
+};
 
 /** CRC-32C (Castagnoli) as Linux's `crc32c_le`: the plain register, with neither inversion. ext4 starts it at 0xffffffff. */
 export const crc32c: Checksum = (bytes, seed = 0) => crc32cRegister(bytes, seed);

@@ -19,9 +19,15 @@ const WRITE_BACK_EVERY = 2 ** 25;
 const PAUSE_EVERY_MS = 30;
 let lastPause = 0;
 
-/** Lets timers, signals and worker messages through when the thread has been kept busy for some time. */
-export async function breathe(): Promise<void> {
-  if (performance.now() - lastPause < PAUSE_EVERY_MS) return;
+/**
+ * Lets timers, signals and worker messages through when the thread has been kept busy for some time; undefined when it has
+ * not. It is asked for every file and every read: no promise is made for nothing.
+ */
+export function breathe(): Promise<void> | undefined {
+  return performance.now() - lastPause < PAUSE_EVERY_MS ? undefined : pause();
+}
+
+async function pause(): Promise<void> {
   await setImmediate();
   lastPause = performance.now();
 }
@@ -106,16 +112,17 @@ export class FileReader implements ReadableDevice {
 
 /**
  * A new file that is written as a device: sparse, all zeros at first. An existing file is emptied. One without a size grows
- * with what is written, without a limit, until `resize` gives it one. Close it; closing it again does nothing.
+ * with what is written, without a limit, until `resize` gives it one. `durable`: it is going to be synced, and is put on the
+ * disk while it is written. Close it; closing it again does nothing.
  */
 export class FileDevice implements Device {
   readonly path: string;
   readonly #fd: number;
-  readonly #writeBack: WriteBack;
+  readonly #writeBack: WriteBack | undefined;
   #open = true;
   #size: number;
 
-  constructor(path: string, size?: number) {
+  constructor(path: string, size?: number, { durable = false }: { durable?: boolean } = {}) {
     this.path = path;
     this.#size = size ?? Number.MAX_SAFE_INTEGER;
     try {
@@ -123,7 +130,7 @@ export class FileDevice implements Device {
     } catch (error) {
       throw hostWriteError(path, error);
     }
-    this.#writeBack = new WriteBack(path);
+    this.#writeBack = durable ? new WriteBack(path) : undefined;
     if (size !== undefined) this.resize(size);
   }
 
@@ -174,7 +181,7 @@ export class FileDevice implements Device {
     } catch (error) {
       throw hostWriteError(this.path, error);
     }
-    this.#writeBack.written(bytes.length);
+    this.#writeBack?.written(bytes.length);
   }
 
   async zero(at: number, length: number): Promise<void> {
@@ -197,7 +204,7 @@ export class FileDevice implements Device {
   close(): void {
     if (this.#open) fs.closeSync(this.#fd);
     this.#open = false;
-    this.#writeBack.close();
+    this.#writeBack?.close();
   }
 }
 

@@ -2,7 +2,6 @@
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import type { ArgumentsCamelCase, CommandModule, InferredOptionTypes, Options } from "yargs";
 import { FileReader } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import { IMAGE, MANIFEST } from "../output/artifacts.js";
@@ -10,27 +9,30 @@ import { readManifest } from "../output/manifest.js";
 import { planOfResolved } from "../profile/load.js";
 import { bootImage } from "../qemu/run.js";
 import { emulatedMachine, kernelStart, startsUboot, ubootStart } from "../qemu/start.js";
-import { type CommonOptions, reporterFor } from "./options.js";
+import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
+import { commonOptions, reporterFor } from "./options.js";
+
+const group = "How it is booted";
 
 const options = {
-  write: { type: "boolean", describe: "keep in the image what the guest writes", default: false },
-  direct: { type: "boolean", describe: "start the kernel without U-Boot", default: false },
-  bios: { type: "string", describe: "U-Boot's u-boot.bin for this machine", requiresArg: true },
-} as const satisfies Record<string, Options>;
+  write: { type: "flag", describe: "keep in the image what the guest writes", default: false, group },
+  direct: { type: "flag", describe: "start the kernel without U-Boot", default: false, group },
+  bios: { type: "text", value: "FILE", describe: "U-Boot's u-boot.bin for this machine", group },
+  ...commonOptions,
+} as const satisfies Options;
 
-type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { image: string };
+const operands = {
+  image: { value: "IMAGE", describe: "an output folder, or the image in it" },
+} as const satisfies Operands;
 
-export const bootCommand: CommandModule<CommonOptions, Arguments> = {
-  command: "boot <image>",
-  describe: "boot an image in QEMU, on a throw-away snapshot",
-  builder: (yargs) =>
-    yargs
-      .positional("image", { type: "string", demandOption: true, describe: "an output folder, or the image in it" })
-      .options(options) as never,
-  handler: run,
-};
+export const boot = defineCommand({
+  describe: "Boots an image in QEMU, on a throw-away snapshot, with its console on this terminal.",
+  operands,
+  options,
+  run,
+});
 
-async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
+async function run(args: Arguments<typeof options, typeof operands>): Promise<void> {
   const isFolder = fs.existsSync(args.image) && fs.statSync(args.image).isDirectory();
   const image = isFolder ? path.join(args.image, IMAGE) : args.image;
   const device = new FileReader(image);

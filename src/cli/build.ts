@@ -2,7 +2,6 @@
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import type { ArgumentsCamelCase, CommandModule, InferredOptionTypes, Options } from "yargs";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { layOut } from "../image/assemble.js";
@@ -12,87 +11,84 @@ import { type BuildInputs, type Prepared, prepare } from "../image/prepare.js";
 import { writeArtifacts } from "../output/artifacts.js";
 import type { Manifest } from "../output/manifest.js";
 import { Workspace } from "../output/workspace.js";
+import { shippedProfiles } from "../profile/document.js";
 import { loadProfile } from "../profile/load.js";
 import { filesInFolder, hostFile } from "../tree/host-files.js";
 import type { Content } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
+import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
 import { interruptible } from "./interrupt.js";
 import { bootFiles, layoutText } from "./layout-table.js";
-import { type CommonOptions, reporterFor, sourceOptions } from "./options.js";
+import { commonOptions, reporterFor, sourceOptions } from "./options.js";
 import type { Reporter } from "./progress.js";
 import { madeTime, readSources, refuseInside, STANDARD_INPUT, totals } from "./source.js";
 
-const group = "The image:";
+const group = "The image";
 
 const options = {
   profile: {
-    alias: "p",
-    type: "string",
-    describe: "a shipped profile, or a YAML or JSON file",
-    requiresArg: true,
+    type: "text",
+    short: "p",
+    value: "NAME",
+    describe: "a shipped profile, or a YAML or JSON file; `imgbuild profiles` lists them",
+    known: shippedProfiles,
+    required: true,
     group,
   },
   output: {
-    alias: "o",
-    type: "string",
+    type: "text",
+    short: "o",
+    value: "DIR",
     describe: "folder for the artifacts",
-    defaultDescription: "out/PROFILE",
-    requiresArg: true,
+    shownDefault: "out/PROFILE",
     group,
   },
   "boot-files": {
-    type: "string",
+    type: "text",
+    value: "DIR",
     describe: "folder of kernel, device trees and boot firmware",
-    defaultDescription: "ROOTFS/boot, then beside ROOTFS",
-    requiresArg: true,
+    shownDefault: "ROOTFS/boot, then beside ROOTFS",
     group,
   },
   bootloader: {
-    type: "string",
+    type: "text",
+    value: "DIR",
     describe: "folder of SPL, u-boot.img, imx-boot ...",
-    defaultDescription: "as --boot-files",
-    requiresArg: true,
+    shownDefault: "as --boot-files",
     group,
   },
   userdata: {
-    type: "string",
+    type: "text",
+    value: "SOURCE",
     describe: "initial content of the overlays: home/root/... in it goes over /home/root",
-    requiresArg: true,
     group,
   },
   set: {
-    type: "string",
-    array: true,
-    nargs: 1,
+    type: "repeatable",
+    value: "PATH=VALUE",
     describe: "change a key of the profile: partitions.rootfs.size=256MiB",
-    default: [] as string[],
     group,
   },
-  format: { type: "string", describe: "outputs, separated by commas", default: "img", requiresArg: true, group },
+  format: { type: "list", value: "LIST", choices: ["img"], describe: "outputs", shownDefault: "img", group },
   ...sourceOptions,
-  "dry-run": { type: "boolean", describe: "print the layout, write nothing", default: false, group },
-} as const satisfies Record<string, Options>;
+  "dry-run": { type: "flag", describe: "print the layout, write nothing", default: false, group },
+  ...commonOptions,
+} as const satisfies Options;
 
-type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { rootfs: string[] };
+const operands = {
+  rootfs: {
+    value: "ROOTFS",
+    many: true,
+    describe: "folders, tars, or - for one on standard input, laid over each other from left to right",
+  },
+} as const satisfies Operands;
 
-export const buildCommand: CommandModule<CommonOptions, Arguments> = {
-  command: ["build <rootfs..>", "$0 <rootfs..>"],
-  describe: "build an image for a board",
-  builder: (yargs) =>
-    yargs
-      .positional("rootfs", {
-        type: "string",
-        array: true,
-        demandOption: true,
-        describe: "folders, tars, or - for one on standard input, laid over each other from left to right",
-      })
-      .options(options) as never,
-  handler: run,
-};
+type BuildArguments = Arguments<typeof options, typeof operands>;
 
-async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
-  checkFormats(args.format);
-  const profile = loadProfile(requireProfile(args), { set: args.set, folder: process.cwd() });
+export const build = defineCommand({ describe: "Builds an image for a board.", operands, options, run });
+
+async function run(args: BuildArguments): Promise<void> {
+  const profile = loadProfile(args.profile, { set: args.set, folder: process.cwd() });
   const { plan } = profile;
   const reporter = reporterFor(args);
   const folder = args.output ?? path.join("out", plan.profile);
@@ -130,28 +126,10 @@ async function run(args: ArgumentsCamelCase<Arguments>): Promise<void> {
   }
 }
 
-function requireProfile({ profile, rootfs }: { profile: string | undefined; rootfs: readonly string[] }): string {
-  if (profile !== undefined) return profile;
-  // Without a command's name this one is meant, and so a misspelt command comes here as a root file system.
-  const [first = ""] = rootfs;
-  const isCommand = /^[a-z]+$/.test(first) && !fs.existsSync(first);
-  throw new ImgbuildError("usage", isCommand ? `there is no command ${first}` : "--profile is missing", {
-    hint: isCommand
-      ? "`imgbuild --help` lists the commands."
-      : `Name the board: --profile NAME; \`imgbuild profiles\` lists them.`,
-  });
-}
-
-function checkFormats(list: string): void {
-  const unknown = list.split(",").filter((format) => format !== "img");
-  if (unknown.length === 0) return;
-  throw new ImgbuildError("usage", `--format ${unknown.join(",")} is not known`, { hint: "The formats are: img." });
-}
-
 /** Reads everything that the command line names. */
 async function collect(
   plan: Plan,
-  args: ArgumentsCamelCase<Arguments>,
+  args: BuildArguments,
   scratch: () => string,
   reporter: Reporter,
 ): Promise<{ inputs: BuildInputs; root: Tree }> {

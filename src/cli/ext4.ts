@@ -1,90 +1,94 @@
 /** `imgbuild ext4 [SOURCE...] IMAGE --size SIZE`: an ext4, as mke2fs -d makes one. */
-import type { CommandModule, InferredOptionTypes, Options } from "yargs";
 import { seededUuid } from "../bytes/seeded-ids.js";
-import { parseSize } from "../bytes/size.js";
+import { formatSize } from "../bytes/size.js";
 import { uuidBytes } from "../bytes/uuid.js";
 import { ImgbuildError } from "../errors.js";
 import { ERROR_BEHAVIOURS, writeExt4 } from "../ext4/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
-import { type CommonOptions, FORMAT_GROUP, severalSourcesOptions, sizeOption, sourceOptions } from "./options.js";
+import { defineCommand, type Options } from "./declare.js";
+import { sourcesAndImage, writeImageFile } from "./image-file.js";
+import { commonOptions, FORMAT_GROUP, severalSourcesOptions, sourceOptions } from "./options.js";
+import { MKE2FS } from "./other-tools.js";
 import { madeTime } from "./source.js";
 
 const group = FORMAT_GROUP;
 
 const options = {
-  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true, group },
-  label: { type: "string", describe: "volume label, at most 16 bytes", requiresArg: true, group },
-  uuid: { type: "string", describe: "UUID", defaultDescription: "from the content", requiresArg: true, group },
-  "block-size": { type: "string", describe: "1K, 2K or 4K", default: "4K", requiresArg: true, group },
-  "inode-ratio": { type: "string", describe: "one inode for so many bytes", default: "16K", requiresArg: true, group },
+  size: { type: "size", value: "SIZE", describe: "length of the file system", required: true, group },
+  label: { type: "text", value: "TEXT", describe: "volume label, at most 16 bytes", group },
+  uuid: { type: "text", value: "UUID", describe: "UUID", shownDefault: "from the content", group },
+  "block-size": { type: "size", value: "SIZE", describe: "1K, 2K or 4K", default: "4K", group },
+  "inode-ratio": { type: "size", value: "SIZE", describe: "one inode for so many bytes", default: "16K", group },
   reserved: {
     type: "number",
+    value: "PERCENT",
     describe: "share of the blocks kept for root, in percent",
     default: 1,
-    requiresArg: true,
     group,
   },
   "journal-size": {
-    type: "string",
+    type: "size",
+    value: "SIZE",
     describe: "length of the journal",
-    defaultDescription: "by the size",
-    requiresArg: true,
+    shownDefault: "by the size",
     group,
   },
   "grow-to": {
-    type: "string",
+    type: "size",
+    value: "SIZE",
     describe: "the size that it can be grown to later, while it is mounted",
-    defaultDescription: "1024 times its own",
-    requiresArg: true,
+    shownDefault: "1024 times its own",
     group,
   },
   features: {
-    type: "string",
+    type: "list",
+    value: "LIST",
     describe: "changes to the features, as mke2fs -O takes them: [ext2|ext3,][+|-]NAME,...",
-    requiresArg: true,
     group,
   },
   "inode-size": {
-    choices: [128, 256] as const,
+    type: "choice",
+    value: "BYTES",
+    choices: [128, 256],
     describe: "bytes in an inode",
-    default: 256 as const,
-    requiresArg: true,
+    default: 256,
     group,
   },
   "mount-options": {
-    type: "string",
+    type: "text",
+    value: "LIST",
     describe: "what it is mounted with by default, between commas",
     default: "user_xattr,acl",
-    requiresArg: true,
     group,
   },
   errors: {
+    type: "choice",
+    value: "WHAT",
     choices: ERROR_BEHAVIOURS,
     describe: "what the kernel does when it finds damage",
-    default: "continue" as const,
-    requiresArg: true,
+    default: "continue",
     group,
   },
   "hash-seed": {
-    type: "string",
+    type: "text",
+    value: "UUID",
     describe: "UUID that large directories are ordered by",
-    defaultDescription: "from the UUID",
-    requiresArg: true,
+    shownDefault: "from the UUID",
     group,
   },
   ...sourceOptions,
   ...severalSourcesOptions,
-} as const satisfies Record<string, Options>;
+  ...commonOptions,
+} as const satisfies Options;
 
-type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
-
-export const ext4Command: CommandModule<CommonOptions, Arguments> = {
-  command: "ext4 <paths..>",
-  describe: "write an ext4, as mke2fs -d does: ext4 [SOURCE...] IMAGE --size SIZE",
-  builder: (yargs) => yargs.positional("paths", sourcesAndImagePaths).options(options) as never,
-  async handler(args) {
-    const { sources, image } = sourcesAndImage("ext4", args.paths, false);
+export const ext4 = defineCommand({
+  describe: "Writes an ext4, as mke2fs -d does. Without a SOURCE it is empty.",
+  operands: sourcesAndImage,
+  options,
+  otherTool: MKE2FS,
+  async run(args) {
+    const { sources, image } = args;
+    const blockSize = checkBlockSize(args.blockSize);
     checkUuid("uuid", args.uuid);
     checkUuid("hash-seed", args.hashSeed);
     await writeImageFile(
@@ -93,7 +97,7 @@ export const ext4Command: CommandModule<CommonOptions, Arguments> = {
         image,
         input: args,
         filesystem: "ext4",
-        size: sizeOption(args.size),
+        size: args.size,
         async write(device, tree, { observer }) {
           const identity = treeDigest(tree);
           await writeExt4(device, tree, {
@@ -101,12 +105,12 @@ export const ext4Command: CommandModule<CommonOptions, Arguments> = {
             uuid: args.uuid ?? seededUuid(identity, "file system"),
             hashSeed: args.hashSeed ?? seededUuid(args.uuid ?? identity, "directory hash"),
             time: madeTime(tree),
-            blockSize: blockSizeOption(args.blockSize),
-            inodeRatio: sizeOption(args.inodeRatio),
+            blockSize,
+            inodeRatio: args.inodeRatio,
             reservedPercent: args.reserved,
-            journalSize: sizeOption(args.journalSize),
-            growTo: sizeOption(args.growTo),
-            features: args.features,
+            journalSize: args.journalSize,
+            growTo: args.growTo,
+            features: args.features?.join(","),
             inodeSize: args.inodeSize,
             mountOptions: args.mountOptions,
             errors: args.errors,
@@ -118,12 +122,13 @@ export const ext4Command: CommandModule<CommonOptions, Arguments> = {
       args,
     );
   },
-};
+});
 
-function blockSizeOption(text: string): 1024 | 2048 | 4096 {
-  const size = parseSize(text);
+function checkBlockSize(size: number): 1024 | 2048 | 4096 {
   if (size === 1024 || size === 2048 || size === 4096) return size;
-  throw new ImgbuildError("usage", `--block-size ${text} is not a block size of ext4`, { hint: "Give 1K, 2K or 4K." });
+  throw new ImgbuildError("usage", `--block-size ${formatSize(size)} is not a block size of ext4`, {
+    hint: "Give 1K, 2K or 4K.",
+  });
 }
 
 function checkUuid(option: string, uuid: string | undefined): void {

@@ -1,52 +1,63 @@
 /** `imgbuild fat [SOURCE...] IMAGE --size SIZE`: a FAT, as mkfs.fat and mcopy make one. */
-import type { CommandModule, InferredOptionTypes, Options } from "yargs";
 import { seededId } from "../bytes/seeded-ids.js";
 import { ImgbuildError } from "../errors.js";
 import { writeFat } from "../fat/index.js";
 import { treeDigest } from "../tree/digest.js";
-import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
-import { type CommonOptions, contentOptions, FORMAT_GROUP, severalSourcesOptions, sizeOption } from "./options.js";
+import { defineCommand, type Options } from "./declare.js";
+import { sourcesAndImage, writeImageFile } from "./image-file.js";
+import { commonOptions, contentOptions, FORMAT_GROUP, severalSourcesOptions } from "./options.js";
+import { MKFS_FAT } from "./other-tools.js";
 import { madeTime } from "./source.js";
 
 const group = FORMAT_GROUP;
 
 const options = {
-  size: { type: "string", describe: "length of the file system", demandOption: true, requiresArg: true, group },
-  label: { type: "string", describe: "volume label, at most 11 characters", requiresArg: true, group },
-  type: { choices: [12, 16, 32] as const, describe: "kind of FAT", defaultDescription: "by the size", group },
+  size: { type: "size", value: "SIZE", describe: "length of the file system", required: true, group },
+  label: { type: "text", value: "TEXT", describe: "volume label, at most 11 characters", group },
+  type: {
+    type: "choice",
+    value: "BITS",
+    choices: [12, 16, 32],
+    describe: "kind of FAT",
+    shownDefault: "by the size",
+    group,
+  },
   "sector-size": {
-    choices: [512, 4096] as const,
+    type: "choice",
+    value: "BYTES",
+    choices: [512, 4096],
     describe: "bytes in a sector of the medium",
-    default: 512 as const,
+    default: 512,
     group,
   },
   "volume-id": {
-    type: "string",
+    type: "text",
+    value: "ID",
     describe: "volume id, XXXX-XXXX",
-    defaultDescription: "from the content",
-    requiresArg: true,
+    shownDefault: "from the content",
     group,
   },
   ...contentOptions,
   ...severalSourcesOptions,
-} as const satisfies Record<string, Options>;
+  ...commonOptions,
+} as const satisfies Options;
 
-type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
-
-export const fatCommand: CommandModule<CommonOptions, Arguments> = {
-  command: "fat <paths..>",
-  describe: "write a FAT, as mkfs.fat and mcopy do: fat [SOURCE...] IMAGE --size SIZE",
-  builder: (yargs) => yargs.positional("paths", sourcesAndImagePaths).options(options) as never,
-  async handler(args) {
-    const { sources, image } = sourcesAndImage("fat", args.paths, false);
+export const fat = defineCommand({
+  describe: "Writes a FAT, as mkfs.fat and mcopy do. Without a SOURCE it is empty.",
+  operands: sourcesAndImage,
+  options,
+  otherTool: MKFS_FAT,
+  async run(args) {
+    const { sources, image } = args;
     const volumeId = args.volumeId === undefined ? undefined : parseVolumeId(args.volumeId);
     await writeImageFile(
       {
         sources,
         image,
-        input: args,
+        // FAT has no place for attributes.
+        input: { ...args, xattrs: false },
         filesystem: "fat",
-        size: sizeOption(args.size),
+        size: args.size,
         async write(device, tree, { observer }) {
           await writeFat(device, tree, {
             label: args.label,
@@ -62,7 +73,7 @@ export const fatCommand: CommandModule<CommonOptions, Arguments> = {
       args,
     );
   },
-};
+});
 
 function parseVolumeId(text: string): number {
   const hex = text.replace("-", "");

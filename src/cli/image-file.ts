@@ -1,15 +1,15 @@
 /** A single file system as a file: written beside its place, renamed when it is complete. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import type { PositionalOptions } from "yargs";
 import { RecordingDevice } from "../bytes/device.js";
 import type { FileDevice } from "../bytes/file-device.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { Workspace } from "../output/workspace.js";
 import type { Tree } from "../tree/tree.js";
+import type { Operands } from "./declare.js";
 import { interruptible } from "./interrupt.js";
-import { type CommonOptions, reporterFor } from "./options.js";
+import { type CommonArguments, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
 import { type InputOptions, readSources, refuseInside, STANDARD_INPUT, totals } from "./source.js";
 
@@ -27,11 +27,11 @@ export interface ImageFileJob {
 }
 
 /** Makes the file. Prints what was made; with --json as a document on standard output. */
-export async function writeImageFile(job: ImageFileJob, args: CommonOptions): Promise<void> {
+export async function writeImageFile(job: ImageFileJob, args: CommonArguments): Promise<void> {
   const reporter = reporterFor(args);
   const target = writableTarget(job.image);
   const name = path.basename(target);
-  const workspace = new Workspace(path.dirname(target));
+  const workspace = new Workspace(path.dirname(target), { durable: fs.existsSync(target) });
   try {
     await interruptible(
       () => workspace.discard(),
@@ -90,27 +90,13 @@ function writableTarget(image: string): string {
   });
 }
 
-/** The arguments SOURCE... IMAGE. The parser has no list in front of an argument, so they are one list. */
-export const sourcesAndImagePaths = {
-  type: "string",
-  array: true,
-  demandOption: true,
-  describe: "SOURCE... IMAGE: folders, tars, or - for one on standard input, and the file to make",
-} as const satisfies PositionalOptions;
-
-/** Sources and image from the list. With `needsSource` there has to be a source. */
-export function sourcesAndImage(
-  command: string,
-  paths: readonly string[],
-  needsSource: boolean,
-): { sources: readonly string[]; image: string } {
-  const image = paths.at(-1);
-  if (image === undefined || (needsSource && paths.length < 2)) {
-    throw new ImgbuildError("usage", `imgbuild ${command} takes sources and an image`, {
-      hint: needsSource
-        ? `imgbuild ${command} SOURCE... IMAGE`
-        : `imgbuild ${command} [SOURCE...] IMAGE; without a source the file system is empty.`,
-    });
-  }
-  return { sources: paths.slice(0, -1), image };
-}
+/** [SOURCE...] IMAGE. */
+export const sourcesAndImage = {
+  sources: {
+    value: "SOURCE",
+    many: true,
+    optional: true,
+    describe: "folders, tars, or - for one on standard input, laid over each other from left to right",
+  },
+  image: { value: "IMAGE", describe: "the file to make" },
+} as const satisfies Operands;

@@ -15,12 +15,12 @@ import { applyOwner, type Owner, parseOwner } from "../tree/owner.js";
 import type { TarTree } from "../tree/tar/read-tar.js";
 import { clampTimes, newestTime } from "../tree/times.js";
 import { lookup, nodesOf, type Tree } from "../tree/tree.js";
-import { checkNumber, MAX_TIME, sourceDateEpoch } from "./options.js";
+import { MAX_TIME, sourceDateEpoch } from "./options.js";
 import { type Place, pathsInTree } from "./places.js";
 import type { Reporter } from "./progress.js";
 
-/** What "-" on the command line stands for; no path looks like it. */
-export const STANDARD_INPUT = "standard input\0";
+/** In place of a source. A file of that name is "./-". */
+export const STANDARD_INPUT = "-";
 
 /** What the command line says about sources. */
 export interface InputOptions {
@@ -32,6 +32,8 @@ export interface InputOptions {
   readonly excludeFrom?: readonly string[] | undefined;
   readonly pseudo?: readonly string[] | undefined;
   readonly keepAsDirectory?: boolean | undefined;
+  /** False: those of files of the host are not read. */
+  readonly xattrs?: boolean | undefined;
   readonly strictXattrs?: boolean | undefined;
 }
 
@@ -92,7 +94,12 @@ async function readSource(
   reporter.stage(`reading ${nameOf(source)}`);
   const isFolder = isSourceFolder(source);
   const tree = isFolder
-    ? await readDirectory(source, { observer: reporter.observer, excludes, strictXattrs: options.strictXattrs })
+    ? await readDirectory(source, {
+        observer: reporter.observer,
+        excludes,
+        xattrs: options.xattrs,
+        strictXattrs: options.strictXattrs,
+      })
     : await readArchive(source, excludes, options);
   // A tar says who owns its members; a folder shows whoever unpacked it, which means something only to root.
   const rule = ownerRule(options, isFolder);
@@ -157,8 +164,8 @@ function nameInTree(source: string): ByteString {
 /** Gives every node the time of --mtime, where there is one. */
 function setTimes(tree: Tree, mtime: number | undefined): void {
   if (mtime === undefined) return;
-  checkNumber("mtime", mtime, 0, MAX_TIME);
-  for (const node of nodesOf(tree)) node.mtime = { seconds: mtime, nanoseconds: 0 };
+  const time = { seconds: mtime, nanoseconds: 0 };
+  for (const node of nodesOf(tree)) node.mtime = time;
 }
 
 /** Refuses to write to a folder that is part of the source: the next build would take this one's result for input. */

@@ -1,5 +1,4 @@
 /** `imgbuild squashfs SOURCE... IMAGE`: a SquashFS, as mksquashfs makes one. */
-import type { CommandModule, InferredOptionTypes, Options } from "yargs";
 import { ImgbuildError } from "../errors.js";
 import {
   BCJ_FILTERS,
@@ -9,81 +8,82 @@ import {
   readSortFile,
   writeSquashfs,
 } from "../squashfs/index.js";
-import { sourcesAndImage, sourcesAndImagePaths, writeImageFile } from "./image-file.js";
-import {
-  type CommonOptions,
-  FORMAT_GROUP,
-  listOption,
-  severalSourcesOptions,
-  sizeOption,
-  sourceOptions,
-} from "./options.js";
+import { type Arguments, defineCommand, type Options } from "./declare.js";
+import { sourcesAndImage, writeImageFile } from "./image-file.js";
+import { commonOptions, FORMAT_GROUP, severalSourcesOptions, sourceOptions } from "./options.js";
+import { MKSQUASHFS } from "./other-tools.js";
 import { sortedPaths } from "./places.js";
 import { madeTime, placesOf, readOptionFile } from "./source.js";
 
 const group = FORMAT_GROUP;
 
 const options = {
-  compressor: { alias: "c", choices: COMPRESSOR_NAMES, describe: "compressor", default: "gzip" as const, group },
-  level: { alias: "l", type: "number", describe: describeLevels(), requiresArg: true, group },
+  compressor: {
+    type: "choice",
+    short: "c",
+    value: "NAME",
+    choices: COMPRESSOR_NAMES,
+    describe: "compressor",
+    default: "gzip",
+    group,
+  },
+  level: { type: "number", short: "l", value: "N", describe: describeLevels(), group },
   bcj: {
-    type: "string",
-    describe: `xz: filters to try for each block: ${BCJ_FILTERS.join(",")}`,
-    requiresArg: true,
+    type: "list",
+    value: "LIST",
+    choices: BCJ_FILTERS,
+    describe: "xz: filters for machine code to try for each block",
     group,
   },
   "dictionary-size": {
-    type: "string",
+    type: "size",
+    value: "SIZE",
     describe: "xz: size of its dictionary",
-    defaultDescription: "the block size",
-    requiresArg: true,
+    shownDefault: "the block size",
     group,
   },
   "block-size": {
-    alias: "b",
-    type: "string",
-    describe: "data block size, 4K to 1M",
+    type: "size",
+    short: "b",
+    value: "SIZE",
+    describe: "data block size, a power of two from 4K to 1M",
     default: "128K",
-    requiresArg: true,
     group,
   },
-  uncompressed: {
-    type: "string",
-    describe: `what is stored as it is: ${PARTS.join(",")}`,
-    requiresArg: true,
-    group,
-  },
-  exports: { type: "boolean", describe: "an NFS export table", default: false, group },
-  xattrs: { type: "boolean", describe: "extended attributes", default: true, group },
+  uncompressed: { type: "list", value: "LIST", choices: PARTS, describe: "what is stored as it is", group },
+  exports: { type: "flag", describe: "an NFS export table", default: false, group },
+  xattrs: { type: "flag", describe: "extended attributes", default: true, group },
   "strict-xattrs": {
-    type: "boolean",
+    type: "flag",
     describe: "fail for attributes that SquashFS cannot hold, such as ACLs",
     default: false,
     group,
   },
-  fragments: { type: "boolean", describe: "pack files shorter than a block together", default: true, group },
-  "tail-packing": { type: "boolean", describe: "pack the ends of longer files, too", default: false, group },
-  dedupe: { type: "boolean", describe: "store equal files once", default: true, group },
-  sparse: { type: "boolean", describe: "store blocks of zeros as holes", default: true, group },
-  sort: { type: "string", describe: "priorities of files, as mksquashfs -sort reads them", requiresArg: true, group },
-  pad: { type: "string", describe: "pad the image to a multiple", default: "4K", requiresArg: true, group },
+  fragments: { type: "flag", describe: "pack files shorter than a block together", default: true, group },
+  "tail-packing": { type: "flag", describe: "pack the ends of longer files, too", default: false, group },
+  dedupe: { type: "flag", describe: "store equal files once", default: true, group },
+  sparse: { type: "flag", describe: "store blocks of zeros as holes", default: true, group },
+  sort: { type: "text", value: "FILE", describe: "priorities of files, as mksquashfs -sort reads them", group },
+  pad: { type: "size", value: "SIZE", describe: "pad the image to a multiple", default: "4K", group },
   ...sourceOptions,
   ...severalSourcesOptions,
-} as const satisfies Record<string, Options>;
+  ...commonOptions,
+} as const satisfies Options;
 
-type Arguments = InferredOptionTypes<typeof options> & CommonOptions & { paths: string[] };
-
-export const squashfsCommand: CommandModule<CommonOptions, Arguments> = {
-  command: "squashfs <paths..>",
-  describe: "write a SquashFS, as mksquashfs does: squashfs SOURCE... IMAGE",
-  builder: (yargs) => yargs.positional("paths", sourcesAndImagePaths).options(options) as never,
-  async handler(args) {
-    // Pseudo files may say all that there is.
-    const { sources, image } = sourcesAndImage("squashfs", args.paths, args.pseudo === undefined);
-    const { compressor, level, exports, xattrs, strictXattrs, dedupe, sparse, jobs } = args;
-    const blockSize = sizeOption(args.blockSize)!;
-    const pad = sizeOption(args.pad)!;
-    const uncompressed = listOption("uncompressed", args.uncompressed, PARTS);
+export const squashfs = defineCommand({
+  describe: "Writes a SquashFS, as mksquashfs does. Without a SOURCE, pseudo files say all that is in it.",
+  operands: sourcesAndImage,
+  options,
+  otherTool: MKSQUASHFS,
+  async run(args) {
+    const { sources, image } = args;
+    if (sources.length === 0 && args.pseudo.length === 0) {
+      throw new ImgbuildError("usage", "imgbuild squashfs takes sources and an image", {
+        hint: "imgbuild squashfs SOURCE... IMAGE; there is no need for a source with --pseudo only.",
+      });
+    }
+    const { compressor, level, blockSize, pad, uncompressed, exports, xattrs, strictXattrs, dedupe, sparse, jobs } =
+      args;
     const fragments = fragmentsOption(args);
     const xz = xzOptions(args);
     const sort = args.sort === undefined ? undefined : readOptionFile("sort", args.sort);
@@ -128,14 +128,11 @@ export const squashfsCommand: CommandModule<CommonOptions, Arguments> = {
       args,
     );
   },
-};
+});
 
-interface FragmentArguments {
-  readonly fragments: boolean;
-  readonly tailPacking: boolean;
-}
+type Given = Arguments<typeof options>;
 
-function fragmentsOption({ fragments, tailPacking }: FragmentArguments): boolean | "always" {
+function fragmentsOption({ fragments, tailPacking }: Pick<Given, "fragments" | "tailPacking">): boolean | "always" {
   if (!tailPacking) return fragments;
   if (fragments) return "always";
   throw new ImgbuildError("usage", "--tail-packing and --no-fragments contradict each other", {
@@ -143,14 +140,8 @@ function fragmentsOption({ fragments, tailPacking }: FragmentArguments): boolean
   });
 }
 
-interface XzArguments {
-  readonly compressor: string;
-  readonly bcj?: string | undefined;
-  readonly dictionarySize?: string | undefined;
-}
-
 /** The options of xz; undefined where none is given. */
-function xzOptions({ compressor, bcj, dictionarySize }: XzArguments) {
+function xzOptions({ compressor, bcj, dictionarySize }: Pick<Given, "compressor" | "bcj" | "dictionarySize">) {
   if (bcj === undefined && dictionarySize === undefined) return undefined;
   if (compressor !== "xz") {
     const option = bcj === undefined ? "--dictionary-size" : "--bcj";
@@ -158,5 +149,5 @@ function xzOptions({ compressor, bcj, dictionarySize }: XzArguments) {
       hint: "Add --compressor xz.",
     });
   }
-  return { dictionarySize: sizeOption(dictionarySize), filters: listOption("bcj", bcj, BCJ_FILTERS) };
+  return { dictionarySize, filters: bcj };
 }

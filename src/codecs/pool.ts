@@ -13,8 +13,6 @@ import { nodeModule } from "./node.js";
 import { SharedSlots } from "./shared-slots.js";
 import type { WorkerStart } from "./worker.js";
 
-const THREADS = nodeModule("node:worker_threads");
-
 /** One in work, one waiting for the worker, one more so that a slow block at the head of the line idles nobody. */
 const SLOTS_PER_WORKER = 3;
 /** The slot that the caller is filling, and one that it keeps open for longer. */
@@ -67,7 +65,8 @@ export class CompressorPool {
 
   private constructor(options: PoolOptions, own: Compressor) {
     this.#spec = options.spec;
-    this.#jobs = THREADS === undefined ? 0 : (options.jobs ?? nodeModule("node:os")!.availableParallelism());
+    const os = nodeModule("node:os");
+    this.#jobs = os === undefined ? 0 : (options.jobs ?? os.availableParallelism());
     this.#own = own;
     const slots = SLOTS_PER_WORKER * this.#jobs + SLOTS_OF_CALLER;
     this.#slots = SharedSlots.allocate(slots, options.slotSize, this.#jobs > 0);
@@ -153,7 +152,8 @@ export class CompressorPool {
 
   #startWorker(): void {
     const workerData: WorkerStart = { spec: this.#spec, memory: this.#slots.memory };
-    const worker = new THREADS!.Worker(new URL("./worker.js", import.meta.url), {
+    const { Worker } = nodeModule("node:worker_threads")!;
+    const worker = new Worker(new URL("./worker.js", import.meta.url), {
       workerData,
       execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb: WORKER_NURSERY },

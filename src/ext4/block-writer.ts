@@ -1,59 +1,81 @@
-/** Gathers what goes to adjacent places into large writes, and lets one of them go on while the next is gathered. */
+/** Gathers what goes to adjacent places into large writes, which go on while more is gathered. */
 import type { Device } from "../bytes/device.js";
 
 const BUFFER_SIZE = 2 ** 20;
-/** With less room than this left in the buffer it is written out before more is read into it. */
-const LEAST_ROOM = 2 ** 17;
+/** What `room` has at least. Less in the buffer, and it is written out first. */
+export const LEAST_ROOM = 2 ** 17;
+/** So many buffers may wait to be written before `behind` asks for a pause. */
+const MOST_WAITING = 2;
 
+/** Nothing waits for the device but `catchUp` and `flush`: a writer of many small pieces has no use for a promise a piece. */
 export class BlockWriter {
   readonly #device: Device;
   #buffer = new Uint8Array(BUFFER_SIZE);
   #at = 0;
   #length = 0;
-  /** The other buffer, from which the last write takes its bytes until it is done. */
-  #other = new Uint8Array(BUFFER_SIZE);
-  #underWay: Promise<void> = Promise.resolve();
+  /** Buffers that were written. */
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+  /** Writes that were begun, in their order, until they are done. */
+  readonly #writes: Promise<void>[] = [];
+  #last: Promise<void> = Promise.resolve();
 
   constructor(device: Device) {
     this.#device = device;
   }
 
   /** The unused end of the buffer. What is read into it and then given to `write` need not be copied. Valid until then. */
-  async room(): Promise<Uint8Array> {
-    if (BUFFER_SIZE - this.#length < LEAST_ROOM) await this.#writeOut();
+  room(): Uint8Array {
+    if (BUFFER_SIZE - this.#length < LEAST_ROOM) this.#writeOut();
     return this.#buffer.subarray(this.#length);
   }
 
   /** Puts `bytes` at byte `at` of the device, now or later. The caller may reuse them. */
-  async write(at: number, bytes: Uint8Array): Promise<void> {
+  write(at: number, bytes: Uint8Array): void {
     // `bytes` may be what `room` gave, and its beginning written already. Its rest survives both a change of buffers, which
     // leaves the bytes alone, and what is then copied into its own buffer, which ends before it.
-    if (at !== this.#at + this.#length) await this.#writeOut();
+    if (at !== this.#at + this.#length) this.#writeOut();
     for (let done = 0; done < bytes.length; ) {
-      if (this.#length === BUFFER_SIZE) await this.#writeOut();
+      if (this.#length === BUFFER_SIZE) this.#writeOut();
       if (this.#length === 0) this.#at = at + done;
-      const part = bytes.subarray(done, done + BUFFER_SIZE - this.#length);
-      const inPlace = part.buffer === this.#buffer.buffer && part.byteOffset === this.#length;
-      if (!inPlace) this.#buffer.set(part, this.#length);
-      this.#length += part.length;
-      done += part.length;
+      const count = Math.min(bytes.length - done, BUFFER_SIZE - this.#length);
+      const inPlace = bytes.buffer === this.#buffer.buffer && bytes.byteOffset + done === this.#length;
+      if (!inPlace) this.#buffer.set(bytes.subarray(done, done + count), this.#length);
+      this.#length += count;
+      done += count;
     }
   }
 
-  /** Waits until all is written. */
-  async flush(): Promise<void> {
-    await this.#writeOut();
-    await this.#underWay;
+  /** Whether so much waits to be written that `catchUp` should be waited for. */
+  get behind(): boolean {
+    return this.#writes.length > MOST_WAITING;
   }
 
-  /** Starts to write what is in the buffer, and goes on with the other one as soon as that is free. */
-  async #writeOut(): Promise<void> {
+  /** Waits until the device has caught up. Rejects as the device does. */
+  async catchUp(): Promise<void> {
+    while (this.behind) await this.#writes[0];
+  }
+
+  /** Waits until all is written. Rejects as the device does. */
+  async flush(): Promise<void> {
+    this.#writeOut();
+    await this.#last;
+  }
+
+  /** Has what is in the buffer written when everything before it is, and goes on with another buffer. */
+  #writeOut(): void {
     if (this.#length === 0) return;
-    await this.#underWay;
-    this.#underWay = this.#device.write(this.#at, this.#buffer.subarray(0, this.#length));
-    // Whoever waits for it next gets the error; until then it is nobody's.
-    this.#underWay.catch(() => {});
-    [this.#buffer, this.#other] = [this.#other, this.#buffer];
+    const at = this.#at;
+    const buffer = this.#buffer;
+    const bytes = buffer.subarray(0, this.#length);
+    this.#last = this.#last.then(async () => {
+      await this.#device.write(at, bytes);
+      this.#writes.shift();
+      this.#spare.push(buffer);
+    });
+    // Whoever waits next gets the error; until then it is nobody's.
+    this.#last.catch(() => {});
+    this.#writes.push(this.#last);
+    this.#buffer = this.#spare.pop() ?? new Uint8Array(BUFFER_SIZE);
     this.#length = 0;
   }
 }

@@ -6,6 +6,7 @@ import { crc32c } from "../bytes/checksum.js";
 
 const number = new Uint8Array(8);
 const view = new DataView(number.buffer);
+const lowHalf = number.subarray(0, 4);
 
 /** Where the checksums of one thing start; undefined without the feature, when there are none. */
 export type ChecksumSeed = number | undefined;
@@ -13,7 +14,7 @@ export type ChecksumSeed = number | undefined;
 /** Continues `seed` over a 32-bit number. */
 export function checksumNumber(seed: number, value: number): number {
   view.setUint32(0, value, true);
-  return crc32c(number.subarray(0, 4), seed);
+  return crc32c(lowHalf, seed);
 }
 
 /** Where all checksums of a file system start, but for the superblock's own. */

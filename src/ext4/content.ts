@@ -1,8 +1,9 @@
 /** Copies the content of regular files, and leaves out what is zeros. */
 import { display } from "../bytes/bytestring.js";
+import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import type { Content, ContentReader } from "../tree/node.js";
-import type { BlockWriter } from "./block-writer.js";
+import { type BlockWriter, LEAST_ROOM } from "./block-writer.js";
 import { ExtentList } from "./extents.js";
 import type { Run } from "./geometry.js";
 import { nonZeroBlocks } from "./holes.js";
@@ -24,6 +25,12 @@ export interface ContentTarget {
  */
 export async function writeContent(content: Content, target: ContentTarget): Promise<ExtentList> {
   const extents = new ExtentList();
+  if (content.readWhole !== undefined && content.data === undefined && content.size <= LEAST_ROOM) {
+    const bytes = target.writer.room().subarray(0, alignUp(content.size, target.blockSize));
+    if (content.size > 0) await content.readWhole(bytes.subarray(0, content.size));
+    placeBlocks(content, 0, bytes, target, extents);
+    return extents;
+  }
   const runs = dataBlocks(content, target.blockSize);
   if (runs.length === 0) return extents;
   const reader = await content.open();
@@ -44,29 +51,40 @@ async function copyRun(
 ): Promise<void> {
   const { blockSize } = target;
   for (let block = run.start; block < run.end; ) {
-    const room = await target.writer.room();
+    if (target.writer.behind) await target.writer.catchUp();
+    const room = target.writer.room();
     const blocks = Math.min(Math.floor(room.length / blockSize), run.end - block);
     const bytes = room.subarray(0, blocks * blockSize);
     const length = Math.min(bytes.length, content.size - block * blockSize);
     await reader.read(block * blockSize, bytes.subarray(0, length));
-    bytes.fill(0, length);
-    target.progress(length);
-    // Where the data is was found out by whoever read the tree, or it is found out here.
-    const kept = content.data ? [{ start: 0, end: blocks }] : nonZeroBlocks(bytes, blockSize);
-    for (const { start, end } of kept) {
-      if (target.scanned) checkPlanned(target.scanned, block + start, block + end, content.size, blockSize);
-      let from = start;
-      for (const place of target.allocate(end - start)) {
-        const count = place.end - place.start;
-        extents.add(block + from, place);
-        await target.writer.write(
-          place.start * blockSize,
-          bytes.subarray(from * blockSize, (from + count) * blockSize),
-        );
-        from += count;
-      }
-    }
+    placeBlocks(content, block, bytes, target, extents);
     block += blocks;
+  }
+}
+
+/** Puts `bytes`, which are those of the file from its block `block` on, into blocks; what lies behind its end becomes zeros. */
+function placeBlocks(
+  content: Content,
+  block: number,
+  bytes: Uint8Array,
+  target: ContentTarget,
+  extents: ExtentList,
+): void {
+  const { blockSize } = target;
+  const length = Math.min(bytes.length, content.size - block * blockSize);
+  if (length < bytes.length) bytes.fill(0, length);
+  target.progress(length);
+  // Where the data is was found out by whoever read the tree, or it is found out here.
+  const kept = content.data ? [{ start: 0, end: bytes.length / blockSize }] : nonZeroBlocks(bytes, blockSize);
+  for (const { start, end } of kept) {
+    if (target.scanned) checkPlanned(target.scanned, block + start, block + end, content.size, blockSize);
+    let from = start;
+    for (const place of target.allocate(end - start)) {
+      const count = place.end - place.start;
+      extents.add(block + from, place);
+      target.writer.write(place.start * blockSize, bytes.subarray(from * blockSize, (from + count) * blockSize));
+      from += count;
+    }
   }
 }
 

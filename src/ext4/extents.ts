@@ -1,5 +1,6 @@
 /** The extent tree of an inode: where its blocks are. Linux Documentation/filesystems/ext4, "Extent Tree". */
 import { crc32c } from "../bytes/checksum.js";
+import { high32, low32 } from "../bytes/halves.js";
 import type { ChecksumSeed } from "./checksum.js";
 import type { Run } from "./geometry.js";
 import { EXTENT_MAGIC, extentHeader, extentIndex, extentLeaf, INODE_BLOCK_BYTES, MAX_EXTENT_BLOCKS } from "./layout.js";
@@ -32,6 +33,9 @@ export class ExtentList {
   }
 }
 
+const { offsets: header } = extentHeader;
+const { offsets: leaf } = extentLeaf;
+const { offsets: index } = extentIndex;
 const ENTRY_SIZE = extentLeaf.size;
 const ROOT_ENTRIES = INODE_BLOCK_BYTES / ENTRY_SIZE - 1;
 
@@ -54,15 +58,27 @@ interface TreeNode {
   readonly entries: readonly FileExtent[];
 }
 
-function encodeNode({ depth, entries }: TreeNode, into: Uint8Array, max: number): void {
-  extentHeader.write(into, 0, { magic: EXTENT_MAGIC, entries: entries.length, max, depth });
-  entries.forEach(({ logical, physical, length }, i) => {
-    const at = extentHeader.size + i * ENTRY_SIZE;
-    const low = physical % 2 ** 32;
-    const high = Math.floor(physical / 2 ** 32);
-    if (depth === 0) extentLeaf.write(into, at, { block: logical, length, startLow: low, startHigh: high });
-    else extentIndex.write(into, at, { block: logical, leafLow: low, leafHigh: high });
-  });
+/** Writes a node over `into`, which is all zeros. */
+function encodeNode({ depth, entries }: TreeNode, into: Uint8Array<ArrayBuffer>, max: number): void {
+  const view = new DataView(into.buffer);
+  view.setUint16(header.magic, EXTENT_MAGIC, true);
+  view.setUint16(header.entries, entries.length, true);
+  view.setUint16(header.max, max, true);
+  view.setUint16(header.depth, depth, true);
+  let at = extentHeader.size;
+  for (const { logical, physical, length } of entries) {
+    if (depth === 0) {
+      view.setUint32(at + leaf.block, logical, true);
+      view.setUint16(at + leaf.length, length, true);
+      view.setUint16(at + leaf.startHigh, high32(physical), true);
+      view.setUint32(at + leaf.startLow, low32(physical), true);
+    } else {
+      view.setUint32(at + index.block, logical, true);
+      view.setUint32(at + index.leafLow, low32(physical), true);
+      view.setUint16(at + index.leafHigh, high32(physical), true);
+    }
+    at += ENTRY_SIZE;
+  }
 }
 
 /**

@@ -8,6 +8,7 @@ import { isZero } from "../bytes/zeros.js";
 import type { Content, RegularFile } from "../tree/node.js";
 import type { Format } from "./format.js";
 import type { Run } from "./geometry.js";
+import { mappingOf } from "./mapping.js";
 import { fileBlocks, type ScannedFile, type Survey } from "./survey.js";
 
 /** A multiple of every block size. */
@@ -35,12 +36,15 @@ export async function scanForHoles(survey: Survey, format: Format): Promise<Surv
   const folders = [...survey.folders];
   const scanned = new Map<RegularFile, ScannedFile>(survey.scanned);
   const buffer = new Uint8Array(BUFFER_SIZE);
+  const { blockSize } = format;
+  const mapping = mappingOf(format);
   let { blocks } = survey;
   for (const { node, path, folder } of survey.unknown) {
     const { content } = node;
-    const data = await findData(content, format.blockSize, buffer);
+    const data = await findData(content, blockSize, buffer);
     scanned.set(node, { path, data });
-    const saved = fileBlocks(content, format) - fileBlocks({ size: content.size, data: [...data] }, format);
+    const found = { size: content.size, data: [...data] };
+    const saved = fileBlocks(content, blockSize, mapping) - fileBlocks(found, blockSize, mapping);
     blocks -= saved;
     if (folder >= 0) folders[folder]! -= saved;
   }

@@ -170,7 +170,7 @@ async function fit(size: number, tree: Tree | undefined, settings: Settings): Pr
     survey = await scanForHoles(survey, settings.plan.format);
     plan = planWithin(size, survey, settings.plan);
   }
-  if (plan === undefined) throw doesNotFit(size, survey, settings.plan);
+  if (plan === undefined) throw doesNotFit(size, tree, survey, settings.plan);
   return { survey, plan };
 }
 
@@ -180,7 +180,7 @@ async function fit(size: number, tree: Tree | undefined, settings: Settings): Pr
  * extra_isize metadata_csum; beyond 2^32 blocks 64bit instead of resize_inode. Every kernel since 4.9 reads and writes it.
  * Unused inode tables are not written, and need not be zeros; without metadata_csum and uninit_bg they must be.
  *
- * Throws before anything is written: `does-not-fit` with `{ needed, available }` in bytes, `not-representable` for a name,
+ * Throws before anything is written: `does-not-fit` with `{ needed, available, largest }` in bytes, `not-representable` for a name,
  * id, size or attributes that ext4 cannot hold, `source-invalid`, `usage`. What reading the content throws comes later, or
  * before `does-not-fit`: then holes count as holes, also those that nobody knew of in files from 64 KiB on.
  */

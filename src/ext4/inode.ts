@@ -40,56 +40,55 @@ export function storedTime(time: Timestamp, inodeSize: InodeSize): Timestamp {
   return seconds === time.seconds ? time : { seconds, nanoseconds: 0 };
 }
 
-/** 32 bits of seconds; two more, and the nanoseconds, are in the other field. */
-function splitTime(time: Timestamp, inodeSize: InodeSize): [time: number, extra: number] {
-  const { seconds, nanoseconds } = storedTime(time, inodeSize);
+/** What 32 bits of seconds leave over: two more, and the nanoseconds. */
+function extraTime({ seconds, nanoseconds }: Timestamp): number {
   const epoch = (seconds - (seconds | 0)) / 2 ** 32;
-  return [seconds >>> 0, nanoseconds * 4 + (epoch & 3)];
+  return nanoseconds * 4 + (epoch & 3);
 }
 
-const scratch = new Uint8Array(INODE_SIZE);
-const scratchView = new DataView(scratch.buffer);
+const field = inode.offsets;
 
-/** Writes an inode, checksum included, over all of `into`. `seed` is the inode's own checksum seed. */
+/**
+ * Writes an inode, checksum included, over `into`, which is all zeros. `seed` is the inode's own checksum seed. File systems
+ * have millions of them: the fields are written without the detour over a table of them.
+ */
 export function encodeInode(into: Uint8Array, values: InodeValues, seed: ChecksumSeed): void {
   const inodeSize = into.length as InodeSize;
+  const view = new DataView(into.buffer, into.byteOffset, inodeSize);
   // A tree knows when content was changed and nothing else; the other times of a file are taken to be the same.
-  const [time, timeExtra] = splitTime(values.mtime, inodeSize);
-  const [crtime, crtimeExtra] = splitTime({ seconds: values.crtime, nanoseconds: 0 }, inodeSize);
-  inode.write(scratch, 0, {
-    mode: values.mode,
-    uidLow: low16(values.uid),
-    uidHigh: high16(values.uid),
-    gidLow: low16(values.gid),
-    gidHigh: high16(values.gid),
-    sizeLow: low32(values.size),
-    sizeHigh: high32(values.size),
-    links: values.links,
-    blocksLow: low32(values.sectors),
-    blocksHigh: high32(values.sectors),
-    flags: values.flags,
-    block: values.block,
-    xattrBlockLow: low32(values.xattrBlock ?? 0),
-    xattrBlockHigh: high32(values.xattrBlock ?? 0),
-    extraSize: EXTRA_INODE_SIZE,
-    atime: time,
-    atimeExtra: timeExtra,
-    ctime: time,
-    ctimeExtra: timeExtra,
-    mtime: time,
-    mtimeExtra: timeExtra,
-    crtime,
-    crtimeExtra,
-    ...(values.xattrs && { xattrs: values.xattrs }),
-  });
-  const used = scratch.subarray(0, inodeSize);
-  if (seed !== undefined) {
-    const checksum = crc32c(used, seed);
-    scratchView.setUint16(inode.offsets.checksumLow, low16(checksum), true);
-    // The other half is beyond the end of a small inode.
-    scratchView.setUint16(inode.offsets.checksumHigh, high16(checksum), true);
+  const mtime = storedTime(values.mtime, inodeSize);
+  view.setUint16(field.mode, values.mode, true);
+  view.setUint16(field.uidLow, low16(values.uid), true);
+  view.setUint16(field.uidHigh, high16(values.uid), true);
+  view.setUint16(field.gidLow, low16(values.gid), true);
+  view.setUint16(field.gidHigh, high16(values.gid), true);
+  view.setUint32(field.sizeLow, low32(values.size), true);
+  view.setUint32(field.sizeHigh, high32(values.size), true);
+  view.setUint32(field.atime, mtime.seconds, true);
+  view.setUint32(field.ctime, mtime.seconds, true);
+  view.setUint32(field.mtime, mtime.seconds, true);
+  view.setUint16(field.links, values.links, true);
+  view.setUint32(field.blocksLow, low32(values.sectors), true);
+  view.setUint16(field.blocksHigh, high32(values.sectors), true);
+  view.setUint32(field.flags, values.flags, true);
+  into.set(values.block, field.block);
+  const xattrBlock = values.xattrBlock ?? 0;
+  view.setUint32(field.xattrBlockLow, low32(xattrBlock), true);
+  view.setUint16(field.xattrBlockHigh, high32(xattrBlock), true);
+  if (inodeSize === INODE_SIZE) {
+    const extra = extraTime(mtime);
+    view.setUint16(field.extraSize, EXTRA_INODE_SIZE, true);
+    view.setUint32(field.atimeExtra, extra, true);
+    view.setUint32(field.ctimeExtra, extra, true);
+    view.setUint32(field.mtimeExtra, extra, true);
+    view.setUint32(field.crtime, values.crtime, true);
+    view.setUint32(field.crtimeExtra, extraTime({ seconds: values.crtime, nanoseconds: 0 }), true);
+    if (values.xattrs) into.set(values.xattrs, field.xattrs);
   }
-  into.set(used);
+  if (seed === undefined) return;
+  const checksum = crc32c(into, seed);
+  view.setUint16(field.checksumLow, low16(checksum), true);
+  if (inodeSize === INODE_SIZE) view.setUint16(field.checksumHigh, high16(checksum), true);
 }
 
 /** i_block of a device: the old 16-bit form where both numbers fit, else the new one. */

@@ -115,6 +115,8 @@ export const groupDescriptor = struct("ext4_group_desc", 64, {
   blockBitmapHigh: [0x20, u32],
   inodeBitmapHigh: [0x24, u32],
   inodeTableHigh: [0x28, u32],
+  freeBlocksHigh: [0x2c, u16],
+  freeInodesHigh: [0x2e, u16],
   blockBitmapChecksumHigh: [0x38, u16],
   inodeBitmapChecksumHigh: [0x3a, u16],
 });

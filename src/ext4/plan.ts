@@ -1,11 +1,13 @@
 /** Whether a tree fits into a size, and the smallest size that it fits into. Pure: nothing is read or written. */
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
+import { listLargest, type SizeOf } from "../tree/largest.js";
+import type { Tree } from "../tree/tree.js";
 import type { Format } from "./format.js";
 import { computeGeometry, type Geometry } from "./geometry.js";
 import { defaultJournalSize, journalSizeSteps, SMALLEST_JOURNAL_BLOCKS } from "./journal.js";
 import { mappingOf } from "./mapping.js";
-import type { Survey } from "./survey.js";
+import { nodeBlocks, type Survey } from "./survey.js";
 
 export interface PlanOptions {
   readonly format: Format;
@@ -66,17 +68,24 @@ export function smallestSize(survey: Survey, options: PlanOptions): number {
   return high * blockSize;
 }
 
-/** The `does-not-fit` error for a tree that no file system of `size` bytes takes: it has the size that would do. */
-export function doesNotFit(size: number, survey: Survey, options: PlanOptions): ImgbuildError {
+/** The `does-not-fit` error for a tree that no file system of `size` bytes takes: it has the size that would do, and what is large. */
+export function doesNotFit(size: number, tree: Tree | undefined, survey: Survey, options: PlanOptions): ImgbuildError {
   const needed = smallestSize(survey, options);
+  const largest = tree === undefined ? [] : listLargest(tree, sizesIn(survey, options.format));
   return new ImgbuildError(
     "does-not-fit",
     `the ext4 file system needs ${formatSize(needed)} (${needed} bytes) and has ${formatSize(size)} (${size} bytes)`,
     {
       hint: `Make it at least ${Math.max(needed - size, 1)} bytes larger, or put less into it.`,
-      data: { needed, available: size },
+      data: { needed, available: size, largest },
     },
   );
+}
+
+/** What a node takes: its blocks and its inode, of which empty files have nothing else. */
+function sizesIn(survey: Survey, format: Format): SizeOf {
+  const mapping = mappingOf(format);
+  return (node) => nodeBlocks(node, survey, format.blockSize, mapping) * format.blockSize + format.inodeSize;
 }
 
 /** Throws a `usage` error for a journal that cannot be. */

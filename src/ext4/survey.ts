@@ -3,7 +3,7 @@
  * written. Everything that can be wrong with a tree is found here, before a byte is written.
  */
 import { type ByteString, display, fromText } from "../bytes/bytestring.js";
-import type { Extent, ExtentSet } from "../bytes/extent.js";
+import type { ExtentSet } from "../bytes/extent.js";
 import { ImgbuildError } from "../errors.js";
 import { isDeviceNumber, MAX_MAJOR, MAX_MINOR } from "../tree/device-number.js";
 import {
@@ -89,8 +89,9 @@ const HOLES_MATTER_FROM = 65_536;
 
 /** The blocks of a file that hold data, as far as that is known beforehand: ascending, neither touching nor overlapping. */
 export function dataBlocks({ size, data }: Pick<Content, "size" | "data">, blockSize: number): Run[] {
+  if (data === undefined) return size === 0 ? [] : [{ start: 0, end: Math.ceil(size / blockSize) }];
   const runs: Run[] = [];
-  for (const extent of data ?? ([{ start: 0, end: size }] satisfies Extent[])) {
+  for (const extent of data) {
     const start = Math.floor(extent.start / blockSize);
     const end = Math.ceil(Math.min(extent.end, size) / blockSize);
     const last = runs.at(-1);
@@ -230,7 +231,7 @@ class Surveyor {
       case "file":
         this.#checkFileSize(node.content.size, path);
         // Zeros that are found later only make it less: a hole saves a block, and a block of the tree holds many extents.
-        return fileBlocks(node.content, format);
+        return fileBlocks(node.content, blockSize, this.#mapping);
       case "symlink":
         if (node.target.length === 0 || node.target.length >= blockSize) {
           throw cannotHold(path, `a symlink to ${node.target.length} bytes in blocks of ${blockSize}`);
@@ -251,9 +252,27 @@ class Surveyor {
   }
 }
 
+/** The blocks of a node of a surveyed tree, but for those of attributes, which several may share. */
+export function nodeBlocks(node: Node, survey: Survey, blockSize: number, mapping: Mapping): number {
+  switch (node.type) {
+    case "directory":
+      // The root has been given a lost+found, and is another one since.
+      return survey.layouts.get(node)?.blocks ?? 0;
+    case "file": {
+      const data = survey.scanned.get(node)?.data;
+      const content = data === undefined ? node.content : { size: node.content.size, data: [...data] };
+      return fileBlocks(content, blockSize, mapping);
+    }
+    case "symlink":
+      return isFastSymlink(node.target) ? 0 : 1;
+    default:
+      return 0;
+  }
+}
+
 /** The blocks of a file, as far as is known beforehand, and those that lead to them, when no end of a free run splits it. */
-export function fileBlocks(content: Pick<Content, "size" | "data">, format: Format): number {
-  return withTree(dataBlocks(content, format.blockSize), mappingOf(format));
+export function fileBlocks(content: Pick<Content, "size" | "data">, blockSize: number, mapping: Mapping): number {
+  return withTree(dataBlocks(content, blockSize), mapping);
 }
 
 /** The blocks of runs that lie together, and those that lead to them. */

@@ -71,7 +71,7 @@ export class Ext4Writer {
     this.#blocks = new BlockAllocator(plan.geometry);
     this.#inodes = new InodeAllocator(plan.geometry);
     this.#placement = placeNodes(survey, plan.geometry, this.#inodes);
-    this.#tables = new InodeTables(plan.geometry, this.#inodes, this.#seed);
+    this.#tables = new InodeTables(plan.geometry, this.#inodes);
     this.#writer = new BlockWriter(device);
   }
 
@@ -79,27 +79,33 @@ export class Ext4Writer {
   async write(): Promise<GroupMetadata> {
     // The boot sector is not ours, but an old one there would be taken for another format.
     await this.#device.zero(0, SUPERBLOCK_OFFSET);
-    if (this.#geometry.reservedDescriptorBlocks > 0) await this.#writeResizeInode();
+    if (this.#geometry.reservedDescriptorBlocks > 0) this.#writeResizeInode();
     if (this.#journalBlocks > 0) await this.#writeJournal();
-    for (const visit of this.#survey.visits) await this.#writeNode(visit);
+    for (const visit of this.#survey.visits) {
+      if (this.#writer.behind) await this.#writer.catchUp();
+      await this.#writeNode(visit);
+    }
     await this.#tables.write(this.#writer);
     if (!isLazy(this.#checksums)) {
       for (const { at, length } of this.#tables.unused()) await this.#device.zero(at, length);
     }
     const groups = encodeGroups(this.#geometry, this.#blocks.freeByGroup(), this.#inodes, this.#checksums);
-    for (const { at, bytes } of groups.bitmaps) await this.#writeBlock(at, bytes);
+    for (const { at, bytes } of groups.bitmaps) {
+      if (this.#writer.behind) await this.#writer.catchUp();
+      this.#writeBlock(at, bytes);
+    }
     await this.#writeSuperblocks(groups);
     await this.#writer.flush();
     return groups;
   }
 
-  #writeBlock(at: number, bytes: Uint8Array): Promise<void> {
-    return this.#writer.write(at * this.#geometry.blockSize, bytes);
+  #writeBlock(at: number, bytes: Uint8Array): void {
+    this.#writer.write(at * this.#geometry.blockSize, bytes);
   }
 
-  async #writeResizeInode(): Promise<void> {
+  #writeResizeInode(): void {
     const { block, size, sectors, blocks } = encodeResizeInode(this.#geometry, this.#blocks.allocateOne(0));
-    for (const { at, bytes } of blocks) await this.#writeBlock(at, bytes);
+    for (const { at, bytes } of blocks) this.#writeBlock(at, bytes);
     this.#putSpecial(INODE.resize, { block, size, sectors, flags: 0 });
   }
 
@@ -116,8 +122,8 @@ export class Ext4Writer {
       await this.#device.zero(run.start * blockSize, (run.end - run.start) * blockSize);
     }
     const first = extents.extents[0]!.physical;
-    await this.#writeBlock(first, encodeJournalSuperblock(this.#journalBlocks, blockSize));
-    const { block, blocks } = await this.#writeMapping(INODE.journal, extents, 0);
+    this.#writeBlock(first, encodeJournalSuperblock(this.#journalBlocks, blockSize));
+    const { block, blocks } = this.#writeMapping(extents, inodeSeed(this.#seed, INODE.journal), 0);
     const size = this.#journalBlocks * blockSize;
     this.#journal = { block, size };
     this.#putSpecial(INODE.journal, { block, size, sectors: (blocks * blockSize) / 512, flags: this.#mapping.flags });
@@ -125,26 +131,22 @@ export class Ext4Writer {
 
   #putSpecial(number: number, values: { block: Uint8Array; size: number; sectors: number; flags: number }): void {
     const { time } = this.#identity;
-    this.#tables.put(number, {
-      ...values,
-      mode: FILE_TYPES.file.mode | 0o600,
-      uid: 0,
-      gid: 0,
-      links: 1,
-      mtime: { seconds: time, nanoseconds: 0 },
-      crtime: time,
-    });
+    const made = { mtime: { seconds: time, nanoseconds: 0 }, crtime: time };
+    const inode = { ...values, mode: FILE_TYPES.file.mode | 0o600, uid: 0, gid: 0, links: 1, ...made };
+    this.#tables.put(number, inode, inodeSeed(this.#seed, number));
   }
 
   async #writeNode(visit: Visit): Promise<void> {
     const { node } = visit;
     const number = this.#placement.numbers.get(node)!;
+    const seed = inodeSeed(this.#seed, number);
     const goal = this.#placement.flexGroup(visit);
-    const body = await this.#writeBody(visit, number, goal);
+    const written = this.#writeBody(visit, number, seed, goal);
+    const body = written instanceof Promise ? await written : written;
     const xattrs = this.#survey.xattrs.get(node);
-    const xattrBlock = xattrs?.block && (await this.#writeXattrBlock(xattrs.block, goal));
+    const xattrBlock = xattrs?.block && this.#writeXattrBlock(xattrs.block, goal);
     const blocks = body.blocks + (xattrBlock === undefined ? 0 : 1);
-    this.#tables.put(number, {
+    const inode = {
       mode: FILE_TYPES[node.type].mode | node.mode,
       uid: node.uid,
       gid: node.gid,
@@ -157,17 +159,23 @@ export class Ext4Writer {
       crtime: this.#identity.time,
       xattrs: xattrs?.body,
       xattrBlock,
-    });
+    };
+    this.#tables.put(number, inode, seed);
   }
 
-  async #writeBody({ node, parent }: Visit, number: number, goal: number): Promise<InodeBody> {
+  #writeBody(
+    { node, parent }: Visit,
+    number: number,
+    seed: ChecksumSeed,
+    goal: number,
+  ): InodeBody | Promise<InodeBody> {
     switch (node.type) {
       case "directory":
-        return this.#writeDirectory(node, parent, number, goal);
+        return this.#writeDirectory(node, parent, { number, seed }, goal);
       case "file":
-        return this.#writeFile(node, number, goal);
+        return this.#writeFile(node, seed, goal);
       case "symlink":
-        return this.#writeSymlink(node, number, goal);
+        return this.#writeSymlink(node, seed, goal);
       case "block":
       case "character":
         return { ...NO_BLOCKS, block: encodeDevice(node) };
@@ -177,14 +185,19 @@ export class Ext4Writer {
     }
   }
 
-  async #writeDirectory(node: Directory, parent: Directory, number: number, goal: number): Promise<InodeBody> {
+  async #writeDirectory(
+    node: Directory,
+    parent: Directory,
+    { number, seed }: { number: number; seed: ChecksumSeed },
+    goal: number,
+  ): Promise<InodeBody> {
     const { blockSize } = this.#geometry;
     const layout = this.#survey.layouts.get(node)!;
     const { numbers } = this.#placement;
     const context: DirectoryNumbers = {
       self: number,
       parent: numbers.get(parent)!,
-      seed: inodeSeed(this.#seed, number),
+      seed,
       fileTypes: this.#identity.format.features.has("filetype"),
       of: (entry) => numbers.get(entry)!,
     };
@@ -193,12 +206,13 @@ export class Ext4Writer {
       const first = extents.blocks;
       extents.add(first, run);
       for (let at = run.start; at < run.end; at++) {
-        const bytes = (await this.#writer.room()).subarray(0, blockSize).fill(0);
+        if (this.#writer.behind) await this.#writer.catchUp();
+        const bytes = this.#writer.room().subarray(0, blockSize).fill(0);
         encodeDirectoryBlock(layout, first + at - run.start, context, bytes);
-        await this.#writeBlock(at, bytes);
+        this.#writeBlock(at, bytes);
       }
     }
-    const mapped = await this.#writeMapping(number, extents, goal);
+    const mapped = this.#writeMapping(extents, seed, goal);
     const subdirectories = subfolders(node);
     // With dir_nlink, 1 stands for more than can be counted.
     const links =
@@ -207,7 +221,7 @@ export class Ext4Writer {
     return { ...mapped, size: layout.blocks * blockSize, flags, links };
   }
 
-  async #writeFile(node: RegularFile, number: number, goal: number): Promise<InodeBody> {
+  async #writeFile(node: RegularFile, seed: ChecksumSeed, goal: number): Promise<InodeBody> {
     const { content } = node;
     const extents = await writeContent(content, {
       blockSize: this.#geometry.blockSize,
@@ -217,11 +231,11 @@ export class Ext4Writer {
       progress: (bytes) => this.#observer.progress?.(bytes, 0),
     });
     this.#observer.progress?.(0, 1);
-    const mapped = await this.#writeMapping(number, extents, goal);
-    return { ...mapped, size: content.size, flags: this.#mapping.flags };
+    const { block, blocks } = this.#writeMapping(extents, seed, goal);
+    return { block, blocks, size: content.size, flags: this.#mapping.flags };
   }
 
-  async #writeSymlink({ target }: Symlink, number: number, goal: number): Promise<InodeBody> {
+  #writeSymlink({ target }: Symlink, seed: ChecksumSeed, goal: number): InodeBody {
     const bytes = toBytes(target);
     if (isFastSymlink(target)) {
       const block = new Uint8Array(INODE_BLOCK_BYTES);
@@ -231,27 +245,25 @@ export class Ext4Writer {
     const padded = new Uint8Array(this.#geometry.blockSize);
     padded.set(bytes);
     const at = this.#blocks.allocateOne(goal);
-    await this.#writeBlock(at, padded);
+    this.#writeBlock(at, padded);
     const extents = new ExtentList();
     extents.add(0, { start: at, end: at + 1 });
-    const mapped = await this.#writeMapping(number, extents, goal);
+    const mapped = this.#writeMapping(extents, seed, goal);
     return { ...mapped, size: bytes.length, flags: this.#mapping.flags };
   }
 
   /** i_block, and how many blocks the data and what leads to it take. */
-  async #writeMapping(number: number, extents: ExtentList, goal: number) {
-    const { root, blocks } = this.#mapping.encode(extents.extents, inodeSeed(this.#seed, number), () =>
-      this.#blocks.allocateOne(goal),
-    );
-    for (const { at, bytes } of blocks) await this.#writeBlock(at, bytes);
+  #writeMapping(extents: ExtentList, seed: ChecksumSeed, goal: number) {
+    const { root, blocks } = this.#mapping.encode(extents.extents, seed, () => this.#blocks.allocateOne(goal));
+    for (const { at, bytes } of blocks) this.#writeBlock(at, bytes);
     return { block: root, blocks: extents.blocks + blocks.length };
   }
 
   /** Writes a block of attributes unless another inode that has it came before; returns where it is. */
-  async #writeXattrBlock(block: XattrBlock, goal: number): Promise<number> {
+  #writeXattrBlock(block: XattrBlock, goal: number): number {
     if (block.at === undefined) {
       block.at = this.#blocks.allocateOne(goal);
-      await this.#writeBlock(block.at, encodeXattrBlock(block, this.#geometry.blockSize, block.at, this.#seed));
+      this.#writeBlock(block.at, encodeXattrBlock(block, this.#geometry.blockSize, block.at, this.#seed));
     }
     return block.at;
   }
@@ -265,8 +277,9 @@ export class Ext4Writer {
       const bytes = encodeSuperblock(this.#geometry, values, group);
       const block = new Uint8Array(blockSize);
       block.set(bytes, start === 0 ? SUPERBLOCK_OFFSET : 0);
-      await this.#writeBlock(start, block);
-      await this.#writeBlock(start + 1, descriptors);
+      if (this.#writer.behind) await this.#writer.catchUp();
+      this.#writeBlock(start, block);
+      this.#writeBlock(start + 1, descriptors);
     }
   }
 }

@@ -23,6 +23,8 @@ export interface BootFacts {
   readonly rootCluster: number;
   /** Byte at which FSInfo is; undefined where there is none. */
   readonly fsInfo: number | undefined;
+  /** Byte at which FAT32 has the copy of its boot sector; undefined where there is none. */
+  readonly backup: number | undefined;
   /** Linux sets it while the volume is mounted for writing. */
   readonly dirty: boolean;
 }
@@ -76,6 +78,7 @@ export async function readBootSector(device: ReadableDevice): Promise<BootFacts>
   }
   const extended = boot.bootSignature === EXTENDED_BOOT_SIGNATURE;
   const infoSector = large?.fsInfoSector ?? 0;
+  const backupSector = large?.backupBootSector ?? 0;
   return {
     geometry,
     volumeId: extended ? boot.volumeId : 0,
@@ -83,6 +86,8 @@ export async function readBootSector(device: ReadableDevice): Promise<BootFacts>
     rootCluster,
     // 0 and 0xffff both say that there is none; it is one of the reserved sectors.
     fsInfo: infoSector > 0 && infoSector < geometry.reservedSectors ? infoSector * geometry.sectorSize : undefined,
+    backup:
+      backupSector > 0 && backupSector < geometry.reservedSectors ? backupSector * geometry.sectorSize : undefined,
     dirty: (boot.state & STATE_DIRTY) !== 0,
   };
 }

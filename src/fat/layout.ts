@@ -23,6 +23,8 @@ export const FIRST_CLUSTER = 2;
 
 /** Marks a cluster as the last of its chain, in as many of its bits as the type has. Readers take 0x...f8 and up. */
 export const END_OF_CHAIN = 0x0fff_ffff;
+/** Marks a cluster that nobody should use, likewise. */
+export const BAD_CLUSTER = 0x0fff_fff7;
 
 /** "Fixed disk". The first byte of each table repeats it. */
 export const MEDIA_FIXED = 0xf8;

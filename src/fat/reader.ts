@@ -1,11 +1,13 @@
 /** The reader's face: opening a volume of FAT12, FAT16 or FAT32, whoever made it; finding, listing, contents, the whole tree. */
 import { type ByteString, compareBytes } from "../bytes/bytestring.js";
 import type { ReadableDevice } from "../bytes/device.js";
+import type { Finding } from "../bytes/finding.js";
 import { ImgbuildError } from "../errors.js";
 import type { Content, ContentReader } from "../tree/node.js";
 import { splitPath, type Tree } from "../tree/tree.js";
 import { type BootFacts, readBootSector } from "./boot-sector.js";
 import type { Chain } from "./chain.js";
+import { checkVolume } from "./check.js";
 import type { FatDirectory, FatEntry, FatFile } from "./entries.js";
 import { clusterBytes } from "./geometry.js";
 import { type FatType, FSINFO_SIGNATURES, fsInfo } from "./layout.js";
@@ -55,6 +57,8 @@ export interface FatReader {
    * a directory is in two places or within itself, and when it has two entries of one name.
    */
   tree(): Promise<Tree>;
+  /** What is damaged, beyond what `tree` and its contents come by: the copies, FSInfo, clusters that belong to nothing. */
+  check(): AsyncGenerator<Finding>;
 }
 
 /**
@@ -68,7 +72,7 @@ export async function openFat(device: ReadableDevice): Promise<FatReader> {
   const volume = openVolume(device, boot);
   const { label } = await readDirectory(volume, volume.root);
   const { geometry } = boot;
-  return new VolumeReader(volume, {
+  return new VolumeReader(volume, boot, {
     type: geometry.type,
     label: label ?? boot.label,
     volumeId: boot.volumeId,
@@ -94,11 +98,13 @@ class VolumeReader implements FatReader {
   readonly facts: FatFacts;
   readonly root: FatDirectory;
   readonly #volume: OpenVolume;
+  readonly #boot: BootFacts;
 
-  constructor(volume: OpenVolume, facts: FatFacts) {
+  constructor(volume: OpenVolume, boot: BootFacts, facts: FatFacts) {
     this.facts = facts;
     this.root = volume.root;
     this.#volume = volume;
+    this.#boot = boot;
   }
 
   async lookup(path: ByteString): Promise<FatEntry | undefined> {
@@ -129,6 +135,10 @@ class VolumeReader implements FatReader {
 
   tree(): Promise<Tree> {
     return readTree(this.#volume, (file) => this.content(file));
+  }
+
+  check(): AsyncGenerator<Finding> {
+    return checkVolume(this.#volume, this.#boot, this.facts);
   }
 }
 

@@ -1,8 +1,9 @@
 /** The file allocation table: each entry holds the number of the cluster that comes after its own. "FAT Data Structure". */
 import type { ReadableDevice } from "../bytes/device.js";
+import { sameBytes } from "../bytes/same-bytes.js";
 import { corrupt } from "./corrupt.js";
 import { fatStart, type Geometry } from "./geometry.js";
-import { END_OF_CHAIN, type FatType, FIRST_CLUSTER, MEDIA_FIXED } from "./layout.js";
+import { BAD_CLUSTER, END_OF_CHAIN, type FatType, FIRST_CLUSTER, MEDIA_FIXED } from "./layout.js";
 
 /** The table of chains that lie one after the other from cluster 2 on, each without a gap: `chains` are their lengths. */
 export function encodeTable(type: FatType, chains: readonly number[]): Uint8Array {
@@ -80,22 +81,43 @@ export class TableReader {
   }
 
   /** How many clusters belong to nothing. Reads the whole table. */
-  async countFree(): Promise<number> {
-    let free = 0;
+  countFree(): Promise<number> {
+    return this.#count(0);
+  }
+
+  /** How many clusters are marked as damaged, for nobody to use. Reads the whole table. */
+  countBad(): Promise<number> {
+    return this.#count(BAD_CLUSTER & (2 ** this.#geometry.type - 1));
+  }
+
+  async #count(wanted: number): Promise<number> {
+    let count = 0;
     for (let cluster = FIRST_CLUSTER, end = cluster + this.#geometry.clusters; cluster < end; ) {
       const index = this.#pageOf(cluster);
       const bytes = await this.#page(index);
       for (; cluster < end && this.#pageOf(cluster) === index; cluster++) {
-        if (this.#value(cluster, bytes) === 0) free++;
+        if (this.#value(cluster, bytes) === wanted) count++;
       }
     }
-    return free;
+    return count;
   }
 
   /** Whether the volume was left as it should be: entry 1 says so, on FAT16 and FAT32. "FAT Data Structure". */
   async leftClean(): Promise<boolean> {
     const { type } = this.#geometry;
     return type === 12 || (this.#value(1, await this.#page(0)) & (type === 16 ? 0x8000 : 0x0800_0000)) !== 0;
+  }
+
+  /** The byte on the device from which on table `index` differs from the first; undefined where it does not. Reads both. */
+  async firstDifference(index: number): Promise<number | undefined> {
+    const length = this.#geometry.fatSectors * this.#geometry.sectorSize;
+    const [first, other] = [fatStart(this.#geometry), fatStart(this.#geometry, index)];
+    for (let at = 0; at < length; at += PAGE) {
+      const size = Math.min(PAGE, length - at);
+      const [a, b] = [await this.#device.read(first + at, size), await this.#device.read(other + at, size)];
+      if (!sameBytes(a, b)) return other + at + a.findIndex((byte, i) => byte !== b[i]);
+    }
+    return undefined;
   }
 
   #pageOf(cluster: number): number {

@@ -1,8 +1,10 @@
 /** Writes a FAT volume with its content: contiguous files, every byte that means something, nothing else. */
-import { display } from "../bytes/bytestring.js";
+import { type ByteString, display } from "../bytes/bytestring.js";
 import type { Device } from "../bytes/device.js";
 import { alignUp, formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
+import { listLargest } from "../tree/largest.js";
+import { type Directory, newDirectory, newFile } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
 import { ContentWriter } from "./content.js";
@@ -33,7 +35,7 @@ import {
   type SectorSize,
 } from "./layout.js";
 import { encodeLabel } from "./names.js";
-import { assignClusters, clustersOf, countClusters, type FatPlan, planTree } from "./plan.js";
+import { assignClusters, clustersOf, countClusters, type FatPlan, type PlannedFile, planTree } from "./plan.js";
 import { encodeTable } from "./table.js";
 
 export interface FatOptions {
@@ -151,7 +153,7 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
 export function measureFat(tree: Tree, options: Pick<FatOptions, "label" | "type" | "sectorSize">): number {
   const plan = planTree(tree, storedLabel(options));
   const size = smallestVolume(wantedFor(plan, options), clusterCounter(plan));
-  if (size === undefined) throw tooLarge(options.type, largestFiles(plan));
+  if (size === undefined) throw tooLarge(options.type, plan);
   return size;
 }
 
@@ -174,18 +176,26 @@ function clusterCounter(plan: FatPlan): ClustersNeeded {
   };
 }
 
-function largestFiles(plan: FatPlan): { path: string; size: number }[] {
-  return [...plan.files]
-    .sort((a, b) => b.bytes - a.bytes)
-    .slice(0, 10)
-    .map(({ path, bytes }) => ({ path: display(path), size: bytes }));
+type Largest = ReturnType<typeof listLargest>;
+
+/** The largest of what would be in the volume, where every link is a copy. */
+function largestOf(plan: FatPlan): Largest {
+  const folders = new Map<object, Directory>(plan.directories.map((directory) => [directory, newDirectory()]));
+  for (const directory of plan.directories) {
+    for (const { target } of directory.entries) {
+      const name = target.path.slice(target.path.lastIndexOf("/") + 1) as ByteString;
+      const node = folders.get(target) ?? newFile((target as PlannedFile).node.content);
+      folders.get(directory)!.entries.set(name, node);
+    }
+  }
+  return listLargest({ root: folders.get(plan.directories[0]!)! });
 }
 
 function doesNotFit(available: number, plan: FatPlan, wanted: Wanted): ImgbuildError {
   const needed = smallestVolume(wanted, clusterCounter(plan));
-  const largest = largestFiles(plan);
-  if (needed === undefined) return tooLarge(wanted.type, largest, available);
-  const shown = largest.slice(0, 3).map(({ path, size }) => `${path} (${formatSize(size)})`);
+  if (needed === undefined) return tooLarge(wanted.type, plan, available);
+  const largest = largestOf(plan);
+  const shown = largest.slice(0, 3).map(({ path, bytes }) => `${path} (${formatSize(bytes)})`);
   return new ImgbuildError(
     "does-not-fit",
     `the files need a FAT partition of ${needed} bytes (${formatSize(needed)}), and it has ${available} (${formatSize(available)}): ${needed - available} bytes too few`,
@@ -197,18 +207,19 @@ function doesNotFit(available: number, plan: FatPlan, wanted: Wanted): ImgbuildE
 }
 
 /** The error for files that no volume of the type can hold, whatever its size. */
-function tooLarge(
-  type: FatType | undefined,
-  largest: ReturnType<typeof largestFiles>,
-  available?: number,
-): ImgbuildError {
-  return new ImgbuildError("does-not-fit", `the files are too large for any FAT${type ?? ""} file system`, {
-    hint:
-      type === undefined || type === 32
-        ? "Leave some of them out."
-        : "Leave the type out, to get FAT32, or some of them.",
-    data: { available, largest },
-  });
+function tooLarge(type: FatType | undefined, plan: FatPlan, available?: number): ImgbuildError {
+  const content = plan.files.reduce((sum, { bytes }) => sum + bytes, 0);
+  return new ImgbuildError(
+    "does-not-fit",
+    `the files, ${formatSize(content)} (${content} bytes) in ${plan.files.length}, are too large or too many for any FAT${type ?? ""} file system`,
+    {
+      hint:
+        type === undefined || type === 32
+          ? "Leave some of them out."
+          : "Set the type to 32 or leave it out, to get FAT32; or leave some of them out.",
+      data: { available, content, largest: largestOf(plan) },
+    },
+  );
 }
 
 async function writeReserved(

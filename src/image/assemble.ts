@@ -10,7 +10,8 @@ import { writeSquashfs } from "../squashfs/index.js";
 import type { Content } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
-import { explainCapacity } from "./capacity.js";
+import { type Container, explainCapacity, largestText } from "./capacity.js";
+import { sizeText } from "./claims.js";
 import { type Layout, type Placement, place } from "./place.js";
 import type { PartitionPlan, Plan } from "./plan.js";
 import type { Prepared } from "./prepare.js";
@@ -54,12 +55,16 @@ async function measure(plan: Plan, prepared: Prepared, options: AssembleOptions)
   for (const partition of plan.partitions) {
     if (partition.size !== "fit") continue;
     const content = prepared.contents.get(partition.name);
-    if (partition.filesystem === "fat" && isTree(content)) {
-      fitted.set(partition.name, await measureFat(content, fatOptions(plan, partition, prepared, options)));
-    } else if (partition.filesystem === "ext4" && (content === undefined || isTree(content))) {
-      fitted.set(partition.name, await measureExt4(content, ext4Options(partition, prepared, options)));
-    } else if (partition.filesystem === "raw" && content !== undefined && !isTree(content)) {
-      fitted.set(partition.name, content.size);
+    try {
+      if (partition.filesystem === "fat" && isTree(content)) {
+        fitted.set(partition.name, measureFat(content, fatOptions(plan, partition, prepared, options)));
+      } else if (partition.filesystem === "ext4" && (content === undefined || isTree(content))) {
+        fitted.set(partition.name, measureExt4(content, ext4Options(partition, prepared, options)));
+      } else if (partition.filesystem === "raw" && content !== undefined && !isTree(content)) {
+        fitted.set(partition.name, content.size);
+      }
+    } catch (error) {
+      throw explainCapacity(error, containerOf(partition), isTree(content) ? content : undefined);
     }
   }
   return fitted;
@@ -97,7 +102,10 @@ export async function assemble(
     const open = partition.size === "fit" && !fitted.has(partition.name);
     const room = open ? (plan.storage.size ?? device.size) - placement.start : placement.size;
     const window = slice(recorder, placement.start, room);
-    const result = await writePartition(window, plan, partition, content, prepared, options);
+    const container = open ? mediumOf(plan, partition, fitted, sizes) : containerOf(partition);
+    const result = await writePartition(window, plan, partition, content, prepared, options).catch((error) => {
+      throw explainCapacity(error, container, isTree(content) ? content : undefined);
+    });
     if (open) fitted.set(partition.name, result.used);
     written.push(result);
   }
@@ -167,49 +175,61 @@ async function writePartition(
   prepared: Prepared,
   options: AssembleOptions,
 ): Promise<{ used: number; uuid: string | undefined }> {
-  try {
-    if (partition.filesystem === "raw") {
+  switch (partition.filesystem) {
+    case "raw":
       if (content === undefined || isTree(content)) return { used: 0, uuid: undefined };
       await copyContent(window, 0, content);
       return { used: content.size, uuid: undefined };
+    case "fat": {
+      const fat = fatOptions(plan, partition, prepared, options);
+      await writeFat(window, treeFor(partition, content), fat);
+      const id = fat.volumeId.toString(16).toUpperCase().padStart(8, "0");
+      return { used: window.size, uuid: `${id.slice(0, 4)}-${id.slice(4)}` };
     }
-    switch (partition.filesystem) {
-      case "fat": {
-        const fat = fatOptions(plan, partition, prepared, options);
-        await writeFat(window, treeFor(partition, content), fat);
-        const id = fat.volumeId.toString(16).toUpperCase().padStart(8, "0");
-        return { used: window.size, uuid: `${id.slice(0, 4)}-${id.slice(4)}` };
-      }
-      case "ext4": {
-        const ext4 = ext4Options(partition, prepared, options);
-        // Without content it is an empty one, for the device to fill.
-        await writeExt4(window, content === undefined ? undefined : treeFor(partition, content), ext4);
-        return { used: window.size, uuid: ext4.uuid };
-      }
-      case "squashfs": {
-        const { compressor, level, xz, blockSize, exports } = partition;
-        const { time, jobs, observer } = options;
-        const { size } = await writeSquashfs(window, treeFor(partition, content), {
-          compressor,
-          level,
-          xz,
-          blockSize,
-          exports,
-          time,
-          jobs,
-          observer,
-        });
-        return { used: size, uuid: undefined };
-      }
+    case "ext4": {
+      const ext4 = ext4Options(partition, prepared, options);
+      // Without content it is an empty one, for the device to fill.
+      await writeExt4(window, content === undefined ? undefined : treeFor(partition, content), ext4);
+      return { used: window.size, uuid: ext4.uuid };
     }
-  } catch (error) {
-    const { name, filesystem } = partition;
-    throw explainCapacity(
-      error,
-      { name, filesystem, setting: `partitions.${name}.size=` },
-      isTree(content) ? content : undefined,
-    );
+    case "squashfs": {
+      const { compressor, level, xz, blockSize, exports } = partition;
+      const { time, jobs, observer } = options;
+      const { size } = await writeSquashfs(window, treeFor(partition, content), {
+        compressor,
+        level,
+        xz,
+        blockSize,
+        exports,
+        time,
+        jobs,
+        observer,
+      });
+      return { used: size, uuid: undefined };
+    }
   }
+}
+
+function containerOf({ name, filesystem }: PartitionPlan): Container {
+  return { name, filesystem, setting: `partitions.${name}.size=` };
+}
+
+/** A partition that becomes as long as its content: what is too small for it is the medium. */
+function mediumOf(
+  plan: Plan,
+  partition: PartitionPlan,
+  fitted: ReadonlyMap<string, number>,
+  bootloader: ReadonlyMap<string, number>,
+): Container {
+  const settingFor = (needed: number) => {
+    try {
+      return place(plan, new Map([...fitted, [partition.name, needed]]), bootloader).size;
+    } catch (error) {
+      if (error instanceof ImgbuildError && typeof error.data.needed === "number") return error.data.needed;
+      return needed;
+    }
+  };
+  return { name: partition.name, filesystem: partition.filesystem, setting: "storage.size=", settingFor };
 }
 
 function treeFor(partition: PartitionPlan, content: Tree | Content | undefined): Tree {
@@ -256,6 +276,9 @@ async function writeUserAreaBootloader(device: Device, plan: Plan, prepared: Pre
   }
 }
 
+/** An eMMC's boot partitions are multiples of this. JEDEC JESD84-B51, BOOT_SIZE_MULT. */
+const BOOT_SIZE_UNIT = 2 ** 17;
+
 /** The content of the eMMC's boot partition 0, or undefined when the board keeps its own. Length: up to the last file's end. */
 export function boot0Size(plan: Plan, prepared: Prepared): number | undefined {
   if (plan.bootloader?.area !== "boot0" || prepared.bootloader.size === 0) return undefined;
@@ -274,7 +297,22 @@ export function boot0Size(plan: Plan, prepared: Prepared): number | undefined {
       );
     }
   }
-  return alignUp(files.at(-1)!.end, 512);
+  const { end } = files.at(-1)!;
+  const { size } = plan.bootloader;
+  if (end <= size) return alignUp(end, 512);
+  const largest = files
+    .map((file) => ({ path: file.file, bytes: file.end - file.start }))
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, 10);
+  const remedy = `bootloader.size=${sizeText(alignUp(end, BOOT_SIZE_UNIT))}`;
+  throw new ImgbuildError(
+    "does-not-fit",
+    `the bootloader needs ${end} bytes of boot0, ${end - size} more than its ${size}: ${files.at(-1)!.file} ends there`,
+    {
+      hint: `Set ${remedy} if the board's eMMC has it, or the offsets in bootloader.files to less.${largestText(largest)}`,
+      data: { name: "boot0", needed: end, available: size, over: end - size, remedy, largest },
+    },
+  );
 }
 
 /** Writes the bootloader files onto `device` as they lie in boot0. */

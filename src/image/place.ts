@@ -1,7 +1,8 @@
 /** Where everything goes: pure arithmetic over a plan. `--dry-run` prints what comes out. */
-import { alignUp, formatSize } from "../bytes/size.js";
+import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { tableRanges } from "../partition/index.js";
+import { type Largest, largestText, remedyText } from "./capacity.js";
 import { checkClaims, sizeText, tableShape } from "./claims.js";
 import { isLogical, type PartitionPlan, type Plan, type StoragePlan } from "./plan.js";
 
@@ -65,7 +66,7 @@ export function place(
   }
   const end = Math.max(head, ...placements.map(({ start, size }) => start + size));
   const layout = { size: medium ?? alignUp(end + tail, alignment), placements };
-  checkFits(layout, tail);
+  checkFits(layout, plan.storage, tail);
   checkClaims(plan, layout, head, bootloader);
   return layout;
 }
@@ -127,19 +128,15 @@ function restSize(
   const limit = Math.floor((medium - tableBytes(plan.storage).tail) / alignment) * alignment;
   const size = limit - taken - start;
   if (size <= 0) {
-    throw new ImgbuildError(
-      "does-not-fit",
-      `nothing is left for ${name}: the other partitions need ${formatSize(start + taken)} of ${formatSize(medium)}`,
-      {
-        hint: "Make the other partitions smaller, or set storage.size to what the board really has.",
-        data: { needed: start + taken + alignment, available: medium, partition: name },
-      },
-    );
+    const others = plan.partitions.filter((partition) => partition.name !== name);
+    const sizes = others.map((partition) => ({ path: partition.name, bytes: sizeOf(partition)! }));
+    const problem = `nothing is left for ${name}: the other partitions`;
+    throw mediumTooSmall(problem, plan.storage, medium + alignment - size, medium, name, sizes);
   }
   return size;
 }
 
-function checkFits(layout: Layout, tail: number): void {
+function checkFits(layout: Layout, storage: StoragePlan, tail: number): void {
   const last = layout.placements.reduce<Placement | undefined>(
     (latest, next) => (latest === undefined || next.start + next.size > latest.start + latest.size ? next : latest),
     undefined,
@@ -147,13 +144,33 @@ function checkFits(layout: Layout, tail: number): void {
   if (last === undefined) return;
   const needed = last.start + last.size + tail;
   if (needed > layout.size) {
-    throw new ImgbuildError(
-      "does-not-fit",
-      `the partitions need ${needed} bytes, ${needed - layout.size} more than the medium has: ${last.partition.name} ends at ${last.start + last.size}`,
-      {
-        hint: `Set storage.size to ${needed} or more if the board has it, or make a partition smaller.`,
-        data: { needed, available: layout.size, partition: last.partition.name },
-      },
-    );
+    const sizes = layout.placements.map(({ partition, size }) => ({ path: partition.name, bytes: size }));
+    const problem = `${last.partition.name} ends at ${last.start + last.size}: the partitions`;
+    throw mediumTooSmall(problem, storage, needed, layout.size, last.partition.name, sizes);
   }
+}
+
+/** The error for partitions that need `needed` bytes of a medium of `available`. */
+function mediumTooSmall(
+  problem: string,
+  { alignment }: StoragePlan,
+  needed: number,
+  available: number,
+  partition: string,
+  sizes: Largest,
+): ImgbuildError {
+  const over = needed - available;
+  const remedy = remedyText("storage.size=", needed);
+  const largest = [...sizes].sort((a, b) => b.bytes - a.bytes).slice(0, 10);
+  const [first] = largest;
+  const less = first === undefined ? 0 : Math.floor((first.bytes - over) / alignment) * alignment;
+  const smaller = less > 0 ? `partitions.${first!.path}.size=${sizeText(less)} or less` : "make the partitions smaller";
+  return new ImgbuildError(
+    "does-not-fit",
+    `${problem} need a medium of ${needed} bytes, ${over} more than its ${available}`,
+    {
+      hint: `Set ${remedy} or more if the board has it, or ${smaller}.${largestText(largest)}`,
+      data: { needed, available, over, partition, remedy, largest },
+    },
+  );
 }

@@ -110,6 +110,8 @@ export type PartitionPlan = FatPartition | SquashfsPartition | Ext4Partition | R
 export interface BootloaderPlan {
   /** The eMMC's boot partition 0, or the user area in front of the first partition. */
   readonly area: "boot0" | "user";
+  /** In bytes, the length of boot0 on the board. */
+  readonly size: number;
   /** Whether an image without it makes sense: on boards that come with a bootloader, it does. */
   readonly optional: boolean;
   readonly files: readonly { readonly file: string /** In bytes from the area's start. */; readonly offset: number }[];

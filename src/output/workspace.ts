@@ -15,12 +15,18 @@ const PREFIX = ".partial-";
 export class Workspace {
   /** The output folder. */
   readonly folder: string;
+  readonly #durable: boolean;
   readonly #devices = new Map<string, FileDevice>();
   #partial: string | undefined;
 
-  /** Nothing is made on the disk before something is to be put there. */
-  constructor(folder: string) {
+  /**
+   * Nothing is made on the disk before something is to be put there. Unless they are `durable`, the artifacts are not waited
+   * for to be on the disk, which for a large one takes as long as writing it: where they neither replace anything nor have a
+   * manifest that says that they are complete, a power cut of the host takes away nothing that was there before.
+   */
+  constructor(folder: string, { durable = true }: { durable?: boolean } = {}) {
     this.folder = path.resolve(folder);
+    this.#durable = durable;
   }
 
   /** Where temporary files may go; gone after `commit` and `discard`. */
@@ -50,7 +56,7 @@ export class Workspace {
     if (this.#devices.has(name)) {
       throw new ImgbuildError("internal", `two artifacts are to be ${name}`, { hint: "Rename one of the partitions." });
     }
-    const device = new FileDevice(path.join(this.scratch, name), size);
+    const device = new FileDevice(path.join(this.scratch, name), size, { durable: this.#durable });
     this.#devices.set(name, device);
     return device;
   }
@@ -62,7 +68,7 @@ export class Workspace {
   commit({ manifest, stale = [] }: { manifest?: string; stale?: readonly string[] } = {}): void {
     try {
       for (const device of this.#devices.values()) {
-        device.sync();
+        if (this.#durable) device.sync();
         device.close();
       }
       if (manifest !== undefined) {
@@ -73,7 +79,7 @@ export class Workspace {
         if (name !== manifest) fs.renameSync(path.join(this.scratch, name), path.join(this.folder, name));
       }
       for (const name of stale) if (!this.#devices.has(name)) fs.rmSync(path.join(this.folder, name), { force: true });
-      syncFolder(this.folder);
+      if (this.#durable) syncFolder(this.folder);
       if (manifest !== undefined) {
         fs.renameSync(path.join(this.scratch, manifest), path.join(this.folder, manifest));
         syncFolder(this.folder);

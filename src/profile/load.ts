@@ -1,6 +1,7 @@
 /** From a profile's name to a plan: files, what they extend, --set, validation, resolution. */
 import * as path from "node:path";
 import type { z } from "zod";
+import { similarNames } from "../bytes/similar-names.js";
 import { ImgbuildError } from "../errors.js";
 import { checkPlan } from "../image/check-plan.js";
 import { MBR_PRIMARIES, type PartitionPlan, type Plan } from "../image/plan.js";
@@ -101,7 +102,7 @@ function explained(error: z.ZodError, layers: readonly Layer[]): ImgbuildError {
   const place = whereIs(keys, layers);
   if (unknown !== undefined) {
     const known = keysOfSchema(issue.path);
-    const near = known.filter((name) => distance(name, unknown) <= 2);
+    const near = similarNames(unknown, known);
     return new ImgbuildError("profile-invalid", `${place}: there is no key ${key}`, {
       hint: near.length > 0 ? `Did you mean ${near.join(" or ")}?` : "`imgbuild schema` prints every key.",
       data: { key },
@@ -148,17 +149,4 @@ function keysOfSchema(at: readonly PropertyKey[]): string[] {
     });
   }
   return [...new Set(nodes.flatMap(({ properties }) => Object.keys(properties ?? {})))];
-}
-
-/** Edit distance (Levenshtein, 1966). */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -182,6 +182,9 @@ const bootloaderFile = z
   })
   .transform(({ file, sector, offset }) => ({ file, offset: offset ?? sector! * 512 }));
 
+/** As long as an eMMC's boot partition can be: 255 units of 128 KiB. JEDEC JESD84-B51, BOOT_SIZE_MULT. */
+const MAX_BOOT_PARTITION = 255 * 2 ** 17;
+
 export const profileSchema = z
   .strictObject({
     extends: z
@@ -239,6 +242,9 @@ export const profileSchema = z
     bootloader: z
       .strictObject({
         area: z.enum(["boot0", "user"]).describe("The eMMC's boot partition 0, or the user area."),
+        size: size("Length of the eMMC's boot partition 0. Default: as long as one can be.").default(
+          MAX_BOOT_PARTITION,
+        ),
         optional: z.boolean().default(false).describe("The board has one already: an image without it makes sense."),
         files: z.array(bootloaderFile).min(1),
       })

@@ -14,7 +14,7 @@ import {
   METADATA_SIZE,
 } from "./layout.js";
 import type { MetadataWriter, Position } from "./metadata.js";
-import type { PlannedDirectory } from "./plan.js";
+import type { Name, Plan, PlannedDirectory } from "./plan.js";
 
 /** A directory inode counts its index entries in 16 bits. Lookups behind the last one search on from there. */
 const MAX_INDEX = 0xffff;
@@ -38,29 +38,31 @@ export interface Listing {
   readonly index: readonly IndexEntry[];
 }
 
-type Entries = PlannedDirectory["entries"];
-
 /** Writes the listing of a directory; the inodes of all its entries have their place already. */
-export function writeListing(table: MetadataWriter, { entries }: PlannedDirectory): Listing {
+export function writeListing(
+  table: MetadataWriter,
+  plan: Plan,
+  { first: begin, end: behind }: PlannedDirectory,
+): Listing {
   const position = table.position;
   const index: IndexEntry[] = [];
   let length = 0;
   /** Where the index points last: at first to the beginning, which needs no entry. */
   let indexed = 0;
-  for (let first = 0; first < entries.length; ) {
-    if (first > 0 && reaches(length, entries, first) - indexed > METADATA_SIZE) {
+  for (let first = begin; first < behind; ) {
+    if (first > begin && reaches(length, plan.names[first]!) - indexed > METADATA_SIZE) {
       indexed = length;
       if (index.length < MAX_INDEX) {
-        index.push({ listingOffset: length, startBlock: table.position.block, name: entries[first]!.name });
+        index.push({ listingOffset: length, startBlock: table.position.block, name: plan.names[first]! });
       }
     }
-    const end = endOfRun(entries, first, METADATA_SIZE - (length - indexed));
-    length += writeRun(table, entries, first, end);
+    const end = endOfRun(plan, first, behind, METADATA_SIZE - (length - indexed));
+    length += writeRun(table, plan, first, end);
     first = end;
   }
   const size = length + DIRECTORY_SIZE_EXTRA;
   if (size > 0xffffffff) {
-    throw new ImgbuildError("not-representable", `a folder of ${entries.length} entries is too large for SquashFS`, {
+    throw new ImgbuildError("not-representable", `a folder of ${behind - begin} entries is too large for SquashFS`, {
       hint: "Spread its entries over several folders: a listing has room for 4 GiB.",
     });
   }
@@ -70,22 +72,21 @@ export function writeListing(table: MetadataWriter, { entries }: PlannedDirector
 const entrySize = (name: ByteString) => directoryEntry.size + name.length;
 
 /** Where the listing would end after a header and one more entry. */
-const reaches = (length: number, entries: Entries, first: number) =>
-  length + directoryHeader.size + entrySize(entries[first]!.name);
+const reaches = (length: number, name: ByteString) => length + directoryHeader.size + entrySize(name);
 
 const blockOf = (inodeReference: number) => Math.floor(inodeReference / 0x10000);
 
 /** The end of the run that begins with entry `first`: what shares a header, and fits into `room` bytes with it. */
-function endOfRun(entries: Entries, first: number, room: number): number {
-  const { inode } = entries[first]!;
-  const block = blockOf(inode.reference);
-  let length = directoryHeader.size + entrySize(entries[first]!.name);
+function endOfRun({ names, inodes, numbers, references }: Plan, first: Name, behind: Name, room: number): Name {
+  const inode = inodes[first]!;
+  const block = blockOf(references[inode]!);
+  let length = reaches(0, names[first]!);
   let end = first + 1;
-  for (; end < entries.length && end - first < MAX_RUN; end++) {
-    const entry = entries[end]!;
-    const delta = entry.inode.number - inode.number;
-    length += entrySize(entry.name);
-    if (blockOf(entry.inode.reference) !== block || delta < MIN_DELTA || delta > MAX_DELTA || length > room) break;
+  for (; end < behind && end - first < MAX_RUN; end++) {
+    const other = inodes[end]!;
+    const delta = numbers[other]! - numbers[inode]!;
+    length += entrySize(names[end]!);
+    if (blockOf(references[other]!) !== block || delta < MIN_DELTA || delta > MAX_DELTA || length > room) break;
   }
   return end;
 }
@@ -94,19 +95,25 @@ const entryBytes = new Uint8Array(directoryEntry.size + MAX_NAME);
 const entryView = new DataView(entryBytes.buffer);
 
 /** Writes a header and its entries; returns how many bytes they take. */
-function writeRun(table: MetadataWriter, entries: Entries, first: number, end: number): number {
-  const base = entries[first]!.inode;
+function writeRun(table: MetadataWriter, plan: Plan, first: Name, end: Name): number {
+  const { names, nodes, inodes, numbers, references } = plan;
+  const base = inodes[first]!;
   const { offsets } = directoryEntry;
   let length = directoryHeader.size;
   table.write(
-    directoryHeader.encode({ count: end - first - 1, startBlock: blockOf(base.reference), inodeNumber: base.number }),
+    directoryHeader.encode({
+      count: end - first - 1,
+      startBlock: blockOf(references[base]!),
+      inodeNumber: numbers[base]!,
+    }),
   );
   // There may be millions of entries: they are put together by hand.
   for (let i = first; i < end; i++) {
-    const { name, inode } = entries[i]!;
-    entryView.setUint16(offsets.offset, inode.reference % 0x10000, true);
-    entryView.setInt16(offsets.inodeDelta, inode.number - base.number, true);
-    entryView.setUint16(offsets.type, INODE_TYPES[inode.node.type], true);
+    const name = names[i]!;
+    const inode = inodes[i]!;
+    entryView.setUint16(offsets.offset, references[inode]! % 0x10000, true);
+    entryView.setInt16(offsets.inodeDelta, numbers[inode]! - numbers[base]!, true);
+    entryView.setUint16(offsets.type, INODE_TYPES[nodes[i]!.type], true);
     entryView.setUint16(offsets.nameLength, name.length - 1, true);
     for (let at = 0; at < name.length; at++) entryBytes[directoryEntry.size + at] = name.charCodeAt(at);
     const size = entrySize(name);

@@ -5,7 +5,7 @@
 import { sameBytes } from "../bytes/same-bytes.js";
 import { isZero } from "../bytes/zeros.js";
 import type { Content } from "../tree/node.js";
-import type { StoredFile } from "./data.js";
+import { type Inode, type Plan, ROOT } from "./plan.js";
 import { ContentHash, readWhole, Source } from "./source.js";
 
 /**
@@ -19,13 +19,27 @@ export class Duplicates {
   readonly #sizes = new Map<number, number>();
   /** The sizes of the files that were stored. */
   readonly #storedSizes = new Set<number>();
-  /** By hash: the file that was stored last, and behind it those before. */
-  readonly #stored = new Map<number, StoredFile>();
+  /**
+   * A hash table in columns, for there may be millions of files. By the low bits of a hash: the file with such a hash that was
+   * stored last, or the root, which is no file.
+   */
+  readonly #last: Uint32Array;
+  /** By file: the one before it, and its hash. */
+  readonly #before: Uint32Array;
+  readonly #hashes: Uint32Array;
+  readonly #plan: Plan;
   readonly #buffers: readonly [Uint8Array, Uint8Array];
 
-  /** `contents` are all that will be stored. They are hashed and compared in steps of `blockSize` bytes. */
-  constructor(contents: Iterable<Content>, blockSize: number) {
-    for (const { size } of contents) this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + 1);
+  /** `files` are all that will be stored. They are hashed and compared in steps of `blockSize` bytes. */
+  constructor(plan: Plan, files: Uint32Array, blockSize: number) {
+    for (const file of files) {
+      const { size } = plan.contentOf(file);
+      this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + 1);
+    }
+    this.#last = new Uint32Array(2 ** Math.ceil(Math.log2(files.length + 1))).fill(ROOT);
+    this.#before = new Uint32Array(plan.names.length);
+    this.#hashes = new Uint32Array(plan.names.length);
+    this.#plan = plan;
     this.#buffers = [new Uint8Array(blockSize), new Uint8Array(blockSize)];
   }
 
@@ -40,31 +54,39 @@ export class Duplicates {
   }
 
   /**
-   * The stored file that has the same bytes as `content`, whose hash is given, and its `bytes` where they are in memory.
+   * The stored file that has the same bytes as `file`, whose hash is given, and its `bytes` where they are in memory.
    * What was stored, and what has this hash now, may have changed since: a file that does not have the hash any more is not
    * taken for the same.
    */
-  async find(content: Content, hash: number, bytes?: Uint8Array): Promise<StoredFile | undefined> {
+  async find(file: Inode, hash: number, bytes?: Uint8Array): Promise<Inode | undefined> {
+    const content = this.#plan.contentOf(file);
     let compared = 0;
-    for (let file = this.#stored.get(hash); file !== undefined; file = file.sameHash) {
-      if (file.content === content) return file;
-      if (file.content.size !== content.size) continue;
+    for (let other = this.#last[this.#slot(hash)]!; other !== ROOT; other = this.#before[other]!) {
+      if (this.#hashes[other] !== hash) continue;
+      const stored = this.#plan.contentOf(other);
+      if (stored === content) return other;
+      if (stored.size !== content.size) continue;
       if (++compared > MAX_COMPARED) break;
-      const stored = file.content;
       const same =
         bytes === undefined
           ? await Source.with(stored, (a) => Source.with(content, (b) => this.#sameContent(a, b, hash)))
           : await this.#sameBytes(stored, bytes);
-      if (same) return file;
+      if (same) return other;
     }
     return undefined;
   }
 
   /** Remembers a stored file. */
-  add(hash: number, file: StoredFile): void {
-    this.#storedSizes.add(file.content.size);
-    file.sameHash = this.#stored.get(hash);
-    this.#stored.set(hash, file);
+  add(file: Inode, hash: number): void {
+    this.#storedSizes.add(this.#plan.contentOf(file).size);
+    const slot = this.#slot(hash);
+    this.#hashes[file] = hash;
+    this.#before[file] = this.#last[slot]!;
+    this.#last[slot] = file;
+  }
+
+  #slot(hash: number): number {
+    return hash & (this.#last.length - 1);
   }
 
   /** Compares with `bytes`, which are at most one step. */

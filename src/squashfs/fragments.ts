@@ -1,12 +1,14 @@
 /** Fragment blocks: the ends of files, and small files, side by side in blocks that are compressed as a whole. */
 import type { Slot } from "../codecs/index.js";
 import type { BlockStore } from "./blocks.js";
-import type { StoredFile } from "./data.js";
-import { fragmentEntry } from "./layout.js";
+import { BLOCK_STORED, fragmentEntry } from "./layout.js";
 import type { Settings } from "./options.js";
+import type { Inode } from "./plan.js";
+import type { StoredFiles } from "./stored-files.js";
 
 export class FragmentWriter {
   readonly #blocks: BlockStore;
+  readonly #files: StoredFiles;
   readonly #blockSize: number;
   /** The block that is being filled. */
   #slot: Slot | undefined;
@@ -14,8 +16,9 @@ export class FragmentWriter {
   #submitted = 0;
   readonly #entries: { readonly start: number; readonly size: number }[] = [];
 
-  constructor(blocks: BlockStore, { blockSize }: Settings) {
+  constructor(blocks: BlockStore, files: StoredFiles, { blockSize }: Settings) {
     this.#blocks = blocks;
+    this.#files = files;
     this.#blockSize = blockSize;
   }
 
@@ -24,23 +27,29 @@ export class FragmentWriter {
     return this.#submitted;
   }
 
-  /** Room for `length` bytes where `add` would put them; what it finds there it need not copy. Undefined where there is none. */
+  /**
+   * Room for `length` bytes in the block that is being filled: what is put there needs no copying, and belongs to the block
+   * once `take` is called. Undefined where there is none.
+   */
   room(length: number): Uint8Array | undefined {
     return this.#filled + length > this.#blockSize
       ? undefined
       : this.#slot?.input.subarray(this.#filled, this.#filled + length);
   }
 
-  /** Adds the end of a file, shorter than a block, and notes with the file where it is. */
-  async add(tail: Uint8Array, file: StoredFile): Promise<void> {
+  /** Makes the first `length` bytes of the room that was asked for last the end of a file, and notes where it is. */
+  take(length: number, file: Inode): void {
+    this.#files.fragments[file] = this.#submitted;
+    this.#files.offsets[file] = this.#filled;
+    this.#filled += length;
+  }
+
+  /** Adds the end of a file, shorter than a block, and notes where it is. */
+  async add(tail: Uint8Array, file: Inode): Promise<void> {
     if (this.#filled + tail.length > this.#blockSize) await this.flush();
     this.#slot ??= await this.#blocks.acquire("fragments");
-    const { input } = this.#slot;
-    const isThere = tail.buffer === input.buffer && tail.byteOffset === input.byteOffset + this.#filled;
-    if (!isThere) input.set(tail, this.#filled);
-    file.fragment = this.#submitted;
-    file.offset = this.#filled;
-    this.#filled += tail.length;
+    this.#slot.input.set(tail, this.#filled);
+    this.take(tail.length, file);
   }
 
   /** Submits the block that is being filled. */
@@ -52,6 +61,11 @@ export class FragmentWriter {
     this.#filled = 0;
     this.#submitted++;
     await this.#blocks.put(slot, length, "fragments", (start, size) => this.#entries.push({ start, size }));
+  }
+
+  /** What each block takes, in bytes. Complete once all blocks have their place. */
+  storedSizes(): number[] {
+    return this.#entries.map(({ size }) => size & ~BLOCK_STORED);
   }
 
   /** The fragment table. Complete once all blocks have their place. */

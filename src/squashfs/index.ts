@@ -15,8 +15,9 @@
  *     | padding             | zeros up to a multiple of 4 KiB, outside of the file system     |
  *
  * Everything from the inode table on is metadata: compressed in blocks of 8 KiB (metadata.ts). plan.ts decides on inode
- * numbers and order, sort-file.ts on files whose data comes first, duplicates.ts finds files with the same bytes, and
- * writer.ts puts it all together. The folder reader has the other direction.
+ * numbers and order, sort-file.ts on files whose data comes first, duplicates.ts finds files with the same bytes,
+ * stored-files.ts knows where each file's bytes went, and writer.ts puts it all together. The folder reader has the other
+ * direction.
  */
 export { BCJ_FILTERS, type BcjFilter } from "../codecs/index.js";
 export {

@@ -1,12 +1,12 @@
 /** Inodes: the basic form where it can hold everything, the extended form where it cannot. */
 import { toBytes } from "../bytes/bytestring.js";
 import { encodeDeviceNumber } from "../tree/device-number.js";
-import type { DeviceNode, Directory, Metadata, RegularFile, SpecialNode, Symlink } from "../tree/node.js";
-import type { BlockSizes } from "./data.js";
+import type { DeviceNode, Directory, Node, RegularFile, SpecialNode, Symlink } from "../tree/node.js";
 import type { IdTable } from "./ids.js";
 import * as layout from "./layout.js";
 import { type MetadataWriter, reference } from "./metadata.js";
-import type { Inode } from "./plan.js";
+import { type Inode, type Plan, ROOT } from "./plan.js";
+import type { StoredFiles } from "./stored-files.js";
 import type { XattrWriter } from "./xattrs.js";
 
 /** Block sizes of a file are encoded this many at a time. */
@@ -44,22 +44,26 @@ export class InodeWriter {
   clampedTimes = 0;
   /** Where the inodes go. */
   readonly table: MetadataWriter;
+  readonly #plan: Plan;
+  readonly #files: StoredFiles;
   readonly #ids: IdTable;
   /** Undefined when extended attributes are not stored. */
   readonly #xattrs: XattrWriter | undefined;
   readonly #values = newValues();
   readonly #bytes = new Uint8Array(layout.extendedFileInode.size);
 
-  constructor(table: MetadataWriter, ids: IdTable, xattrs: XattrWriter | undefined) {
+  constructor(table: MetadataWriter, plan: Plan, files: StoredFiles, ids: IdTable, xattrs: XattrWriter | undefined) {
     this.table = table;
+    this.#plan = plan;
+    this.#files = files;
     this.#ids = ids;
     this.#xattrs = xattrs;
   }
 
   /** Writes an inode that checkTree found nothing wrong with, and notes where. A directory's listing must have been written before, and a file's data stored. */
   write(inode: Inode): void {
-    inode.reference = reference(this.table.position);
-    const { node } = inode;
+    this.#plan.references[inode] = reference(this.table.position);
+    const node = this.#plan.nodes[inode]!;
     const xattrs = this.#xattrs?.add(node.xattrs) ?? layout.NO_XATTRS;
     switch (node.type) {
       case "directory":
@@ -82,8 +86,8 @@ export class InodeWriter {
   }
 
   /** Sets what all inodes have. */
-  #begin(inode: Inode, { mode, uid, gid, mtime }: Metadata, extended: boolean): void {
-    const type = layout.INODE_TYPES[inode.node.type];
+  #begin(inode: Inode, { type: kind, mode, uid, gid, mtime }: Node, extended: boolean): void {
+    const type = layout.INODE_TYPES[kind];
     const time = layout.storedTime(mtime.seconds);
     if (time !== mtime.seconds) this.clampedTimes++;
     const values = this.#values;
@@ -92,8 +96,8 @@ export class InodeWriter {
     values.uid = this.#ids.indexOf(uid);
     values.gid = this.#ids.indexOf(gid);
     values.mtime = time;
-    values.number = inode.number;
-    values.links = inode.links;
+    values.number = this.#plan.numbers[inode]!;
+    values.links = this.#plan.links[inode]!;
   }
 
   /** Writes the fixed part of an inode from the values that were set. */
@@ -103,7 +107,8 @@ export class InodeWriter {
   }
 
   #writeDirectory(inode: Inode, node: Directory, xattrs: number): void {
-    const { position, size, index } = inode.listing!;
+    const { parent, listing } = this.#plan.directories.get(inode)!;
+    const { position, size, index } = listing!;
     const extended = xattrs !== layout.NO_XATTRS || index.length > 0 || size > 0xffff;
     this.#begin(inode, node, extended);
     const values = this.#values;
@@ -111,7 +116,7 @@ export class InodeWriter {
     values.offset = position.offset;
     values.size = size;
     // The root's parent has a number that no inode has, as with mksquashfs.
-    values.parent = inode.parent?.number ?? inode.number + 1;
+    values.parent = this.#plan.numbers[parent?.inode ?? ROOT]! + (parent === undefined ? 1 : 0);
     values.indexes = index.length;
     values.xattrs = xattrs;
     this.#end(extended ? layout.extendedDirectoryInode : layout.directoryInode);
@@ -122,15 +127,18 @@ export class InodeWriter {
   }
 
   #writeFile(inode: Inode, node: RegularFile, xattrs: number): void {
-    const { start, blocks, sparse, fragment, offset } = inode.stored!;
     const { size } = node.content;
+    const data = this.#files.dataOf(inode);
+    const start = this.#files.starts[data]!;
+    const blocks = this.#files.blockSizes(data, size);
+    const sparse = this.#files.sparseBytes(data, size);
     const extended =
-      xattrs !== layout.NO_XATTRS || inode.links > 1 || size >= 2 ** 32 || start >= 2 ** 32 || sparse > 0;
+      xattrs !== layout.NO_XATTRS || this.#plan.links[inode]! > 1 || size >= 2 ** 32 || start >= 2 ** 32 || sparse > 0;
     this.#begin(inode, node, extended);
     const values = this.#values;
     values.startBlock = start;
-    values.fragment = fragment;
-    values.offset = offset;
+    values.fragment = this.#files.fragments[data]!;
+    values.offset = this.#files.offsets[data]!;
     values.size = size;
     // Linux computes st_blocks from it. A file that is a hole throughout keeps one byte, as with mksquashfs: programs
     // take a file with a size but without blocks for one whose data is not on the disk yet.
@@ -140,9 +148,9 @@ export class InodeWriter {
     this.#writeBlockSizes(blocks);
   }
 
-  #writeBlockSizes(blocks: BlockSizes): void {
+  #writeBlockSizes(blocks: Uint32Array): void {
     for (let first = 0; first < blocks.length; first += BLOCKS_AT_ONCE) {
-      const sizes = blocks.slice(first, first + BLOCKS_AT_ONCE);
+      const sizes = blocks.subarray(first, first + BLOCKS_AT_ONCE);
       const bytes = new Uint8Array(4 * sizes.length);
       const view = new DataView(bytes.buffer);
       for (let i = 0; i < sizes.length; i++) view.setUint32(4 * i, sizes[i]!, true);

@@ -3,7 +3,7 @@ import { type ByteString, display } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { MAX_XATTR_LIST, MAX_XATTR_NAME, MAX_XATTR_VALUE } from "./layout.js";
 import type { Settings } from "./options.js";
-import { type Inode, inodesOf, type Plan, pathOf } from "./plan.js";
+import type { Inode, Plan } from "./plan.js";
 import { storableXattrs, type XattrObstacle } from "./xattrs.js";
 
 /**
@@ -14,9 +14,10 @@ export function reportOmittedXattrs(plan: Plan, { strictXattrs, observer }: Sett
   const counts = new Map<ByteString, number>();
   const obstacles = new Set<XattrObstacle>();
   let first: { readonly inode: Inode; readonly name: ByteString } | undefined;
-  for (const inode of inodesOf(plan)) {
-    if (inode.node.xattrs.size === 0) continue;
-    storableXattrs(inode.node.xattrs, (name, obstacle) => {
+  for (const inode of plan.all()) {
+    const { xattrs } = plan.nodes[inode]!;
+    if (xattrs.size === 0) continue;
+    storableXattrs(xattrs, (name, obstacle) => {
       first ??= { inode, name };
       counts.set(name, (counts.get(name) ?? 0) + 1);
       obstacles.add(obstacle);
@@ -27,7 +28,7 @@ export function reportOmittedXattrs(plan: Plan, { strictXattrs, observer }: Sett
   const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
   const limit = limitsOf(obstacles);
   if (strictXattrs) {
-    const path = pathOf(first.inode) || "the root folder";
+    const path = plan.pathOf(first.inode) || "the root folder";
     const others = total === 1 ? "" : `, the first of ${total} attributes that cannot be stored`;
     throw new ImgbuildError("not-representable", `${path} has ${display(first.name)}${others}: ${limit}`, {
       hint: "Remove them from the source, or build without strict attributes to leave them out.",

@@ -103,6 +103,9 @@ export interface Settings {
   readonly observer: Observer;
 }
 
+/** In bytes: the powers of two from 4 KiB to 1 MiB. */
+const BLOCK_SIZES: readonly number[] = Array.from({ length: 9 }, (_, i) => 4096 << i);
+
 /** Throws a `usage` error that names the option. */
 export function resolveOptions(options: SquashfsOptions): Settings {
   const { compressor: name = "gzip", blockSize = 131_072, time, pad = 4096, jobs } = options;
@@ -115,9 +118,8 @@ export function resolveOptions(options: SquashfsOptions): Settings {
   const compressor: FormatCompressor = COMPRESSORS[name];
   const level = options.level ?? compressor.defaultLevel;
   inRange(`${name} level`, level, compressor.minLevel, compressor.maxLevel);
-  inRange("block size", blockSize, 4096, 2 ** 20);
-  if (1 << (31 - Math.clz32(blockSize)) !== blockSize) {
-    throw new ImgbuildError("usage", `a SquashFS block size of ${blockSize} is not a power of two`, {
+  if (!BLOCK_SIZES.includes(blockSize)) {
+    throw new ImgbuildError("usage", `a SquashFS block size of ${blockSize} is not a power of two from 4K to 1M`, {
       hint: "Choose 4K, 8K, 16K, 32K, 64K, 128K, 256K, 512K or 1M.",
     });
   }

@@ -4,7 +4,8 @@
  */
 import type { Device } from "../bytes/device.js";
 
-const BUFFER_SIZE = 2 ** 20;
+/** Larger ones leave the cache of a core before they are written; for smaller ones, threads wake each other more often. */
+const BUFFER_SIZE = 2 ** 21;
 
 export class Output {
   readonly #device: Device;
@@ -44,7 +45,7 @@ export class Output {
   }
 
   /**
-   * Room for `length` bytes at the end, no more than a mebibyte: what is put there needs no copying, and belongs to the
+   * Room for `length` bytes at the end, no more than two mebibytes: what is put there needs no copying, and belongs to the
    * output once `take` is called. To be asked for anew after every other call.
    */
   async room(length: number): Promise<Uint8Array> {

@@ -39,9 +39,8 @@ export class Source {
 }
 
 /** Fills `into`, which is as long as the content. Rejects as its reader does. */
-export async function readWhole(content: Content, into: Uint8Array): Promise<void> {
-  if (content.readWhole === undefined) await Source.with(content, (source) => source.read(0, into));
-  else await content.readWhole(into);
+export function readWhole(content: Content, into: Uint8Array): Promise<void> {
+  return content.readWhole?.(into) ?? Source.with(content, (source) => source.read(0, into));
 }
 
 /**

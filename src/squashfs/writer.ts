@@ -3,7 +3,7 @@ import type { Device } from "../bytes/device.js";
 import { alignUp } from "../bytes/size.js";
 import { CompressorPool, createCompressor } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
-import type { RegularFile } from "../tree/node.js";
+import { listLargest } from "../tree/largest.js";
 import type { Tree } from "../tree/tree.js";
 import { CompressedBlocks, StoredBlocks } from "./blocks.js";
 import { checkTree } from "./check-tree.js";
@@ -18,7 +18,9 @@ import { MetadataWriter, storedBlock, writeTable } from "./metadata.js";
 import { reportOmittedXattrs } from "./omitted-xattrs.js";
 import { type Part, resolveOptions, type Settings, type SquashfsOptions } from "./options.js";
 import { Output } from "./output.js";
-import { type Inode, inodesOf, type Plan, plan } from "./plan.js";
+import { type Inode, type Plan, plan, ROOT } from "./plan.js";
+import { StoredFiles } from "./stored-files.js";
+import { storedSizes } from "./stored-sizes.js";
 import { XattrWriter } from "./xattrs.js";
 
 /** What a report says about a written image. Sizes in bytes. */
@@ -56,7 +58,7 @@ export interface SquashfsSummary {
  *
  * Rejects with `usage` for an option out of range, and with `not-representable` for a name, mode, owner, time, target, device
  * number or (with `strictXattrs`) extended attribute that the format cannot hold: both before anything is written. Then with
- * `not-representable` for too many ids or too much metadata; `does-not-fit`, with `data: { needed, available }` in bytes, when
+ * `not-representable` for too many ids or too much metadata; `does-not-fit`, with `data: { needed, available, largest }` in bytes, when
  * the device is too small: the tree was read to its end by then, so `needed` is exact; `source-changed`; and whatever the
  * contents and the device reject with. What was written until then stays on the device, without a superblock: that of an
  * image that was there before is made zeros first.
@@ -70,7 +72,7 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
   await device.zero(0, Math.min(superblock.size, device.size));
   const output = new Output(device, superblock.size);
   try {
-    const written = await writeImage(device, output, planned, settings);
+    const written = await writeImage(device, output, tree, planned, settings);
     return { ...written, omittedXattrs };
   } finally {
     await output.settle();
@@ -80,10 +82,11 @@ export async function writeSquashfs(device: Device, tree: Tree, options: Squashf
 /** What a compressor of this thread is for; a pool has its own for the others. */
 const METADATA: readonly Part[] = ["inodes", "fragments", "xattrs"];
 
-async function writeImage(device: Device, output: Output, planned: Plan, settings: Settings) {
+async function writeImage(device: Device, output: Output, tree: Tree, planned: Plan, settings: Settings) {
   if (settings.compressorOptions !== undefined) await output.append(storedBlock(settings.compressorOptions));
 
-  const { fragments, ...dataFacts } = await storeFiles(output, planned, settings);
+  const stored = new StoredFiles(planned.names.length, settings);
+  const { fragments, ...dataFacts } = await storeFiles(output, planned, stored, settings);
 
   const compressor = METADATA.every((part) => settings.uncompressed.has(part))
     ? undefined
@@ -93,7 +96,7 @@ async function writeImage(device: Device, output: Output, planned: Plan, setting
     parts.some((part) => settings.uncompressed.has(part)) ? undefined : compressor;
   const ids = new IdTable();
   const xattrs = settings.xattrs ? new XattrWriter(forPart("xattrs")) : undefined;
-  const inodes = new InodeWriter(new MetadataWriter(forPart("inodes")), ids, xattrs);
+  const inodes = new InodeWriter(new MetadataWriter(forPart("inodes")), planned, stored, ids, xattrs);
   const tables = {
     ...(await writeInodes(output, planned, inodes, new MetadataWriter(forPart("inodes")))),
     fragmentTable: BigInt(await writeTable(output, forPart("fragments"), fragments.encode())),
@@ -107,10 +110,19 @@ async function writeImage(device: Device, output: Output, planned: Plan, setting
   const bytesUsed = output.position;
   const size = alignUp(bytesUsed, settings.pad);
   if (size > device.size) {
-    throw new ImgbuildError("does-not-fit", `the SquashFS image needs ${size} bytes; its place has ${device.size}`, {
-      hint: "Give it a larger place, or leave files out.",
-      data: { needed: size, available: device.size },
-    });
+    const takes = storedSizes(planned, stored, fragments.storedSizes());
+    throw new ImgbuildError(
+      "does-not-fit",
+      `the SquashFS image needs ${size} bytes; its place has ${device.size}: ${size - device.size} too few`,
+      {
+        hint: "Give it a larger place, or leave files out.",
+        data: {
+          needed: size,
+          available: device.size,
+          largest: listLargest(tree, (node) => takes.get(node) ?? 0),
+        },
+      },
+    );
   }
   await output.flush();
   await device.zero(bytesUsed, size - bytesUsed);
@@ -118,7 +130,7 @@ async function writeImage(device: Device, output: Output, planned: Plan, setting
     0,
     superblock.encode({
       magic: MAGIC,
-      inodes: planned.inodes,
+      inodes: planned.count,
       time: settings.time,
       blockSize: settings.blockSize,
       fragments: fragments.count,
@@ -128,7 +140,7 @@ async function writeImage(device: Device, output: Output, planned: Plan, setting
       ids: ids.count,
       major: VERSION_MAJOR,
       minor: VERSION_MINOR,
-      rootInode: planned.root.reference,
+      rootInode: planned.references[ROOT]!,
       bytesUsed,
       ...tables,
     }),
@@ -141,8 +153,8 @@ async function writeImage(device: Device, output: Output, planned: Plan, setting
   return {
     bytesUsed,
     size,
-    inodes: planned.inodes,
-    directories: planned.directories.length,
+    inodes: planned.count,
+    directories: planned.directories.size,
     ...dataFacts,
     fragments: fragments.count,
     ids: ids.count,
@@ -151,41 +163,35 @@ async function writeImage(device: Device, output: Output, planned: Plan, setting
   };
 }
 
-type FileInode = Inode & { readonly node: RegularFile };
-
-const isFile = (inode: Inode): inode is FileInode => inode.node.type === "file";
-
 /** The inodes of regular files, in the order in which their data is stored. */
-function filesOf(planned: Plan, { priorities }: Settings): readonly FileInode[] {
-  const files = [...inodesOf(planned)].filter(isFile);
+function filesOf(planned: Plan, { priorities }: Settings): Uint32Array {
+  const files = planned.inodes.filter((inode, name) => inode === name && planned.nodes[inode]!.type === "file");
   if (priorities.size === 0) return files;
-  const priorityOf = ({ node }: Inode) => priorities.get(node) ?? 0;
-  return files.sort((a, b) => priorityOf(b) - priorityOf(a));
+  const priorityOf = (file: Inode) => priorities.get(planned.nodes[file]!) ?? 0;
+  return files.sort((a, b) => priorityOf(b) - priorityOf(a) || a - b);
 }
 
-/** Stores the data of all files, and notes with each inode where it is. */
-async function storeFiles(output: Output, planned: Plan, settings: Settings) {
+/** Stores the data of all files, and notes in `stored` where it is. */
+async function storeFiles(output: Output, planned: Plan, stored: StoredFiles, settings: Settings) {
   const { codec: spec, blockSize, jobs } = settings;
   const blocks =
     settings.uncompressed.has("data") && settings.uncompressed.has("fragments")
       ? new StoredBlocks(output, settings)
       : new CompressedBlocks(output, await CompressorPool.create({ spec, slotSize: blockSize, jobs }), settings);
   try {
-    const fragments = new FragmentWriter(blocks, settings);
-    const inodes = filesOf(planned, settings);
-    const contents = inodes.map(({ node }) => node.content);
-    const duplicates = settings.dedupe ? new Duplicates(contents, blockSize) : undefined;
-    const data = new DataWriter(blocks, fragments, duplicates, settings);
+    const fragments = new FragmentWriter(blocks, stored, settings);
+    const files = filesOf(planned, settings);
+    const duplicates = settings.dedupe ? new Duplicates(planned, files, blockSize) : undefined;
+    const data = new DataWriter(planned, stored, blocks, fragments, duplicates, settings);
     let fileBytes = 0;
-    for (const inode of inodes) {
-      const { content } = inode.node;
-      inode.stored = await data.add(content, inode);
-      fileBytes += content.size;
+    for (const file of files) {
+      await data.add(file);
+      fileBytes += planned.contentOf(file).size;
     }
     await fragments.flush();
     await blocks.drain();
     const { sparseBytes, duplicateBytes } = data;
-    return { fragments, files: inodes.length, fileBytes, duplicates: data.duplicates, duplicateBytes, sparseBytes };
+    return { fragments, files: files.length, fileBytes, duplicates: data.duplicates, duplicateBytes, sparseBytes };
   } finally {
     await blocks.close();
   }
@@ -199,17 +205,18 @@ async function writeInodes(
   listings: MetadataWriter,
 ): Promise<{ inodeTable: number; directoryTable: number }> {
   const inodeTable = output.position;
-  const written = new Set<Inode>();
-  for (const directory of planned.directories.toReversed()) {
-    for (const { inode } of directory.entries) {
-      if (written.has(inode)) continue;
-      if (inode.links > 1 && inode.node.type !== "directory") written.add(inode);
+  // Inodes are written in the order of their numbers: of the names that lead to one, at the first that comes up here.
+  let written = 0;
+  for (const directory of [...planned.directories.values()].reverse()) {
+    for (const inode of planned.inodes.subarray(directory.first, directory.end)) {
+      if (planned.numbers[inode] !== written + 1) continue;
       inodes.write(inode);
+      written++;
     }
-    directory.inode.listing = writeListing(listings, directory);
+    directory.listing = writeListing(listings, planned, directory);
     await appendAll(output, inodes.table);
   }
-  inodes.write(planned.root);
+  inodes.write(ROOT);
   inodes.table.finish();
   await appendAll(output, inodes.table);
   const directoryTable = output.position;
@@ -223,12 +230,12 @@ async function appendAll(output: Output, table: MetadataWriter): Promise<void> {
 }
 
 /** The reference of every inode, in the order of their numbers, 64 bits each. */
-function exportTable({ directories, root, inodes }: Plan): Uint8Array {
-  const table = new Uint8Array(8 * inodes);
+function exportTable(planned: Plan): Uint8Array {
+  const table = new Uint8Array(8 * planned.count);
   const view = new DataView(table.buffer);
-  const set = ({ number, reference }: Inode) => view.setBigUint64(8 * (number - 1), BigInt(reference), true);
-  for (const { entries } of directories) for (const { inode } of entries) set(inode);
-  set(root);
+  for (const inode of planned.all()) {
+    view.setBigUint64(8 * (planned.numbers[inode]! - 1), BigInt(planned.references[inode]!), true);
+  }
   return table;
 }
 

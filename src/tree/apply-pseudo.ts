@@ -120,11 +120,18 @@ class Applying {
   #place({ path, where }: PseudoDefinition): { folder: Directory; name: ByteString } {
     const folder = follow(this.#tree, parentOf(path));
     if (folder?.type === "directory") return { folder, name: lastOf(path) };
-    throw pseudoError(
-      where,
-      `there is no place for ${display(path)}: ${shown(parentOf(path))} ${folder === undefined ? "does not exist" : `is a ${folder.type}`}`,
-      `Define the folder as well: ${display(parentOf(path))} d 755 0 0`,
-    );
+    const parent = display(parentOf(path));
+    throw folder === undefined
+      ? pseudoError(
+          where,
+          `there is no place for ${display(path)}: ${parent} does not exist`,
+          `Define the folder as well: ${parent} d 755 0 0`,
+        )
+      : pseudoError(
+          where,
+          `there is no place for ${display(path)}: ${parent} is a ${folder.type}`,
+          `Define it in a folder, or leave ${parent} out with --exclude and define a folder there: ${parent} d 755 0 0`,
+        );
   }
 
   async #make(definition: PseudoDefinition): Promise<Node> {

@@ -6,8 +6,16 @@ import { breathe } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import type { Excludes } from "./excludes.js";
 import { isFakeroot, type LibcStat, readLibcStats } from "./fakeroot.js";
-import { readHostXattrs } from "./host-xattrs.js";
-import { type Directory, type Metadata, NO_XATTRS, type Node, newDirectory, timestamp } from "./node.js";
+import {
+  type Directory,
+  type Metadata,
+  NO_XATTRS,
+  type Node,
+  newDirectory,
+  newFile,
+  type Timestamp,
+  timestamp,
+} from "./node.js";
 import type { Observer } from "./observer.js";
 import { fileContent, hostPath, sourceError } from "./source-file.js";
 import { lookup, type Tree } from "./tree.js";
@@ -41,10 +49,11 @@ export async function readDirectory(path: string, options: DirectoryOptions = {}
     if (options.strictXattrs) throw new ImgbuildError("source-unreadable", text, { hint: STRICT_HINT });
     options.observer?.notice?.(text);
   };
-  const [tree, xattrs] = await Promise.all([
+  const readHostXattrs = options.xattrs === false ? undefined : await loadXattrReader();
+  const [xattrs, tree] = await Promise.all([
+    // Another program. It is started first, to run at the same time.
+    readHostXattrs?.(path, notice, paths),
     new DirectoryReader(new HostFolder(path), stats).read(excludes),
-    // Another program, at the same time.
-    options.xattrs === false ? undefined : readHostXattrs(path, notice, paths),
   ]);
   for (const [of, attributes] of xattrs ?? []) {
     const node = lookup(tree, of);
@@ -52,6 +61,9 @@ export async function readDirectory(path: string, options: DirectoryOptions = {}
   }
   return tree;
 }
+
+/** Loaded when it is needed: what starts programs takes longer to load than a small folder to read. */
+const loadXattrReader = async () => (await import("./host-xattrs.js")).readHostXattrs;
 
 /**
  * The node that a single file of the host makes, extended attributes and all; for a folder, one without entries. Rejects
@@ -65,6 +77,7 @@ export async function readHostNode(file: string, observer: Observer = {}): Promi
     throw new ImgbuildError("source-missing", `${file} does not exist`, { hint: "Check the path." });
   }
   const stats = isFakeroot() ? await readLibcStats(folder, [name]) : undefined;
+  const readHostXattrs = await loadXattrReader();
   const xattrs = await readHostXattrs(folder, (text) => observer.notice?.(text), [name]);
   const node = new DirectoryReader(host, stats).node("" as ByteString, name);
   node.xattrs = xattrs.get(name) ?? NO_XATTRS;
@@ -171,6 +184,8 @@ class DirectoryReader {
   readonly #linked = new Map<string, Node>();
   #lastFolder = "" as ByteString;
   #lastHostFolder: ByteString;
+  #lastTime = 0n;
+  #lastTimestamp = timestamp(this.#lastTime);
 
   constructor(host: HostFolder, stats: ReadonlyMap<ByteString, LibcStat> | undefined) {
     this.#host = host;
@@ -226,6 +241,15 @@ class DirectoryReader {
     return this.#lastHostFolder;
   }
 
+  /** Files that were unpacked or installed together often have one time: one object for all of them. */
+  #timeOf(nanoseconds: bigint): Timestamp {
+    if (nanoseconds !== this.#lastTime) {
+      this.#lastTime = nanoseconds;
+      this.#lastTimestamp = timestamp(nanoseconds);
+    }
+    return this.#lastTimestamp;
+  }
+
   #describe(folder: ByteString, name: ByteString, stat: fs.BigIntStats): Node {
     const path = `${folder}${name}` as ByteString;
     const facts = this.#stats === undefined ? kernelStat(stat) : this.#stats.get(path);
@@ -234,7 +258,7 @@ class DirectoryReader {
         hint: "Something still writes to the source. Wait until it is done.",
       });
     }
-    const mtime = timestamp(stat.mtimeNs);
+    const mtime = this.#timeOf(stat.mtimeNs);
     const metadata: Metadata = { mode: facts.mode & 0o7777, uid: facts.uid, gid: facts.gid, mtime, xattrs: NO_XATTRS };
     const type = TYPES.get(facts.mode & S_IFMT);
     switch (type) {
@@ -242,11 +266,10 @@ class DirectoryReader {
         return newDirectory(metadata);
       case "file":
         // Where its holes are is not asked: a file without blocks (st_blocks) may well hold data on btrfs, FUSE and others.
-        return {
-          type,
-          ...metadata,
-          content: fileContent({ folder: this.#hostFolder(folder), name, size: Number(stat.size), mtime }),
-        };
+        return newFile(
+          fileContent({ folder: this.#hostFolder(folder), name, size: Number(stat.size), mtime }),
+          metadata,
+        );
       case "symlink":
         try {
           return {

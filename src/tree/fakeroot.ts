@@ -5,7 +5,6 @@
  */
 import { type ByteString, fromBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
-import { nulTerminated, runProgram } from "./host-program.js";
 import { splitPath } from "./tree.js";
 
 /** Whether fakeroot or pseudo answers for libc in `environment`. */
@@ -29,6 +28,7 @@ export interface LibcStat {
  * stat: that way only names and numbers go through the pipe, where an archive would carry every byte of the tree.
  */
 export async function readLibcStats(folder: string, paths?: readonly ByteString[]): Promise<Map<ByteString, LibcStat>> {
+  const { nulTerminated, runProgram } = await import("./host-program.js");
   const stats = new Map<ByteString, LibcStat>();
   const stat = ["stat", "--printf=%f %u %g %t %T %n\\0"];
   const [command, args] =

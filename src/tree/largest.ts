@@ -1,20 +1,29 @@
 /** What takes the room: for messages about content that does not fit. */
-import { type ByteString, compareBytes } from "../bytes/bytestring.js";
+import { type ByteString, compareBytes, display } from "../bytes/bytestring.js";
 import type { Directory, Node } from "./node.js";
 import { sortedEntries, type Tree } from "./tree.js";
 
 export interface LargePath {
   readonly path: ByteString;
   readonly type: "directory" | "file";
-  /** Sum of the contents' sizes, holes included; a file with several names counts at one of them. */
+  /** For a folder, with all that is in it; a file with several names counts at one of them. */
   readonly bytes: number;
 }
+
+/** What a node takes by itself, in bytes. */
+export type SizeOf = (node: Node) => number;
+
+/** The sum of the contents' sizes, holes included. */
+const contentSize: SizeOf = (node) => (node.type === "file" ? node.content.size : 0);
 
 /** A folder that owes more than this share to a single entry says no more than that entry does. */
 const WRAPPING_SHARE = 0.8;
 
-/** The `count` largest folders and files, the largest first. The root, and folders that only wrap one large entry, are left out. */
-export function largestPaths(tree: Tree, count: number): LargePath[] {
+/**
+ * The `count` largest folders and files by `sizeOf`, the largest first. The root, and folders that only wrap one large entry,
+ * are left out.
+ */
+export function largestPaths(tree: Tree, count: number, sizeOf: SizeOf = contentSize): LargePath[] {
   const found: LargePath[] = [];
   const seen = new Set<Node>();
   // A tree may be deeper than the stack of calls. Parents come before what is in them, so that sums go up from the end.
@@ -23,11 +32,13 @@ export function largestPaths(tree: Tree, count: number): LargePath[] {
     const folder = folders[i]!;
     for (const [name, child] of sortedEntries(folder.node)) {
       const path = folder.path === "" ? name : `${folder.path}/${name}`;
-      if (child.type === "directory") folders.push({ path, node: child, parent: folder, sum: 0, largest: 0 });
-      else if (child.type === "file" && !seen.has(child)) {
+      if (child.type === "directory") {
+        folders.push({ path, node: child, parent: folder, sum: sizeOf(child), largest: 0 });
+      } else if (!seen.has(child)) {
         seen.add(child);
-        add(folder, child.content.size);
-        found.push({ path: path as ByteString, type: "file", bytes: child.content.size });
+        const bytes = sizeOf(child);
+        add(folder, bytes);
+        if (child.type === "file") found.push({ path: path as ByteString, type: "file", bytes });
       }
     }
   }
@@ -40,6 +51,14 @@ export function largestPaths(tree: Tree, count: number): LargePath[] {
     .filter(({ bytes }) => bytes > 0)
     .sort((a, b) => b.bytes - a.bytes || compareBytes(a.path, b.path))
     .slice(0, count);
+}
+
+/** So many are named when something does not fit. */
+const LISTED = 10;
+
+/** What errors about capacity have as `data.largest`: the largest paths of a tree, for display, and their bytes. */
+export function listLargest(tree: Tree, sizeOf?: SizeOf): { path: string; bytes: number }[] {
+  return largestPaths(tree, LISTED, sizeOf).map(({ path, bytes }) => ({ path: display(path), bytes }));
 }
 
 interface Folder {

@@ -116,23 +116,31 @@ export async function readContent(content: Content): Promise<Uint8Array> {
   return bytes;
 }
 
+/** The time of what nobody described. */
+const EPOCH: Timestamp = { seconds: 0, nanoseconds: 0 };
+
+/** Of nodes without extended attributes. */
+export const NO_XATTRS: ReadonlyMap<ByteString, Uint8Array> = new Map();
+
+// Of directories and files there may be millions. Their fields are written out: V8 makes objects that are spread out of others
+// half as large again.
+
 /** A new directory without entries. */
 export function newDirectory(metadata: Partial<Metadata> = {}): Directory {
-  return { type: "directory", ...newMetadata(0o755), ...metadata, entries: new Map() };
+  const { mode = 0o755, uid = 0, gid = 0, mtime = EPOCH, xattrs = NO_XATTRS } = metadata;
+  return { type: "directory", mode, uid, gid, mtime, xattrs, entries: new Map() };
 }
 
 /** A new regular file. */
 export function newFile(content: Content, metadata: Partial<Metadata> = {}): RegularFile {
-  return { type: "file", ...newMetadata(0o644), ...metadata, content };
+  const { mode = 0o644, uid = 0, gid = 0, mtime = EPOCH, xattrs = NO_XATTRS } = metadata;
+  return { type: "file", mode, uid, gid, mtime, xattrs, content };
 }
 
 /** Metadata of a node that nobody described: owned by root, from 1970, without xattrs. */
 export function newMetadata(mode: number): Metadata {
-  return { mode, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 }, xattrs: NO_XATTRS };
+  return { mode, uid: 0, gid: 0, mtime: EPOCH, xattrs: NO_XATTRS };
 }
-
-/** Of nodes without extended attributes. */
-export const NO_XATTRS: ReadonlyMap<ByteString, Uint8Array> = new Map();
 
 /** Gives `node` an extended attribute, in place of one of that name. */
 export function setXattr(node: Metadata, name: ByteString, value: Uint8Array): void {

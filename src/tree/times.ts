@@ -3,11 +3,10 @@ import { nodesOf, type Tree } from "./tree.js";
 
 /** Sets times after `epochSeconds` (SOURCE_DATE_EPOCH, seconds since 1970) to it; earlier ones stay. */
 export function clampTimes(tree: Tree, epochSeconds: number): void {
+  const epoch = { seconds: epochSeconds, nanoseconds: 0 };
   for (const node of nodesOf(tree)) {
     const { seconds, nanoseconds } = node.mtime;
-    if (seconds > epochSeconds || (seconds === epochSeconds && nanoseconds > 0)) {
-      node.mtime = { seconds: epochSeconds, nanoseconds: 0 };
-    }
+    if (seconds > epochSeconds || (seconds === epochSeconds && nanoseconds > 0)) node.mtime = epoch;
   }
 }
 

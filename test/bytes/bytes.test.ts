@@ -27,6 +27,8 @@ test("names are displayed as UTF-8 where they are, and never reach the terminal 
   assert.equal(display(fromText("grün/日本")), "grün/日本");
   assert.equal(display(fromBytes(new Uint8Array([0x61, 0xff, 0xc3]))), "a\\xff\\xc3");
   assert.equal(display("\x1b[31mred\n\x7f" as ByteString), "\\x1b[31mred\\x0a\\x7f");
+  // The C1 controls, which some terminals act on, U+009B as on ESC [.
+  assert.equal(display(fromText("\u009b31mred")), "\\x9b31mred");
 });
 
 test("sizes are read and shown in powers of 1024", () => {

@@ -125,9 +125,17 @@ test("what does not fit with its holes left out either says how much it needs, a
     assert.ok(needed > held && needed < held + 8 * MiB, `${needed} for ${held} bytes of data`);
     await makeImage(image, needed, tree(), options);
     assertClean(image);
-    await assert.rejects(writeExt4(new MemoryDevice(needed - blockSize), tree(), options), {
-      code: "does-not-fit",
-      data: { needed, available: needed - blockSize },
+    await assert.rejects(writeExt4(new MemoryDevice(needed - blockSize), tree(), options), ({ code, data }) => {
+      assert.deepEqual([code, data.needed, data.available], ["does-not-fit", needed, needed - blockSize]);
+      // By the blocks that they take: the striped one is fifty times as large, but for its holes.
+      const { largest } = data as { largest: { path: string; bytes: number }[] };
+      const paths = blockSize === 1024 ? ["dense/file", "striped/file"] : ["striped/file", "dense/file"];
+      assert.deepEqual(
+        largest.map(({ path }) => path),
+        paths,
+      );
+      assert.ok(largest.every(({ bytes }) => bytes < 22 * MiB));
+      return true;
     });
   }
   const found = await mounted(image, { type: "ext4" }, (folder) => describeDirectory(folder, IGNORE));

@@ -232,26 +232,86 @@ for (const version of [1, 2, 3]) {
   });
 }
 
-test("fast commits are told of, and a journal on another device is refused", async (t) => {
-  if (lacks(t, "mke2fs", "debugfs") || lacksRoot(t)) return;
+/** Without the times of directories: when the kernel replays a name, it is the time of the replay. */
+async function describeFastCommits(description: Promise<Map<string, string>>): Promise<Map<string, string>> {
+  return new Map([...(await description)].map(([name, text]) => [name, text.replace(/^(directory.*) @\S+/, "$1")]));
+}
+
+/** Of everything that a fast commit can have. Each fsync makes one, with what came before it. */
+function quickWork(at: string): void {
+  writeAndSync(`${at}/base`, noise(100_000, 1));
+  fs.mkdirSync(`${at}/old`);
+  writeAndSync(`${at}/old/a`, noise(5000, 2));
+  writeAndSync(`${at}/gone`, noise(100, 3));
+  run("sync", ["-f", at]);
+  for (let i = 0; i < 3; i++) {
+    writeAndSync(`${at}/new ${i}`, noise(3000 * i + 1, i + 10));
+    fs.mkdirSync(`${at}/folder ${i}`);
+    writeAndSync(`${at}/folder ${i}/in it`, noise(9000, i + 50));
+  }
+  const change = (file: string, position: number, bytes: Uint8Array) => {
+    const fd = fs.openSync(file, "r+");
+    fs.writeSync(fd, bytes, 0, bytes.length, position);
+    fs.fsyncSync(fd);
+    fs.closeSync(fd);
+  };
+  change(`${at}/base`, 3 * 8192, noise(8192, 9));
+  change(`${at}/base`, 200_000, noise(5000, 10));
+  fs.linkSync(`${at}/new 1`, `${at}/old/hard link`);
+  fs.renameSync(`${at}/old/a`, `${at}/folder 0/moved`);
+  fs.rmSync(`${at}/gone`);
+  change(`${at}/new 2`, 5, noise(10, 5));
+}
+
+test("fast commits are replayed as the kernel does", async (t) => {
+  if (lacks(t, "mke2fs", "e2fsck") || lacksRoot(t)) return;
   const folder = temporaryFolder(t);
   const image = path.join(folder, "image");
   const copy = path.join(folder, "copy");
-  mke2fs(image, 30 * 1024, ["-t", "ext4", "-b", "4096", "-O", "fast_commit", "-J", "size=8"]);
-  await crash(image, copy, "commit=600", (at) => {
-    for (let i = 0; i < 5; i++) {
-      writeAndSync(`${at}/${i}`, noise(100));
-      fs.mkdirSync(`${at}/d${i}`);
-    }
-  });
-  await reading(copy, async ({ facts }) => assert.equal(facts.recovery?.fastCommits, true));
+  for (const blockSize of [1024, 4096]) {
+    mke2fs(image, 40 * 1024, ["-t", "ext4", "-b", `${blockSize}`, "-O", "fast_commit", "-J", "size=8"]);
+    await crash(image, copy, "commit=600", quickWork);
+    fs.rmSync(image);
+    fs.rmdirSync(`${image}.mount`);
+    await reading(copy, async ({ facts }) => assert.equal(facts.recovery?.fastCommits, true));
+    const found = await describeFastCommits(describeImage(copy, { ignore: ["lost+found"] }));
+    assert.ok(found.has("folder 0/moved") && found.has("old/hard link") && !found.has("gone") && !found.has("old/a"));
 
+    // A fast commit that is damaged is none, and neither is what follows it.
+    const whole = fs.readFileSync(copy);
+    const head = Buffer.from([9, 0, 8, 0, 0, 0, 0, 0]);
+    const first = Array.from({ length: whole.length / blockSize }, (_, block) => block * blockSize).find((at) =>
+      whole.subarray(at, at + 8).equals(head),
+    )!;
+    const names = async (bytes: Uint8Array) => {
+      const { root } = await (await openExt4(new MemoryDevice(bytes))).tree();
+      return [...root.entries.keys()].sort();
+    };
+    const early = Buffer.from(whole);
+    early[first + 20]! ^= 1;
+    assert.deepEqual(await names(early), ["base", "gone", "lost+found", "old"]);
+    const late = Buffer.from(whole);
+    late[first + blockSize + 20]! ^= 1;
+    assert.deepEqual(await names(late), ["base", "gone", "lost+found", "new 0", "old"]);
+
+    const kernel = mounted(copy, { type: "ext4", writable: true }, (at) =>
+      describeDirectory(at, { ignore: ["lost+found"] }),
+    );
+    assert.deepEqual(found, await describeFastCommits(kernel));
+    // Unmounted by the kernel, it is a file system like any other.
+    assert.deepEqual(await describeFastCommits(describeImage(copy, { ignore: ["lost+found"] })), found);
+  }
+});
+
+test("a journal on another device is refused", async (t) => {
+  if (lacks(t, "mke2fs", "debugfs")) return;
+  const folder = temporaryFolder(t);
+  const image = path.join(folder, "image");
   mke2fs(path.join(folder, "journal"), 8 * 1024, ["-O", "journal_dev", "-b", "4096"]);
   await assert.rejects(
     reading(path.join(folder, "journal"), async () => {}),
     { code: "source-unsupported", message: /journal_dev/ },
   );
-  fs.rmSync(image);
   mke2fs(image, 30 * 1024, ["-t", "ext4", "-b", "4096", "-O", "^has_journal,^metadata_csum"]);
   assert.equal(await reading(image, async ({ facts }) => facts.state), "clean");
   run("debugfs", ["-w", "-R", "feature has_journal needs_recovery", image]);

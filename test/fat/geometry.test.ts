@@ -258,8 +258,8 @@ test("a tree that does not fit says how much it needs, and what is large", async
       needed: measureFat(tree, {}),
       available: MiB,
       largest: [
-        { path: "boot/large", size: 2 * MiB },
-        { path: "small", size: 1 },
+        { path: "boot/large", bytes: 2 * MiB },
+        { path: "small", bytes: 1 },
       ],
     },
     hint: /boot\/large \(2 MiB\)/,

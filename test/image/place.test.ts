@@ -226,14 +226,35 @@ test("an offset inside a sector is refused", () => {
   fails(() => table(plan), "layout-conflict", /bootfs begins inside a sector/, /offset to 4883KiB: a multiple of 512/);
 });
 
+test("the sizes that the error of a medium that is too small proposes are enough, and the least", () => {
+  const load2 = (...set: string[]) =>
+    load("colibri-imx6", "storage.size=512MiB", "partitions.userdata.size=1MiB", ...set);
+  const error = (...set: string[]) => {
+    try {
+      table(load2(...set));
+    } catch (thrown) {
+      if (thrown instanceof ImgbuildError) return thrown;
+      throw thrown;
+    }
+    return undefined;
+  };
+  const { hint, data } = error("partitions.rootfs.size=1GiB")!;
+  assert.equal(data.over, (68 + 1024 + 1 - 512) * MIB);
+  assert.deepEqual((data.largest as object[])[0], { path: "rootfs", bytes: 1024 * MIB });
+  assert.equal(error("partitions.rootfs.size=1GiB", data.remedy as string), undefined);
+  const [, smaller] = /or (partitions\.rootfs\.size=\d+MiB) or less/.exec(hint!)!;
+  assert.equal(error(smaller!), undefined);
+  assert.notEqual(error(smaller!.replace(/\d+/, (size) => `${Number(size) + 4}`)), undefined);
+});
+
 test("what does not fit onto the medium says by how much", () => {
   const plan = load("colibri-imx6", "partitions.rootfs.size=4GiB", "partitions.userdata.size=1MiB");
   fails(() => table(plan), "does-not-fit", new RegExp(`${(68 + 4096 + 1 - 3584) * MIB} more`), /storage\.size/);
   fails(
     () => table(load("colibri-imx6", "partitions.rootfs.size=3520MiB")),
     "does-not-fit",
-    /nothing is left for userdata/,
-    /smaller/,
+    /nothing is left for userdata: .* need a medium of \d+ bytes, \d+ more than its \d+/,
+    /storage\.size=3592MiB or more .* or partitions\.rootfs\.size=3512MiB or less. The largest .* rootfs 3.4 GiB, bootfs 64 MiB/,
   );
   fails(
     () => table(load("colibri-imx6", "storage.size=null")),

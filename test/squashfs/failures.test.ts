@@ -46,7 +46,8 @@ test("a window that is too small: the exact size is said, and it is enough", asy
     await assert.rejects(writeSquashfs(device, sample(), { time: 0 }), (error) => {
       assert.ok(error instanceof ImgbuildError);
       assert.equal(error.code, "does-not-fit");
-      assert.deepEqual(error.data, { needed: expected.length, available });
+      const { needed, available: had } = error.data;
+      assert.deepEqual({ needed, available: had }, { needed: expected.length, available });
       return true;
     });
     assert.deepEqual(device.bytes.subarray(0, 96), new Uint8Array(Math.min(96, available)), "no superblock is left");
@@ -55,6 +56,34 @@ test("a window that is too small: the exact size is said, and it is enough", asy
   const { size } = await writeSquashfs(exact, sample(), { time: 0 });
   assert.equal(size, expected.length);
   assert.deepEqual(exact.bytes, expected);
+});
+
+test("what is large in an image that is too large is said by what it takes there, compressed", async () => {
+  const many = Object.fromEntries(Array.from({ length: 90 }, (_, i) => [`many/${i}`, noise(1000, 100 + i)]));
+  const tree = treeOf({
+    ...many,
+    "a/sevens": new Uint8Array(3_000_000).fill(7),
+    "b/noise": noise(300_000, 1),
+    "c/again": noise(300_000, 1),
+  });
+  for (const compressor of ["gzip", "lz4"] as const) {
+    await assert.rejects(writeSquashfs(new MemoryDevice(100_000), tree, { time: 0, compressor }), (error) => {
+      assert.ok(error instanceof ImgbuildError);
+      const largest = error.data.largest as { path: string; bytes: number }[];
+      assert.equal(largest.length, 10);
+      // The one full of sevens is the largest file by far, and compresses to next to nothing; the copy takes nothing.
+      assert.deepEqual(
+        largest.slice(0, 2).map(({ path }) => path),
+        ["b/noise", "many"],
+      );
+      assert.ok(!largest.some(({ path }) => path.startsWith("c")));
+      const [noisy, folder] = [largest[0]!, largest[1]!];
+      // Noise is stored as it is; the share of a fragment that small noise has of it too, but for what is rounded.
+      assert.ok(Math.abs(noisy.bytes - 300_000) < 3000, `${noisy.bytes}`);
+      assert.ok(Math.abs(folder.bytes - 90_000) < 2000, `${folder.bytes}`);
+      return true;
+    });
+  }
 });
 
 test("a device that held an image before: its superblock does not stay over other data", async () => {

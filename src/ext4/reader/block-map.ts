@@ -48,7 +48,8 @@ export class Budget {
  * goes through all of a map has to have a budget; who looks up what he is asked for needs none.
  */
 export function blockMapOf(image: Image, inode: InodeFacts, budget?: Budget): BlockMap {
-  return inode.stored.hasExtents ? new ExtentTree(image, inode, budget) : new IndirectMap(image, inode, budget);
+  const stored = inode.stored.hasExtents ? new ExtentTree(image, inode, budget) : new IndirectMap(image, inode, budget);
+  return image.fastCommits?.map(inode.number, stored) ?? stored;
 }
 
 /** Where the file has data, in bytes; neighbouring blocks are one extent. Goes through all of its map. */

@@ -27,11 +27,34 @@ const TYPES = new Map(
 /** Within an inode, the parent's number stands before the entries, and takes the place of "." and "..". */
 const INLINE_PARENT_SIZE = 4;
 
+/** A directory's entries as they are now: those in its blocks, and what fast commits have made of them. As `storedEntries`. */
+export async function* readEntries(
+  image: Image,
+  directory: DirectoryInode,
+  options: { parent?: number; budget?: Budget } = {},
+): AsyncGenerator<Ext4Entry[]> {
+  const { fastCommits } = image;
+  if (fastCommits === undefined) {
+    yield* storedEntries(image, directory, options);
+    return;
+  }
+  const { number, at } = directory;
+  const added = new Map(fastCommits.addedTo(number));
+  if (!fastCommits.isNewDirectory(number)) {
+    for await (const entries of storedEntries(image, directory, options)) {
+      const kept = entries.filter(({ name, inodeNumber }) => !fastCommits.isRemoved(number, name, inodeNumber));
+      for (const { name } of kept) added.delete(name);
+      yield kept;
+    }
+  }
+  yield [...added].map(([name, inodeNumber]) => ({ name, inodeNumber, type: undefined, at }));
+}
+
 /**
  * A directory's entries without "." and "..", which are checked: the second against `parent` where that is known. In the order
  * of the disk, those of a block at a time.
  */
-export async function* readEntries(
+async function* storedEntries(
   image: Image,
   directory: DirectoryInode,
   { parent, budget = new Budget(image) }: { parent?: number; budget?: Budget } = {},

@@ -1,26 +1,33 @@
 /** An opened file system: blocks by their number, some of them kept, and the inode tables, found by the group descriptors. */
 import { crc32c } from "../../bytes/checksum.js";
 import type { ReadableDevice } from "../../bytes/device.js";
+import type { StructValues } from "../../bytes/struct.js";
 import { checksumNumber } from "../checksum.js";
 import { groupDescriptor, INCOMPATIBLE, READ_ONLY_COMPATIBLE, superblock } from "../layout.js";
 import { corrupt } from "./corrupt.js";
 import { crc16 } from "./crc16.js";
+import type { FastCommits } from "./fast-commits.js";
 import { FEATURE } from "./features.js";
 import { hasCompatible, hasIncompatible, hasReadOnlyCompatible, type Superblock } from "./superblock.js";
 
 /** Bytes of metadata blocks that are kept. */
 const CACHE_SIZE = 2 ** 21;
 
+export type Descriptor = StructValues<typeof groupDescriptor>;
+
 export class Image {
   readonly superblock: Superblock;
+  /** What has changed since the blocks of `device` were written. */
+  readonly fastCommits: FastCommits | undefined;
   readonly #device: ReadableDevice;
   /** Least recently used first: a Map keeps the order in which its keys were set. */
   readonly #cache = new Map<number, Uint8Array>();
   /** Where the inode table of each group begins, as far as that was asked for. */
   readonly #inodeTables = new Map<number, number>();
 
-  constructor(device: ReadableDevice, superblock: Superblock) {
+  constructor(device: ReadableDevice, superblock: Superblock, fastCommits?: FastCommits) {
     this.#device = device;
+    this.fastCommits = fastCommits;
     this.superblock = superblock;
   }
 
@@ -63,27 +70,37 @@ export class Image {
     return table * blockSize + ((number - 1) % inodesPerGroup) * inodeSize;
   }
 
-  /** The first block of a group's inode table, from its descriptor, whose checksum is verified. */
-  async #readInodeTable(group: number): Promise<number> {
-    const { blockSize, descriptorSize, inodesPerGroup, inodeSize } = this.superblock;
+  /** A group's descriptor, whose checksum is verified, and where it is. */
+  async descriptor(group: number): Promise<{ fields: Descriptor; at: number }> {
+    const { blockSize, descriptorSize } = this.superblock;
     const perBlock = blockSize / descriptorSize;
     const block = this.#descriptorBlock(Math.floor(group / perBlock));
     const within = (group % perBlock) * descriptorSize;
     const at = block * blockSize + within;
-    const wrong = (field: keyof typeof groupDescriptor.offsets, message: string) =>
-      corrupt(at + groupDescriptor.offsets[field], `the descriptor of group ${group} ${message}`);
     if (!this.has(block)) {
       throw corrupt(superblockByte("firstMetaGroup"), `the descriptor of group ${group} would be in block ${block}`);
     }
     const stored = (await this.block(block)).slice(within, within + descriptorSize);
     const padded = new Uint8Array(Math.max(groupDescriptor.size, descriptorSize));
     padded.set(stored);
-    const descriptor = groupDescriptor.read(padded);
-    if (!this.#checksumHolds(stored, group, descriptor.checksum)) throw wrong("checksum", "has a wrong checksum");
+    const fields = groupDescriptor.read(padded);
+    if (!this.#checksumHolds(stored, group, fields.checksum)) {
+      throw corrupt(at + groupDescriptor.offsets.checksum, `the descriptor of group ${group} has a wrong checksum`);
+    }
+    return { fields, at };
+  }
+
+  /** The first block of a group's inode table, from its descriptor. */
+  async #readInodeTable(group: number): Promise<number> {
+    const { blockSize, inodesPerGroup, inodeSize } = this.superblock;
+    const { fields, at } = await this.descriptor(group);
     const wide = hasIncompatible(this.superblock, INCOMPATIBLE.is64bit);
-    const table = descriptor.inodeTableLow + (wide ? descriptor.inodeTableHigh * 2 ** 32 : 0);
+    const table = fields.inodeTableLow + (wide ? fields.inodeTableHigh * 2 ** 32 : 0);
     if (!this.has(table, Math.ceil((inodesPerGroup * inodeSize) / blockSize))) {
-      throw wrong("inodeTableLow", `says that its inode table is at block ${table}`);
+      throw corrupt(
+        at + groupDescriptor.offsets.inodeTableLow,
+        `the descriptor of group ${group} says that its inode table is at block ${table}`,
+      );
     }
     return table;
   }
@@ -117,10 +134,11 @@ export class Image {
     const start = firstDataBlock + group * blocksPerGroup;
     // With blocks of 1 KiB and clusters, block 0 is part of group 0, and the superblock is in block 1 nonetheless.
     if (group === 0) return superblockBlock + 1;
-    return start + (this.#hasSuperblock(group) ? 1 : 0);
+    return start + (this.hasSuperblock(group) ? 1 : 0);
   }
 
-  #hasSuperblock(group: number): boolean {
+  /** Whether `group` begins with a copy of the superblock; the first has the superblock itself. */
+  hasSuperblock(group: number): boolean {
     const { superblock } = this;
     if (hasCompatible(superblock, FEATURE.sparseSuper2)) return superblock.fields.backupGroups.includes(group);
     if (group <= 1 || !hasReadOnlyCompatible(superblock, READ_ONLY_COMPATIBLE.sparseSuper)) return true;

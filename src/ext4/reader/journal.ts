@@ -38,8 +38,8 @@ export interface JournalFacts {
   readonly checksums: "none" | "commit" | "v2" | "v3";
   /** Where checksums start. */
   readonly seed: number;
-  /** The first block of fast commits, if the journal may have some. Linux leaves one out behind the ring. */
-  readonly fastCommits: number | undefined;
+  /** The blocks of fast commits, [first, end), if the journal may have some. Linux leaves one out behind the ring. */
+  readonly fastCommits: { readonly first: number; readonly end: number } | undefined;
 }
 
 export class Journal {
@@ -144,7 +144,7 @@ function readFacts(bytes: Uint8Array, at: number, blockSize: number, blocks: num
     wide: has(is64bit),
     checksums,
     seed: crc32c(fields.uuid, 0xffffffff),
-    fastCommits: kept > 1 ? end + 1 : undefined,
+    fastCommits: kept > 1 ? { first: end + 1, end: fields.blocks } : undefined,
   };
 }
 

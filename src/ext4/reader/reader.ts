@@ -1,19 +1,22 @@
 /** The reader's face: opening a file system, finding and listing, contents, attributes, the whole tree. */
 import { type ByteString, fromBytes } from "../../bytes/bytestring.js";
 import type { ReadableDevice } from "../../bytes/device.js";
+import type { Finding } from "../../bytes/finding.js";
 import { formatUuid } from "../../bytes/uuid.js";
 import type { Content } from "../../tree/node.js";
 import { splitPath, type Tree } from "../../tree/tree.js";
 import { INCOMPATIBLE, INODE, STATE_CLEAN } from "../layout.js";
+import { checkImage } from "./check.js";
 import { contentOfFile } from "./content.js";
 import { corrupt } from "./corrupt.js";
 import { type Ext4Entry, readEntries } from "./directories.js";
+import { readFastCommits } from "./fast-commits.js";
 import { FEATURE, featureNames } from "./features.js";
 import { Image } from "./image.js";
 import type { DirectoryInode, FileInode } from "./inodes.js";
 import { Journal } from "./journal.js";
 import { ReplayedDevice } from "./replayed-device.js";
-import { hasIncompatible, readSuperblock, type Superblock } from "./superblock.js";
+import { hasIncompatible, readSuperblock } from "./superblock.js";
 import { type Ext4Inode, readInode } from "./symlinks.js";
 import { type Replay, readTransactions } from "./transactions.js";
 import { readTree } from "./tree.js";
@@ -62,7 +65,7 @@ export interface Ext4Recovery {
   readonly transactions: number;
   /** Blocks of the file system that were found in the journal. */
   readonly blocks: number;
-  /** Whether fast commits (the fast_commit feature) followed: they are not replayed, so the last seconds may be missing. */
+  /** Whether fast commits (the fast_commit feature) followed, which were replayed too. */
   readonly fastCommits: boolean;
 }
 
@@ -88,6 +91,8 @@ export interface Ext4Reader {
   xattrs(inode: Ext4Inode): Promise<Map<ByteString, Uint8Array>>;
   /** All of it: inodes are read, contents when they are asked for. Names of one inode lead to one node. */
   tree(): Promise<Tree>;
+  /** What is damaged, beyond what `tree` and its contents come by: descriptors, bitmaps, counts, copies of the superblock. */
+  check(): AsyncGenerator<Finding>;
 }
 
 /**
@@ -102,11 +107,17 @@ export async function openExt4(device: ReadableDevice): Promise<Ext4Reader> {
   const stored = await readSuperblock(device);
   if (!hasIncompatible(stored, FEATURE.needsRecovery)) return openImage(new Image(device, stored), undefined);
   const before = new Image(device, stored);
-  const replay = await readTransactions(before, await Journal.open(before));
+  const journal = await Journal.open(before);
+  if (journal.facts.start === 0) return openImage(before, NOTHING);
+  const replay = await readTransactions(before, journal);
   const replayed = new ReplayedDevice(device, stored.blockSize, replay.redirects);
   const superblock = await readSuperblock(replayed);
-  return openImage(new Image(replayed, superblock), replay);
+  const fastCommits = await readFastCommits(before, journal, replay.sequence);
+  return openImage(new Image(replayed, superblock, fastCommits), replay);
 }
+
+/** What a journal that is empty has to replay. */
+const NOTHING: Replay = { redirects: new Map(), transactions: 0, sequence: 0 };
 
 async function openImage(image: Image, replay: Replay | undefined): Promise<Ext4Reader> {
   const root = await readInode(image, INODE.root);
@@ -114,7 +125,7 @@ async function openImage(image: Image, replay: Replay | undefined): Promise<Ext4
   return new FileSystemReader(image, root, replay);
 }
 
-function factsOf(superblock: Superblock, replay: Replay | undefined): Ext4Facts {
+function factsOf({ superblock, fastCommits }: Image, replay: Replay | undefined): Ext4Facts {
   const { fields, blockSize, blocks, inodes, inodeSize } = superblock;
   const high = hasIncompatible(superblock, INCOMPATIBLE.is64bit) ? 2 ** 32 : 0;
   const clean = (fields.state & STATE_CLEAN) !== 0;
@@ -138,7 +149,7 @@ function factsOf(superblock: Superblock, replay: Replay | undefined): Ext4Facts 
     recovery: replay && {
       transactions: replay.transactions,
       blocks: replay.redirects.size,
-      fastCommits: replay.fastCommits,
+      fastCommits: fastCommits !== undefined,
     },
   };
 }
@@ -153,7 +164,7 @@ class FileSystemReader implements Ext4Reader {
     this.#image = image;
     this.#xattrs = new XattrReader(image);
     this.root = root;
-    this.facts = factsOf(image.superblock, replay);
+    this.facts = factsOf(image, replay);
   }
 
   async lookup(path: ByteString): Promise<Ext4Inode | undefined> {
@@ -189,6 +200,10 @@ class FileSystemReader implements Ext4Reader {
 
   tree(): Promise<Tree> {
     return readTree(this.#image, this.#xattrs, this.root);
+  }
+
+  check(): AsyncGenerator<Finding> {
+    return checkImage(this.#image);
   }
 
   async #find(directory: DirectoryInode, name: ByteString): Promise<Ext4Entry | undefined> {

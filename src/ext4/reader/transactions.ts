@@ -36,21 +36,18 @@ export interface Replay {
   readonly redirects: ReadonlyMap<number, Redirect>;
   /** Transactions that are complete. */
   readonly transactions: number;
-  /** Whether fast commits follow them, which are not replayed. */
-  readonly fastCommits: boolean;
+  /** The number that the next transaction would have. */
+  readonly sequence: number;
 }
 
 const UUID_SIZE = 16;
 const REVOKE_SIZES = { narrow: 4, wide: 8 } as const;
-/** Offsets in a fast commit's first tag, and its values (fs/ext4/fast_commit.h). */
-const FAST_COMMIT_HEAD = { tag: 9, length: 8, sequenceAt: 8 } as const;
 
 /**
  * Reads the journal of `image`. Rejects with `image-corrupt` where the kernel would not mount the file system: when a block of
  * a transaction that was committed is damaged.
  */
 export async function readTransactions(image: Image, journal: Journal): Promise<Replay> {
-  if (journal.facts.start === 0) return { redirects: new Map(), transactions: 0, fastCommits: false };
   const scan = new Scan(image, journal);
   await scan.run();
   return scan.replay();
@@ -109,7 +106,7 @@ class Scan {
       }
       redirects.set(block, { at, escaped });
     }
-    return { redirects, transactions: this.#order, fastCommits: await this.#fastCommits() };
+    return { redirects, transactions: this.#order, sequence: this.#sequence };
   }
 
   #nothing() {
@@ -228,18 +225,6 @@ class Scan {
     new DataView(number.buffer).setUint32(0, sequence);
     const sum = crc32c(bytes, crc32c(number, seed));
     return (checksums === "v3" ? sum : sum & 0xffff) === checksum;
-  }
-
-  async #fastCommits(): Promise<boolean> {
-    const { fastCommits } = this.#journal.facts;
-    if (fastCommits === undefined) return false;
-    const { bytes } = await this.#journal.block(fastCommits);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    return (
-      view.getUint16(0, true) === FAST_COMMIT_HEAD.tag &&
-      view.getUint16(2, true) === FAST_COMMIT_HEAD.length &&
-      view.getUint32(FAST_COMMIT_HEAD.sequenceAt, true) === this.#sequence
-    );
   }
 }
 

@@ -60,9 +60,14 @@ export class LookupTable {
     return this.#table.start;
   }
 
+  /** Records in a metadata block. */
+  get perBlock(): number {
+    return METADATA_SIZE / this.#recordSize;
+  }
+
   /** A cursor at record `number`, which has to be one. */
   cursor(number: number): MetadataCursor {
-    const perBlock = METADATA_SIZE / this.#recordSize;
+    const { perBlock } = this;
     const block = this.#blocks[Math.floor(number / perBlock)]! - this.#table.start;
     return this.#table.cursor({ block, offset: (number % perBlock) * this.#recordSize });
   }

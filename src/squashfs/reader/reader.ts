@@ -1,9 +1,11 @@
 /** The reader's face: opening an image, finding and listing, contents, attributes, the whole tree. */
 import type { ByteString } from "../../bytes/bytestring.js";
 import type { ReadableDevice } from "../../bytes/device.js";
+import type { Finding } from "../../bytes/finding.js";
 import { type Content, NO_XATTRS } from "../../tree/node.js";
 import { splitPath, type Tree } from "../../tree/tree.js";
 import { FLAGS } from "../layout.js";
+import { checkImage } from "./check.js";
 import { contentOfFile } from "./content.js";
 import { DataReader } from "./data.js";
 import { findEntry, readRuns, type SquashfsEntry } from "./directories.js";
@@ -62,6 +64,8 @@ export interface SquashfsReader {
   xattrs(inode: SquashfsInode): Promise<Map<ByteString, Uint8Array>>;
   /** All of it: inodes are read, contents when they are asked for. Names of one inode lead to one node. */
   tree(): Promise<Tree>;
+  /** What is damaged, beyond what `tree` and its contents come by: reads all metadata, the fragments, the export table. */
+  check(): AsyncGenerator<Finding>;
 }
 
 /** What `openSquashfs` does (../open.ts). */
@@ -144,5 +148,8 @@ class ImageReader implements SquashfsReader {
       content: (file) => this.content(file),
       xattrs: async ({ xattrSet }) => (xattrSet === undefined ? NO_XATTRS : this.#xattrs!.set(xattrSet)),
     });
+  }
+  check(): AsyncGenerator<Finding> {
+    return checkImage(this.#image, this.#data, (number) => this.inodeByNumber(number));
   }
 }

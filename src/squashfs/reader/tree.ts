@@ -1,7 +1,7 @@
 /** The whole image as a tree: every inode once, the names of one inode as one node, contents read when they are asked for. */
 import { display } from "../../bytes/bytestring.js";
 import { ImgbuildError } from "../../errors.js";
-import { type Content, type Directory, type Node, newDirectory } from "../../tree/node.js";
+import { type Content, type Directory, type Node, newDirectory, newFile } from "../../tree/node.js";
 import type { Tree } from "../../tree/tree.js";
 import { superblock } from "../layout.js";
 import { corrupt } from "./corrupt.js";
@@ -92,7 +92,7 @@ class TreeReader {
     const metadata = await this.#metadata(inode);
     switch (inode.type) {
       case "file":
-        return { type: inode.type, ...metadata, content: await this.#parts.content(inode) };
+        return newFile(await this.#parts.content(inode), metadata);
       case "symlink":
         return { type: inode.type, ...metadata, target: inode.target };
       case "block":

@@ -2,7 +2,7 @@
 import { type ByteString, display } from "../../bytes/bytestring.js";
 import { ImgbuildError } from "../../errors.js";
 import { type Excludes, removeExcluded } from "../excludes.js";
-import { type Content, type Directory, type Node, newDirectory } from "../node.js";
+import { type Content, type Directory, type Node, newDirectory, newFile } from "../node.js";
 import type { Observer } from "../observer.js";
 import { splitPath, type Tree } from "../tree.js";
 import { Archive } from "./archive.js";
@@ -206,7 +206,7 @@ class TreeBuilder {
       case "fifo":
         return { type: "fifo", ...metadata };
       default:
-        return { type: "file", ...metadata, content: this.#content(member) };
+        return newFile(this.#content(member), metadata);
     }
   }
 }

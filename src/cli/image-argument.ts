@@ -1,0 +1,141 @@
+/** The argument IMAGE[:PART]: a disk image, a file system in a file, or an output folder; PART is a number or a name. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { FileReader } from "../bytes/file-device.js";
+import { ImgbuildError } from "../errors.js";
+import type { FileSystem } from "../image/file-system.js";
+import { type OpenedImage, openImage, type Volume } from "../image/open-image.js";
+import { volumeName } from "../image/verify.js";
+import { IMAGE } from "../output/artifacts.js";
+import { type Manifest, readManifest } from "../output/manifest.js";
+
+/** An image of the command line that is open. */
+export interface ImageArgument {
+  /** The file: in an output folder, the whole image. */
+  readonly file: string;
+  readonly device: FileReader;
+  readonly image: OpenedImage;
+  /** What was built, where the manifest beside the file says so of it. */
+  readonly manifest: Manifest | undefined;
+  /** The names that the manifest has for partitions, by number; of single file systems none. */
+  readonly names: ReadonlyMap<number, string>;
+  /** What follows the colon. */
+  readonly part: string | undefined;
+}
+
+export const imageOperand = {
+  value: "IMAGE",
+  describe: "a disk image, a file system in a file, or an output folder",
+} as const;
+export const partOperand = {
+  value: "IMAGE[:PART]",
+  describe: "a disk image, a file system in a file, or an output folder; PART is a partition's number or name",
+} as const;
+
+/** File and part of an argument. A file whose name has a colon is taken as it is. */
+export function splitArgument(text: string): { file: string; part: string | undefined } {
+  const colon = text.lastIndexOf(":");
+  if (fs.existsSync(text) || colon < 1 || !fs.existsSync(text.slice(0, colon))) return { file: text, part: undefined };
+  return { file: text.slice(0, colon), part: text.slice(colon + 1) };
+}
+
+/** Opens it for the time of `use`. Throws `source-missing`, and what `openImage` throws. */
+export async function withImage<T>(text: string, use: (argument: ImageArgument) => Promise<T>): Promise<T> {
+  const { file: named, part } = splitArgument(text);
+  const stat = fs.statSync(named, { throwIfNoEntry: false });
+  const file = stat?.isDirectory() ? path.join(named, IMAGE) : named;
+  if (stat?.isDirectory() && !fs.existsSync(file)) {
+    throw new ImgbuildError("source-missing", `there is no ${IMAGE} in the folder ${named}`, {
+      hint: "Give the output folder of a build, or the file of an image.",
+    });
+  }
+  if (stat !== undefined && !stat.isDirectory() && !stat.isFile()) {
+    throw new ImgbuildError("usage", `${named} is no file, and only a file can be looked into`, {
+      hint: "Copy it into a file first, with dd or cat.",
+    });
+  }
+  const device = new FileReader(file);
+  try {
+    const found = readManifest(path.dirname(file));
+    const manifest = found?.artifacts.some((artifact) => artifact.file === path.basename(file)) ? found : undefined;
+    const image = await openImage(device);
+    const named = image.table === undefined ? [] : (manifest?.partitions ?? []);
+    const names = new Map(named.map(({ number, name }) => [number, name]));
+    return await use({ file, device, image, manifest, names, part });
+  } finally {
+    device.close();
+  }
+}
+
+/** The name of a partition: the manifest's, or the table's own. */
+export function nameOfVolume({ names }: ImageArgument, { partition }: Volume): string | undefined {
+  return partition && (names.get(partition.number) ?? partition.name);
+}
+
+/**
+ * The volume that PART names: by number, by the manifest's or the table's name, or by the file system's label. Without PART,
+ * the only one there is. Throws a `usage` error that lists them.
+ */
+export async function selectVolume(argument: ImageArgument): Promise<Volume> {
+  const { image, part, file } = argument;
+  const { volumes } = image;
+  const known = volumes.filter(({ kind }) => kind !== undefined);
+  if (part === undefined) {
+    if (volumes.length === 1) return volumes[0]!;
+    if (known.length === 1) return known[0]!;
+    throw unclear(argument, `${file} has ${volumes.length} partitions`);
+  }
+  const named = volumes.filter(
+    (volume) => `${volume.partition?.number}` === part || nameOfVolume(argument, volume) === part,
+  );
+  const found = named.length > 0 ? named : await labelled(known, part);
+  if (found.length === 1) return found[0]!;
+  throw unclear(argument, `${file} has ${found.length === 0 ? "no partition" : "several partitions"} ${part}`);
+}
+
+async function labelled(volumes: readonly Volume[], label: string): Promise<Volume[]> {
+  const found: Volume[] = [];
+  for (const volume of volumes) {
+    try {
+      if ((await (await volume.open()).facts()).label === label) found.push(volume);
+    } catch (error) {
+      // A broken partition does not keep another from being found.
+      if (!(error instanceof ImgbuildError)) throw error;
+    }
+  }
+  return found;
+}
+
+function unclear(argument: ImageArgument, message: string): ImgbuildError {
+  const list = argument.image.volumes.map((volume) => volumeName(volume, nameOfVolume(argument, volume)));
+  return new ImgbuildError("usage", message, {
+    hint: list.length === 0 ? "It has none at all." : `Write IMAGE:NUMBER or IMAGE:NAME: ${list.join(", ")}.`,
+  });
+}
+
+/** An error of a file system with the image and the partition named, and where that begins. */
+function inVolume(error: unknown, { file }: ImageArgument, { partition }: Volume): unknown {
+  if (!(error instanceof ImgbuildError) || partition === undefined) return error;
+  const { code, message, hint, data, cause } = error;
+  const where = `${file}, partition ${partition.number} (from byte ${partition.start} on)`;
+  return new ImgbuildError(code, `${where}: ${message}`, {
+    ...(hint !== undefined && { hint }),
+    data: { ...data, partition: partition.number, partitionStart: partition.start },
+    cause,
+  });
+}
+
+/** Runs `use` with the file system that the argument names; errors of its partition say which it is. */
+export async function withFileSystem<T>(
+  text: string,
+  use: (fileSystem: FileSystem, argument: ImageArgument) => Promise<T>,
+): Promise<T> {
+  return withImage(text, async (argument) => {
+    const volume = await selectVolume(argument);
+    try {
+      return await use(await volume.open(), argument);
+    } catch (error) {
+      throw inVolume(error, argument, volume);
+    }
+  });
+}

@@ -1,0 +1,138 @@
+/** How names and nodes are shown, so that scripts can read them and terminals come to no harm. */
+import { type ByteString, fromText, toBytes } from "../bytes/bytestring.js";
+import { ImgbuildError } from "../errors.js";
+import type { Node, Timestamp } from "../tree/node.js";
+import { realPath } from "../tree/real-path.js";
+import { lookup, type Tree } from "../tree/tree.js";
+
+/**
+ * Characters that a terminal acts on, or that hide or turn others around: C0, DEL and C1 controls, line separators, marks of
+ * direction, and formats without a width.
+ */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const UNSAFE = /[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/;
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Bytes that may be one character of UTF-8, or one byte that is none. */
+const SEQUENCE = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|./gs;
+
+/** A name or path as text from which `findPath` gets it back: what is unsafe or no UTF-8 is \xNN, byte by byte, and \ is \\. */
+export function escapeName(name: ByteString): string {
+  const escapeByte = (byte: number) => `\\x${byte.toString(16).padStart(2, "0")}`;
+  // Printable ASCII is what nearly all names are.
+  if (/^[\x20-\x5b\x5d-\x7e]*$/.test(name)) return name;
+  let shown = "";
+  for (const part of name.match(SEQUENCE) ?? []) {
+    const character = decoded(part as ByteString);
+    if (character === "\\") shown += "\\\\";
+    else if (character !== undefined && !UNSAFE.test(character)) shown += character;
+    else shown += Array.from(toBytes(part as ByteString), escapeByte).join("");
+  }
+  return shown;
+}
+
+/** Text out of an image, such as a label, without what a terminal would act on. */
+export function safeText(text: string): string {
+  return Array.from(text, (character) => (UNSAFE.test(character) ? escapeName(fromText(character)) : character)).join(
+    "",
+  );
+}
+
+function decoded(part: ByteString): string | undefined {
+  try {
+    return decoder.decode(toBytes(part));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The node at a path of the command line, and that path in the tree. */
+export interface Found {
+  /** Without a leading slash, symlinks followed. */
+  readonly path: ByteString;
+  readonly node: Node;
+}
+
+/**
+ * Finds what `text` names, as it stands or with the escapes of `escapeName`. Symlinks on the way are followed within the
+ * tree, the last name's where `followLast` says so. Throws `source-missing`, and `source-invalid` for symlinks in a circle.
+ */
+export function findPath(tree: Tree, text: string, followLast: boolean): Found {
+  const literal = fromText(text);
+  const unescaped = text.replace(/\\(?:x([0-9a-f]{2})|\\)/g, (_, hex) => (hex === undefined ? "\\" : `\0${hex}`));
+  // Two digits behind a NUL, which no argument has, stand for a byte.
+  const bytes = fromText(unescaped).replace(/\0([0-9a-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  ) as ByteString;
+  for (const candidate of new Set([literal, bytes])) {
+    const real = realPath(tree, candidate, followLast || candidate.endsWith("/"));
+    const node = lookup(tree, real);
+    if (node !== undefined) return { path: real.slice(1) as ByteString, node };
+  }
+  const real = realPath(tree, literal, followLast).slice(1) as ByteString;
+  const via = `/${real}` === text || real === literal ? "" : ` (which leads to /${escapeName(real)})`;
+  throw new ImgbuildError("source-missing", `there is no ${text} in the image${via}`, {
+    hint: "`imgbuild ls --recursive` lists what there is.",
+  });
+}
+
+const TYPE_LETTERS: Readonly<Record<Node["type"], string>> = {
+  file: "-",
+  directory: "d",
+  symlink: "l",
+  block: "b",
+  character: "c",
+  fifo: "p",
+  socket: "s",
+};
+
+/** "drwxr-xr-x", as ls and find show type and mode. */
+export function modeText({ type, mode }: Node): string {
+  const triple = (bits: number, special: boolean, letter: string) => {
+    const execute = (bits & 1) !== 0;
+    const last = special ? (execute ? letter : letter.toUpperCase()) : execute ? "x" : "-";
+    return `${bits & 4 ? "r" : "-"}${bits & 2 ? "w" : "-"}${last}`;
+  };
+  return [
+    TYPE_LETTERS[type],
+    triple(mode >> 6, (mode & 0o4000) !== 0, "s"),
+    triple(mode >> 3, (mode & 0o2000) !== 0, "s"),
+    triple(mode, (mode & 0o1000) !== 0, "t"),
+  ].join("");
+}
+
+/** "2024-02-29 12:00:00", in UTC; beyond what dates reach, the seconds since 1970. */
+export function timeText({ seconds }: Timestamp): string {
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? `@${seconds}` : date.toISOString().slice(0, -5).replace("T", " ");
+}
+
+/** A node for --json. */
+export function nodeJson(path: ByteString, node: Node): Record<string, unknown> {
+  const { type, mode, uid, gid, mtime, xattrs } = node;
+  return {
+    path: escapeName(path),
+    type,
+    mode: mode.toString(8).padStart(4, "0"),
+    uid,
+    gid,
+    mtime: mtime.seconds,
+    ...(mtime.nanoseconds > 0 && { nanoseconds: mtime.nanoseconds }),
+    ...(type === "file" && { size: node.content.size }),
+    ...(type === "symlink" && { target: escapeName(node.target) }),
+    ...("major" in node && { major: node.major, minor: node.minor }),
+    ...(xattrs.size > 0 && { xattrs: xattrsJson(xattrs) }),
+  };
+}
+
+/** Values in base64: they are bytes. */
+function xattrsJson(xattrs: Node["xattrs"]): Record<string, string> {
+  const entries = [...xattrs].map(
+    ([name, value]) => [escapeName(name), Buffer.from(value).toString("base64")] as const,
+  );
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** The bytes of a name and a separator behind it, for --zero. */
+export const rawLine = (name: ByteString): Uint8Array => toBytes(`${name}\0` as ByteString);

@@ -1,0 +1,101 @@
+/**
+ * What people type who come from other programs: options with one dash, and what does the same here. Only those that do not
+ * mean the same here; docs/command-line.md has the long form of the first table.
+ */
+import type { OtherTool } from "./declare.js";
+
+const ROOT_LINE = 'a line "/ m MODE UID GID" in a file for --pseudo';
+
+export const MKSQUASHFS: OtherTool = {
+  name: "mksquashfs",
+  options: {
+    "-comp": "--compressor NAME",
+    "-Xcompression-level": "--level N",
+    "-Xbcj": "--bcj LIST",
+    "-Xdict-size": "--dictionary-size SIZE",
+    "-Xhc": "--level N, any of lz4 from 2 on",
+    "-Xalgorithm": "nothing; --level N says how long lzo searches",
+    "-Xstrategy": "nothing; --level N says how hard gzip tries",
+    "-Xwindow-size": "nothing; the window is as large as it can be",
+    "-processors": "--jobs N",
+    "-quiet": "--quiet",
+    "-exports": "--exports",
+    "-no-exports": "nothing, it is the default",
+    "-xattrs": "nothing, it is the default",
+    "-no-xattrs": "--no-xattrs",
+    "-no-sparse": "--no-sparse",
+    "-no-fragments": "--no-fragments",
+    "-no-duplicates": "--no-dedupe",
+    "-no-hardlinks": "nothing; names of one file share its inode",
+    "-no-progress": "--progress none",
+    "-progress": "--progress auto, the default",
+    "-info": "nothing",
+    "-noappend": "nothing; an image is always replaced",
+    "-keep-as-directory": "--keep-as-directory",
+    "-tar": "a tar in the place of the folder, or -",
+    "-tailends": "--tail-packing",
+    "-always-use-fragments": "--tail-packing",
+    "-noI": "--uncompressed inodes",
+    "-noInodeCompression": "--uncompressed inodes",
+    "-noD": "--uncompressed data",
+    "-noDataCompression": "--uncompressed data",
+    "-noF": "--uncompressed fragments",
+    "-noFragmentCompression": "--uncompressed fragments",
+    "-noX": "--uncompressed xattrs",
+    "-noXattrCompression": "--uncompressed xattrs",
+    "-noId": "--uncompressed ids",
+    "-noIdTableCompression": "--uncompressed ids",
+    "-all-root": "--owner 0:0",
+    "-root-owned": "--owner 0:0",
+    "-force-uid": "--owner UID:GID",
+    "-force-gid": "--owner UID:GID",
+    "-root-mode": ROOT_LINE,
+    "-root-uid": ROOT_LINE,
+    "-root-gid": ROOT_LINE,
+    "-root-time": 'a line "/ M TIME MODE UID GID" in a file for --pseudo',
+    "-root-becomes": "a folder that has the source in it, as the source",
+    "-all-time": "--mtime N",
+    "-mkfs-time": "the environment variable SOURCE_DATE_EPOCH",
+    "-e": "--exclude /PATH",
+    "-ef": "--exclude-from FILE",
+    "-wildcards": "nothing, the patterns of --exclude have wildcards",
+    "-regex": "nothing, the patterns of --exclude are globs",
+    "-sort": "--sort FILE",
+    "-pf": "--pseudo FILE",
+    "-p": "--pseudo FILE, with the definition in the file",
+    "-nopad": "--pad 1",
+    "-offset": "nothing; dd seek=N puts an image further back in a file",
+  },
+};
+
+export const MKE2FS: OtherTool = {
+  name: "mke2fs",
+  options: {
+    "-d": "SOURCE in front of the image",
+    "-L": "--label TEXT",
+    "-U": "--uuid UUID",
+    "-b": "--block-size SIZE",
+    "-i": "--inode-ratio SIZE",
+    "-I": "--inode-size BYTES",
+    "-m": "--reserved PERCENT",
+    "-J": "--journal-size SIZE",
+    "-O": "--features LIST",
+    "-t": "--features ext2, or ext3; ext4 is the default",
+    "-e": "--errors WHAT",
+    "-E": "--grow-to SIZE for resize=, --hash-seed UUID for hash_seed=",
+    "-N": "--inode-ratio SIZE, the size over the number of inodes",
+    "-F": "nothing; a file is always replaced",
+  },
+};
+
+export const MKFS_FAT: OtherTool = {
+  name: "mkfs.fat",
+  options: {
+    "-C": "nothing, the file is always made; --size SIZE",
+    "-F": "--type 12, 16 or 32",
+    "-i": "--volume-id ID",
+    "-n": "--label TEXT",
+    "-S": "--sector-size BYTES",
+    "-s": "nothing; the clusters go by the size and by what has to fit",
+  },
+};
