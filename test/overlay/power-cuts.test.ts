@@ -34,7 +34,7 @@ function cutEverywhere(from: Device, states: readonly string[], first: BootOptio
       `cut before program ${cutAt}, it shows:\n${shown}\nand not:\n${states.join("\nnor:\n")}`,
     );
     run("e2fsck", ["-fn", from.userdata]);
-    assert.equal(withoutNotice(from.boot(SHOW)), seen, "and the boot after that shows the same");
+    if (STEP === 1) assert.equal(withoutNotice(from.boot(SHOW)), seen, "and the boot after that shows the same");
   }
 }
 
