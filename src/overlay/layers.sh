@@ -48,7 +48,7 @@ fold() {
 # mark FOLDER: puts a marker into the probe for a folder of UPPER and for those in it of whose name LOWER has something; the
 # probe's folder has the time of UPPER's. (A function's own parameters are what survives its calling itself.)
 mark() {
-	mkdir "$probe$1" && : >"$probe$1/$marker" || return
+	mkdir "$probe$1" && true >"$probe$1/$marker" || return
 	for entry in "$new$1"/* "$new$1"/.[!.]* "$new$1"/..?*; do
 		is_folder "$entry" && exists "$old$1/${entry##*/}" || continue
 		mark "$1/${entry##*/}" || return

@@ -102,9 +102,9 @@ valid_name() {
 	esac
 }
 
+# ready: one without a sound state is in memory, and nothing is to be noted of it.
 ready() {
-	read_state "$base/$name" || return
-	[ "$status" != ready ] || return 0
+	read_state "$base/$name" && [ "$status" != ready ] || return 0
 	status=ready
 	write_state
 }

@@ -3,7 +3,8 @@
 # overlay over each folder that is to be writable. Then it becomes the real init.
 #
 # POSIX sh, for busybox ash and dash. Nothing in it may stop the boot: what fails is said, noted in /run/imgbuild/degraded,
-# and worked around, at the worst by leaving a folder read-only. Every process that is started costs the boot a millisecond
+# and worked around, at the worst by leaving a folder read-only. (So nothing is redirected from or to a file with ":" or another
+# special built-in, and nothing calculated with what is no number: the shell would end, and the kernel panic.) Every process that is started costs the boot a millisecond
 # or more: on the usual way there are few.
 #
 # preinit.conf beside it is written by the build, one setting a line:
@@ -114,7 +115,7 @@ first_boot_again() {
 # is in the way, work is made anew.
 overlay() {
 	[ "$base" ] && settle "$base/$name" && stack "$parent" || return
-	[ "$status" = ready ] || : >"$run/pending"
+	[ "$status" = ready ] || [ "$base" != "$mount/overlay" ] || true >"$run/pending"
 	mount_overlay && return
 	rm -rf "$folder/work${top#upper}" && mkdir "$folder/work${top#upper}" && mount_overlay
 }

@@ -42,7 +42,7 @@ refresh() {
 	before=$folder/manifest.$root
 	now=$library/manifest/$name
 	probe=$run/refresh/probe
-	stack "$parent" && rm -rf "$run/refresh" && mkdir -p "$probe" && : >"$run/refresh/shadowing" || return
+	stack "$parent" && rm -rf "$run/refresh" && mkdir -p "$probe" && true >"$run/refresh/shadowing" || return
 	while read -r kind mode owner digest file; do
 		exists "$upper/$file" && reaches "$file" || continue
 		mark_parents "$file" && [ "$kind" != d ] || mark_parents "$file/" || return
@@ -74,7 +74,7 @@ mark_parents() {
 	way=$probe
 	rest=$1
 	while :; do
-		[ -e "$way/$marker" ] || : >"$way/$marker" || return
+		[ -e "$way/$marker" ] || true >"$way/$marker" || return
 		[ "${rest#*/}" != "$rest" ] || return 0
 		way=$way/${rest%%/*}
 		rest=${rest#*/}

@@ -109,7 +109,7 @@ generation() {
 		[ -e "$entry" ] || continue
 		entry=${entry##*/}
 		case ${entry#*.} in
-		*[!0-9]*) ;;
+		*[!0-9]* | 0?*) ;;
 		*) [ "${entry#*.}" -ge "$number" ] && number=${entry#*.} ;;
 		esac
 		suffix=.$((number + 1))
@@ -169,7 +169,7 @@ remove_garbage() {
 		upper | upper.*) [ "${entry##*/}" = "$top" ] || layer "${entry##*/}" ;;
 		work | work.*) [ "${entry##*/}" = "work${top#upper}" ] ;;
 		manifest.*) [ "${entry##*/}" = "manifest.$root" ] ;;
-		state+new | import+new) false ;;
+		state+new) false ;;
 		esac || rm -rf "$entry"
 	done
 }

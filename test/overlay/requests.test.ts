@@ -232,6 +232,20 @@ test("pending: a first boot that does not complete is made again, once; ready: i
   assert.equal(boot("ls /home/root; ls /run/imgbuild"), "changed\ndeleted\nkept\nkept2\n");
 });
 
+test("odd names in a state's folder, and what cannot be written below /run, do not end process 1", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t, { shell: "dash", hook: true });
+  boot("true");
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    for (const name of ["upper.08", "upper.99999999999999999999", "upper.", "upper.x", "work.09"])
+      fs.mkdirSync(path.join(folder, "overlay/home-root", name));
+  });
+  // Something else where preinit makes its folder.
+  const sys = "mount -t tmpfs tmpfs run; echo x >run/imgbuild";
+  assert.match(boot("ls /home/root", { arguments: "imgbuild.reset", sys }), /changed\ndeleted\nkept\n$/);
+  assert.equal(boot("overlayctl ready; ls -d /userdata/overlay/home-root/upper*").split("\n").length, 3);
+});
+
 test("a damaged state is not guessed at: memory, until it is reset", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot, userdata, debugfs } = await device(t);
