@@ -11,7 +11,7 @@ import { imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
 import { describeDirectory } from "../support/describe.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
 
-const ADDED = ["userdata", "usr/lib", "usr/lib/imgbuild", "usr/sbin/overlayctl"];
+const ADDED = ["userdata", "usr/lib", "usr/lib/imgbuild", "usr/sbin", "usr/sbin/overlayctl"];
 
 function build(cwd: string, ...args: string[]): Manifest {
   const result = imgbuild([...args, "--json"], { cwd });
