@@ -2,6 +2,7 @@
  * What an image is to be: plain data, all sizes in bytes. A profile resolves into a plan; placing, assembling and the
  * emulator read it; the manifest repeats it.
  */
+import { NEW_ROOT_POLICIES, type NewRootPolicy } from "../overlay/index.js";
 import type { SectorSize } from "../partition/index.js";
 import type { CompressorName, SquashfsXzOptions } from "../squashfs/index.js";
 
@@ -144,9 +145,17 @@ export interface BootPlan {
   readonly files: readonly string[];
 }
 
+export { NEW_ROOT_POLICIES };
+
 export interface OverlayPlan {
-  /** Absolute paths that get an upper layer on UserData. */
+  /** Absolute paths that get an upper layer on UserData; "/" alone for the whole root. */
   readonly paths: readonly string[];
+  /** Absolute paths that are writable in memory. */
+  readonly volatile: readonly string[];
+  /** What becomes of what was written when the root under it is another one. */
+  readonly newRoot: NewRootPolicy;
+  /** Patterns of files that a factory reset carries over. */
+  readonly keep: readonly string[];
 }
 
 /** The machine that stands in for the board in `imgbuild boot`. */

@@ -4,7 +4,7 @@ import { display, fromText } from "../bytes/bytestring.js";
 import { gzip } from "../codecs/index.js";
 import { ImgbuildError } from "../errors.js";
 import { buildInitramfs, planInitramfs, readKernel, releaseOfFileName } from "../initramfs/index.js";
-import { installOverlay, userdataUpper } from "../overlay/index.js";
+import { factoryState, installOverlay, userdataState, userdataUpper } from "../overlay/index.js";
 import { kernelOptions } from "../squashfs/index.js";
 import { treeDigest } from "../tree/digest.js";
 import { type Content, contentOf, newDirectory, newFile, readContent } from "../tree/node.js";
@@ -55,12 +55,19 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   const bootTree: Tree = { root: newDirectory({ mtime: { seconds: time, nanoseconds: 0 } }) };
   const kernelArguments = [`rootfstype=${rootfs.filesystem}`, "ro", "rootwait"];
   if (userdata !== undefined) {
-    const { init, added } = installOverlay(root, {
-      paths: plan.overlay.paths.map(fromText),
+    const { paths, volatile, newRoot, keep } = plan.overlay;
+    const { init, lacking, added } = await installOverlay(root, {
+      paths: paths.map(fromText),
+      volatile: volatile.map(fromText),
+      newRoot,
+      keep: keep.map(fromText),
       userdataPartition: userdata.number,
       time: { seconds: time, nanoseconds: 0 },
     });
     kernelArguments.push(`init=${init}`);
+    if (lacking.length > 0) {
+      notice(`the root lacks ${lacking.join(", ")}: not all that overlayctl offers will work on the device`);
+    }
     notice(`added to the root: ${added.map(display).join(", ")}`);
     contents.set("userdata", userdataTree(plan, inputs));
   }
@@ -208,6 +215,7 @@ function userdataTree(plan: Plan, { root, userdata, time }: BuildInputs): Tree {
     }
     const { mode, uid, gid } = follow(root, path) ?? content;
     addNode(tree, userdataUpper(path), { ...content, mode, uid, gid }, metadata);
+    addNode(tree, userdataState(path), newFile(contentOf(Buffer.from(factoryState())), metadata));
     used++;
   }
   if (used === 0) {
@@ -224,7 +232,7 @@ function checkCovered(plan: Plan, userdata: Tree): void {
   const overlays = plan.overlay.paths.map((path) => splitPath(fromText(path)).join("/"));
   const outside = [...walk(userdata)]
     .filter(({ node }) => node.type !== "directory")
-    .filter(({ path }) => !overlays.some((overlay) => path.startsWith(`${overlay}/`)))
+    .filter(({ path }) => !overlays.some((overlay) => overlay === "" || path.startsWith(`${overlay}/`)))
     .map(({ path }) => display(path));
   if (outside.length === 0) return;
   const more = outside.length > 5 ? ` and ${outside.length - 5} more` : "";

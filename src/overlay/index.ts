@@ -1,12 +1,28 @@
 /**
- * What makes folders of the read-only root writable on the device: `preinit.sh`, which runs as process 1 before the real
- * init, and what puts it into the root file system.
+ * What makes folders of the read-only root writable on the device: scripts, of which `preinit.sh` runs as process 1 before the
+ * real init, and what puts them into the root file system. docs/device.md explains them to whoever has the device.
  *
  *     kernel, or the initramfs -> /usr/lib/imgbuild/preinit -> the real init
  *
- *     root (SquashFS)  /home/root              lower layer, read-only
- *     UserData (ext4)  overlay/home-root/upper upper layer, what was written
- *     overlay          /home/root              both, as programs see it
+ *     root (SquashFS)  /home/root                lowest layer, read-only
+ *     UserData (ext4)  overlay/home-root/upper   further layers: what the image was built with, snapshots
+ *                      overlay/home-root/upper.1 the topmost layer, what was written
+ *     overlay          /home/root                all of them, as programs see it
+ *
+ *     preinit.sh       process 1: mounts, and becomes the real init
+ *     mounts.sh        what is mounted, and how overlays are to be
+ *     userdata.sh      finding, checking and mounting UserData
+ *     state.sh         the state of one overlay, and how it is changed
+ *     requests.sh      reset, snapshot, restore, delete, merge
+ *     layers.sh        folding one layer into another
+ *     root-change.sh   another root under what was written
+ *     overlayctl.sh    the command; report.sh: what it prints; transfer.sh: export and import
  */
-export { type InstalledOverlay, installOverlay, type OverlayOptions } from "./install.js";
-export { userdataUpper } from "./userdata.js";
+export {
+  type InstalledOverlay,
+  installOverlay,
+  NEW_ROOT_POLICIES,
+  type NewRootPolicy,
+  type OverlayOptions,
+} from "./install.js";
+export { factoryState, userdataState, userdataUpper } from "./userdata.js";

@@ -1,15 +1,34 @@
-/** Puts the script that lays the overlays into the root file system, and checks that it will find there what it needs. */
+/** Puts the scripts that lay the overlays into the root file system, and checks that they will find there what they need. */
 import * as fs from "node:fs";
 import { type ByteString, display, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
-import { contentOf, type Metadata, type Node, newFile, newMetadata, type Timestamp } from "../tree/node.js";
+import {
+  contentOf,
+  type Directory,
+  type Metadata,
+  type Node,
+  newFile,
+  newMetadata,
+  type Timestamp,
+} from "../tree/node.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
+import { type ReadyHook, readyHook } from "./ready-hook.js";
+import { rootManifest } from "./root-manifest.js";
 import { checkRealPath, overlayName, sortOverlays } from "./userdata.js";
 
+/** What becomes of what was written to an overlay when the root under it is replaced: docs/device.md. */
+export const NEW_ROOT_POLICIES = ["keep", "reset", "refresh"] as const;
+export type NewRootPolicy = (typeof NEW_ROOT_POLICIES)[number];
+
 export interface OverlayOptions {
-  /** The folders that are to be writable, absolute: "/home/root". */
+  /** The folders that are to be writable, absolute: "/home/root"; or "/" alone. */
   readonly paths: readonly ByteString[];
+  /** The folders that are to be writable in memory. */
+  readonly volatile: readonly ByteString[];
+  readonly newRoot: NewRootPolicy;
+  /** Patterns of files that a factory reset carries over, absolute; * ? and [ ] as the shell has them. */
+  readonly keep: readonly ByteString[];
   /** UserData's number in the partition table. */
   readonly userdataPartition: number;
   /** Modification time of all that is added. */
@@ -21,98 +40,204 @@ export interface InstalledOverlay {
   readonly init: string;
   /** The real init that the script becomes. */
   readonly realInit: ByteString;
+  /** Programs that the root lacks and that resets, snapshots or `overlayctl` call. It boots without them. */
+  readonly lacking: readonly string[];
   /** What was put into the tree, in the order in which it was. Absolute paths. */
   readonly added: readonly ByteString[];
 }
 
-const SCRIPT = fromText("/usr/lib/imgbuild/preinit");
-const CONFIG = fromText("/usr/lib/imgbuild/preinit.conf");
+const LIBRARY = "/usr/lib/imgbuild";
+const SCRIPT = fromText(`${LIBRARY}/preinit`);
 /** Where UserData is mounted. Its own folder in the root: what lies below /mnt, /media and /run may be mounted over. */
 const USERDATA = fromText("/userdata");
+/** Where the read-only root is found when the whole root has an overlay. */
+const ROM = fromText("/rom");
+
+/** What is installed, by the names of the files in this folder. */
+const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[] = [
+  ["preinit.sh", SCRIPT, 0o755],
+  ["mounts.sh", `${LIBRARY}/mounts.sh`, 0o644],
+  ["userdata.sh", `${LIBRARY}/userdata.sh`, 0o644],
+  ["state.sh", `${LIBRARY}/state.sh`, 0o644],
+  ["requests.sh", `${LIBRARY}/requests.sh`, 0o644],
+  ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
+  ["root-change.sh", `${LIBRARY}/root-change.sh`, 0o644],
+  ["report.sh", `${LIBRARY}/report.sh`, 0o644],
+  ["transfer.sh", `${LIBRARY}/transfer.sh`, 0o644],
+  ["overlayctl.sh", "/usr/sbin/overlayctl", 0o755],
+];
 
 /** What the kernel tries by itself (init/main.c, kernel_init), and systemd, which a root may have without /sbin/init. */
 const INITS = ["/sbin/init", "/lib/systemd/systemd", "/etc/init", "/bin/init", "/bin/sh"].map(fromText);
 
-/** What preinit.sh calls and cannot do without, and where it looks for it. */
+/** What every boot needs, or may need to go on without UserData; and where the scripts look for it. */
 const PROGRAMS = ["chmod", "chown", "mkdir", "mount", "mv", "rm", "stat", "sync"];
+/** What requests, new roots and overlayctl need besides. */
+const MORE_PROGRAMS = [
+  ...["cat", "cmp", "cp", "date", "df", "du", "grep", "readlink", "rmdir", "sed", "sha256sum", "tar", "touch", "tr"],
+  "umount",
+];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /** Not on the root file system: mounted over before or by the script. */
-const MOUNTED_OVER = ["/dev", "/proc", "/run", "/sys", USERDATA];
-
-const script = new URL("../../../src/overlay/preinit.sh", import.meta.url);
+const MOUNTED_OVER = ["/dev", "/proc", "/run", "/sys", USERDATA, ROM];
 
 /**
- * Adds the script, its configuration and the mount points that are missing; they belong to root. Throws `profile-invalid`
- * for a path that no overlay can be laid over, and `source-invalid` for a root that lacks an init or a program that the
- * script needs, or has something else where a mount point has to be. The tree is not to be used after an error.
+ * Adds the scripts, their configuration and the mount points that are missing; they belong to root. Reads what the root has
+ * below the overlays. Rejects with `profile-invalid` for a path that no overlay can be laid over, and `source-invalid` for a
+ * root that lacks an init or a program that the scripts need, or has something else where a mount point has to be. The tree
+ * is not to be used after an error.
  */
-export function installOverlay(tree: Tree, options: OverlayOptions): InstalledOverlay {
+export async function installOverlay(tree: Tree, options: OverlayOptions): Promise<InstalledOverlay> {
   const added: ByteString[] = [];
   const metadata = (mode: number): Metadata => ({ ...newMetadata(mode), mtime: options.time });
 
-  const mountPoint = (path: ByteString, mode = 0o755) => {
+  const mountPoint = (path: ByteString, mode = 0o755): Directory => {
     const real = realPath(tree, path);
     const node = follow(tree, path);
-    if (node === undefined) {
-      makeDirectories(tree, real, metadata(0o755)).mode = mode;
-      added.push(real);
-    } else if (node.type !== "directory") {
+    if (node?.type === "directory") return node;
+    if (node !== undefined) {
       throw new ImgbuildError("source-invalid", `${display(path)} has to be a folder, but is a ${node.type}`, {
         hint: `Remove it from the root file system; something is to be mounted on it.`,
       });
     }
+    const directory = makeDirectories(tree, real, metadata(0o755));
+    directory.mode = mode;
+    added.push(real);
+    return directory;
   };
-  const addFile = (path: ByteString, mode: number, bytes: Uint8Array) => {
-    const real = realPath(tree, path);
-    addNode(tree, real, newFile(contentOf(bytes), metadata(mode)), metadata(0o755));
+  const add = (path: string, node: Node) => {
+    const real = realPath(tree, fromText(path), false);
+    addNode(tree, real, node, metadata(0o755));
     added.push(real);
   };
+  const addFile = (path: string, mode: number, bytes: Uint8Array) =>
+    add(path, newFile(contentOf(bytes), metadata(mode)));
 
   const realInit = findInit(tree);
-  checkPrograms(tree);
+  const places = findPlaces(tree, options);
+  const wholeRoot = places.some(({ path }) => path === "/");
+  const lacking = checkPrograms(tree, wholeRoot);
   for (const path of ["/dev", "/proc", "/run", "/sys"]) mountPoint(fromText(path));
   mountPoint(fromText("/tmp"), 0o1777);
   mountPoint(USERDATA);
+  if (wholeRoot) mountPoint(ROM);
 
-  const config = [`userdata ${options.userdataPartition}`, `mount ${USERDATA}`, `init ${realInit}`];
-  const places = new Map<ByteString, ByteString>();
-  for (const path of sortOverlays(options.paths)) {
-    const name = overlayName(path);
-    const real = realPath(tree, path);
-    checkRealPath(path, real);
-    checkPlace(path, real, places);
-    mountPoint(path);
-    config.push(`overlay ${name} ${real}`);
+  const hook = readyHook(tree, realInit);
+  if (hook !== undefined) addHook(hook, add, addFile, metadata);
+  const config = [
+    ...[`userdata ${options.userdataPartition}`, `mount ${USERDATA}`, `init ${realInit}`],
+    ...[`first ${hook === undefined ? "ready" : "pending"}`, `policy ${options.newRoot}`],
+    ...options.keep.map((pattern) => `keep ${checkKeep(pattern)}`),
+  ];
+  for (const { name, path, volatile } of places) {
+    const folder = mountPoint(path);
+    if (volatile) {
+      const { mode, uid, gid, entries } = folder;
+      config.push(
+        entries.size > 0 ? `volatile ${name} - ${path}` : `tmpfs ${mode.toString(8)} ${uid},gid=${gid} ${path}`,
+      );
+      continue;
+    }
+    const { bytes, identity } = await rootManifest(
+      folder,
+      path === "/" ? [realPath(tree, fromText(LIBRARY)).slice(1) as ByteString] : [],
+    );
+    config.push(`overlay ${name} ${identity} ${path}`);
+    if (options.newRoot === "refresh") addFile(`${LIBRARY}/manifest/${name}`, 0o644, bytes);
   }
-  addFile(SCRIPT, 0o755, fs.readFileSync(script));
-  addFile(CONFIG, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
-  return { init: SCRIPT, realInit, added };
+  for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
+  addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
+  return { init: SCRIPT, realInit, lacking, added };
 }
 
-/** Refuses two overlays of one folder, and folders that are not on the root file system. */
+function script(name: string): Uint8Array {
+  return fs.readFileSync(new URL(`../../../src/overlay/${name}`, import.meta.url));
+}
+
+interface Place {
+  readonly name: string;
+  /** Without symlinks on the way. */
+  readonly path: ByteString;
+  readonly volatile: boolean;
+}
+
+/** What is mounted, a folder before what is in it. Refuses two overlays of one folder, and what is not on the root. */
+function findPlaces(tree: Tree, options: OverlayOptions): Place[] {
+  const places = new Map<ByteString, ByteString>();
+  const find = (paths: readonly ByteString[], volatile: boolean) =>
+    sortOverlays(paths).map((path): Place => {
+      const real = realPath(tree, path);
+      checkRealPath(path, real);
+      checkPlace(path, real, places);
+      return { name: overlayName(path), path: real, volatile };
+    });
+  const kept = find(options.paths, false);
+  if (kept.length > 1 && kept[0]!.path === "/") {
+    throw refuse(
+      `overlays of "/" and of ${kept
+        .slice(1)
+        .map(({ path }) => display(path))
+        .join(", ")} cannot be had together`,
+      "The one of the whole root has all in it: leave the others out of overlay.paths.",
+    );
+  }
+  const inMemory = find(options.volatile, true);
+  if (inMemory.some(({ path }) => path === "/")) {
+    throw refuse("the whole root cannot be volatile", "Name folders, such as /tmp and /var/log, in overlay.volatile.");
+  }
+  const below = kept.find(({ path }) => inMemory.some((other) => path.startsWith(`${other.path}/`)));
+  if (below !== undefined) {
+    throw refuse(
+      `there can be no overlay of ${display(below.path)}: it is in a folder that is volatile`,
+      "Leave one of them out of overlay.paths and overlay.volatile.",
+    );
+  }
+  return [...kept, ...inMemory];
+}
+
 function checkPlace(path: ByteString, real: ByteString, places: Map<ByteString, ByteString>): void {
   const other = places.get(real);
   if (other !== undefined) {
-    throw new ImgbuildError(
-      "profile-invalid",
-      `${display(path)} and ${display(other)} are the same folder, by symlinks`,
-      {
-        hint: "Leave one of them out of the overlays.",
-      },
+    throw refuse(
+      path === other
+        ? `${display(path)} is to be kept and volatile`
+        : `${display(path)} and ${display(other)} are the same folder, by symlinks`,
+      "Leave one of them out of the overlays.",
     );
   }
   const over = MOUNTED_OVER.find((folder) => real === folder || real.startsWith(`${folder}/`));
   if (over !== undefined) {
-    throw new ImgbuildError(
-      "profile-invalid",
+    throw refuse(
       `there can be no overlay of ${display(path)}: ${over} is not on the root`,
-      {
-        hint: "Leave it out of the overlays; what is written there is not on the read-only root.",
-      },
+      "Leave it out of the overlays; what is written there is not on the read-only root.",
     );
   }
   places.set(real, path);
+}
+
+/** A pattern as the configuration can say it. */
+function checkKeep(pattern: ByteString): ByteString {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (/^\/[^\x00-\x1f\\]+$/.test(pattern) && !/\s$|(?:^|\/)\.\.(?:\/|$)/.test(pattern)) return pattern;
+  throw refuse(
+    `a factory reset cannot keep "${display(pattern)}"`,
+    'Name files by absolute paths, with * ? and [ ] but without ".." and backslashes: "/etc/ssh/ssh_host_*".',
+  );
+}
+
+function refuse(message: string, hint: string): ImgbuildError {
+  return new ImgbuildError("profile-invalid", message, { hint });
+}
+
+function addHook(
+  hook: ReadyHook,
+  add: (path: string, node: Node) => void,
+  addFile: (path: string, mode: number, bytes: Uint8Array) => void,
+  metadata: (mode: number) => Metadata,
+): void {
+  addFile(hook.path, hook.mode, script(hook.source));
+  for (const path of hook.links) add(path, { type: "symlink", ...metadata(0o777), target: fromText(hook.target) });
 }
 
 /** A file that may be executed, behind any symlinks. */
@@ -133,11 +258,13 @@ function findInit(tree: Tree): ByteString {
   );
 }
 
-function checkPrograms(tree: Tree): void {
+/** Returns those of the programs that the root lacks and can boot without. */
+function checkPrograms(tree: Tree, wholeRoot: boolean): string[] {
   const has = (path: string) => isProgram(follow(tree, fromText(path)));
-  const missing = PROGRAMS.filter((name) => !PROGRAM_FOLDERS.some((folder) => has(`${folder}/${name}`)));
+  const lacks = (name: string) => !PROGRAM_FOLDERS.some((folder) => has(`${folder}/${name}`));
+  const missing = (wholeRoot ? [...PROGRAMS, "pivot_root"] : PROGRAMS).filter(lacks);
   if (!has("/bin/sh")) missing.unshift("/bin/sh");
-  if (missing.length === 0) return;
+  if (missing.length === 0) return MORE_PROGRAMS.filter(lacks);
   throw new ImgbuildError(
     "source-invalid",
     `the root file system lacks programs that set up the overlay: ${missing.join(", ")}`,

@@ -3,16 +3,25 @@
 # overlay over each folder that is to be writable. Then it becomes the real init.
 #
 # POSIX sh, for busybox ash and dash. Nothing in it may stop the boot: what fails is said, noted in /run/imgbuild/degraded,
-# and worked around, at the worst by leaving a folder read-only.
+# and worked around, at the worst by leaving a folder read-only. (So nothing is redirected from or to a file with ":" or another
+# special built-in, and nothing calculated with what is no number: the shell would end, and the kernel panic.) Every process that is started costs the boot a millisecond
+# or more: on the usual way there are few.
 #
 # preinit.conf beside it is written by the build, one setting a line:
-#     userdata NUMBER       UserData's partition, on the disk that the root is on
-#     mount PATH            where UserData is mounted
-#     init PATH             the real init
-#     overlay NAME PATH     a folder to be writable; its state is in overlay/NAME on UserData
+#     userdata NUMBER          UserData's partition, on the disk that the root is on
+#     mount PATH               where UserData is mounted
+#     init PATH                the real init
+#     first pending|ready      what a new overlay is: whether something in the root says when the first boot has completed
+#     policy POLICY            what becomes of what was written, over another root: keep, reset or refresh
+#     keep PATTERN             files that a factory reset carries over
+#     overlay NAME ID PATH     a folder to be writable; its state is in overlay/NAME on UserData, ID is the identity of what the
+#                              root has there
+#     volatile NAME - PATH     a folder to be writable in memory, over what the root has there
+#     tmpfs MODE OWNER PATH    the same for a folder that is empty in the root; OWNER is UID,gid=GID
 
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
-config=${0%/*}/preinit.conf
+library=${0%/*}
+config=$library/preinit.conf
 run=/run/imgbuild
 
 # Level 3 (error) reaches the console even of a kernel that was told to be quiet.
@@ -30,14 +39,6 @@ degraded() {
 	mkdir -p "$run" && echo "$*" >>"$run/degraded"
 }
 
-# mounted PATH: whether something is mounted there.
-mounted() {
-	while read -r _ _ _ _ point _; do
-		[ "$point" = "$1" ] && return
-	done </proc/self/mountinfo
-	return 1
-}
-
 # The real init copes with these being mounted already: systemd, sysvinit and busybox init all look before they mount.
 mount_kernel_filesystems() {
 	[ -e /proc/self/mountinfo ] || mount -t proc -o nosuid,nodev,noexec proc /proc
@@ -46,158 +47,166 @@ mount_kernel_filesystems() {
 	mounted /run || mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /run
 }
 
-# load FILESYSTEM: loads its module where the kernel does not have it yet. An initramfs has usually done so.
-load() {
-	while read -r first second; do
-		[ "${second:-$first}" = "$1" ] && return
-	done </proc/filesystems
-	command -v modprobe >/dev/null && modprobe -q "$1"
+# read_resets: sets resets to what the kernel's arguments name for a factory reset.
+read_resets() {
+	resets=
+	read -r arguments </proc/cmdline
+	case " $arguments " in
+	*" imgbuild.reset "*) resets=all ;;
+	*" imgbuild.reset="*)
+		resets=${arguments##*imgbuild.reset=}
+		resets=${resets%% *}
+		;;
+	esac
 }
 
-# find_userdata: sets device to UserData's node: the partition of that number on the disk whose partition is mounted on /.
-# Names and UUIDs would not do: the installer makes up new ones, and a card with the same image may be in another slot.
-find_userdata() {
-	device=
-	while read -r _ _ numbers _ point _; do
-		[ "$point" = / ] && root=$numbers
-	done </proc/self/mountinfo
-	for entry in /sys/dev/block/"$root"/../*/partition; do
-		[ -e "$entry" ] || continue
-		read -r number <"$entry"
-		[ "$number" = "$userdata" ] || continue
-		while IFS='=' read -r key value; do
-			[ "$key" = DEVNAME ] && device=/dev/$value
-		done <"${entry%/partition}/uevent"
-		[ -b "$device" ]
-		return
-	done
-	return 1
-}
-
-# check HOW: e2fsck -p, or -fy, on UserData, where the root has it; false when UserData is not in order after that. The exit
-# status is a sum: 1 errors mended, 2 better to reboot (not so for a file system that is not mounted), 4 errors left, 8 it
-# could not work.
-check() {
-	command -v e2fsck >/dev/null || return 0
-	log=$run/e2fsck.log
-	[ -d "$run" ] || log=/dev/null
-	e2fsck "$1" "$device" >>"$log" 2>&1
-	status=$?
-	[ $status -lt 4 ] && return
-	say "e2fsck $1 $device ended with $status; see $log"
-	return 1
-}
-
-mount_ext4() {
-	mount -t ext4 -o noatime,nosuid,nodev "$device" "$mount"
-}
-
-# mount_userdata: mounts UserData, and sets base to the folder that holds the overlays' state. Where that fails, base is a
-# tmpfs, or empty where even that cannot be had.
-mount_userdata() {
-	base=$mount/overlay
-	if ! find_userdata; then
-		degraded "there is no partition $userdata on the root's disk; changes are kept in memory"
-		use_tmpfs
+# settle FOLDER: makes the state of an overlay fit to be mounted, and reads it.
+settle() {
+	if [ -e "$1/resetting" ]; then
+		# shellcheck source=src/overlay/requests.sh
+		. "$library/requests.sh" && finish_reset "$1" || return
+	fi
+	if ! read_state "$1"; then
+		if [ -e "$1/state" ]; then
+			say "$1/state is damaged: reset it, or see to it"
+			return 1
+		fi
+		create "$1"
 		return
 	fi
-	load ext4
-	check -p && mount_ext4 && return
-	# What -p will not decide, or does not look at because the file system says that it is clean, is decided once by -fy.
-	check -fy
-	mount_ext4 && return
-	degraded "UserData ($device) cannot be mounted; changes are kept in memory"
-	use_tmpfs
-}
-
-# use_tmpfs: makes base a tmpfs, once.
-use_tmpfs() {
-	base=
-	mkdir -p "$run/volatile" || return
-	mounted "$run/volatile" || mount -t tmpfs -o nosuid,nodev,mode=0700 tmpfs "$run/volatile" || return
-	base=$run/volatile
-}
-
-# features: mount options that turn off what would tie an upper layer to one root image, of those that this kernel knows.
-# With them off, the same upper layer may be used over the next root image (Documentation/filesystems/overlayfs.rst).
-features() {
-	options=
-	parameters=/sys/module/overlay/parameters
-	[ -e $parameters/index ] && options=$options,index=off
-	[ -e $parameters/xino_auto ] && options=$options,xino=off
-	[ -e $parameters/redirect_dir ] && options=$options,redirect_dir=off
-	[ -e $parameters/metacopy ] && options=$options,metacopy=off
-}
-
-# set_aside STATE: renames a state folder that has no upper layer. Nothing here makes one: it holds what somebody put there.
-set_aside() {
-	[ -e "$1" ] || [ -L "$1" ] || return 0
-	number=1
-	while [ -e "$1+lost$number" ] || [ -L "$1+lost$number" ]; do number=$((number + 1)); done
-	say "$1 is no overlay's state; it becomes ${1##*/}+lost$number"
-	mv "$1" "$1+lost$number"
-}
-
-# prepare STATE LOWER: makes an overlay's state: STATE/upper, with owner and mode of the folder that it will hide, and
-# STATE/work. It is made under another name and renamed when it is whole, so that a power cut leaves no half of it.
-prepare() {
-	[ -d "$1/upper" ] && [ -d "$1/work" ] && return
-	if [ -d "$1/upper" ]; then
-		# Content that the image was built with. Its owner and mode were set then.
-		mkdir "$1/work"
-		return
+	case $made in
+	*" $name "*) return ;;
+	esac
+	if [ ! -d "$folder/$top" ]; then
+		# What the image was built with has none yet.
+		[ "$top" = - ] || say "$path has lost its topmost layer"
+		begin "$first" || return
+	elif [ "$status" != ready ]; then
+		first_boot_again || return
+	elif [ "$root" != "$id" ] && [ "$policy" != keep ]; then
+		# shellcheck source=src/overlay/root-change.sh
+		. "$library/root-change.sh" && change_root || return
 	fi
-	rm -rf "$1+new"
-	set_aside "$1" &&
-		mkdir -p "$1+new/upper" "$1+new/work" &&
-		chown "$(stat -c %u:%g "$2")" "$1+new/upper" &&
-		chmod "$(stat -c %a "$2")" "$1+new/upper" &&
-		sync &&
-		mv "$1+new" "$1"
+	remove_garbage
+	[ -d "$folder/work${top#upper}" ] || mkdir "$folder/work${top#upper}"
 }
 
-# overlay NAME PATH: lays an overlay over PATH. The kernel keeps nothing of the user's in work: where what it left there is in
-# the way, work is made anew.
+# begin STATUS: makes the topmost layer anew.
+begin() {
+	status=$1 root=$id
+	new_top "$parent" && keep_manifest && write_state
+}
+
+# first_boot_again: the boot before was the first over this layer, and did not complete: what it left is half-made. It begins
+# anew, but not for ever: should nobody say when a boot has completed, what is written has to stay at last.
+first_boot_again() {
+	case $status in
+	pending) begin "pending again" ;;
+	*)
+		status=ready
+		write_state
+		say "the first boot with $path was not completed twice; what it wrote stays"
+		return
+		;;
+	esac && say "the first boot with $path was not completed; it begins anew"
+}
+
+# overlay: lays the overlay that name, id and path tell. The kernel keeps nothing of the user's in work: where what it left there
+# is in the way, work is made anew.
 overlay() {
-	[ "$base" ] && prepare "$base/$1" "$2" || return
-	mount_overlay "$base/$1" "$2" && return
-	rm -rf "$base/$1/work" && mkdir "$base/$1/work" && mount_overlay "$base/$1" "$2"
+	[ "$base" ] && settle "$base/$name" && stack "$parent" || return
+	[ "$status" = ready ] || [ "$base" != "$mount/overlay" ] || true >"$run/pending"
+	mount_overlay && return
+	rm -rf "$folder/work${top#upper}" && mkdir "$folder/work${top#upper}" && mount_overlay
 }
 
+# mount_overlay: the root's own overlay is laid over /rom, which then becomes the root.
 mount_overlay() {
-	mount -t overlay -o "noatime,lowerdir=$2,upperdir=$1/upper,workdir=$1/work$options" overlay "$2"
+	point=$path
+	[ "$path" != / ] || point=/rom
+	mount -t overlay -o "noatime,lowerdir=$lowers$path,upperdir=$folder/$top,workdir=$folder/work${top#upper}$options" \
+		overlay "$point" || return
+	[ "$path" != / ] || enter_root
 }
 
-# overlay_or_degrade NAME PATH: overlay, on a tmpfs where UserData's state of this path cannot be used.
+# enter_root: makes the overlay on /rom the root, and the read-only root visible at /rom. The others come along; /proc last,
+# because mount reads it.
+enter_root() {
+	for place in /dev /sys /run "$mount" /proc; do
+		mounted "$place" && mount --move "$place" "/rom$place"
+	done
+	cd /rom && pivot_root . rom && cd / && return
+	cd /
+	for place in /proc /dev /sys /run "$mount"; do
+		mount --move "/rom$place" "$place"
+	done
+	umount /rom
+	return 1
+}
+
+# overlay_or_degrade: overlay, on a tmpfs where UserData's state of this path cannot be used.
 overlay_or_degrade() {
-	overlay "$1" "$2" && return
+	overlay && return
 	saved=$base
-	if [ "$base" != "$run/volatile" ] && use_tmpfs && overlay "$1" "$2"; then
-		degraded "the overlay of $2 on UserData cannot be mounted; $2 is in memory"
+	if [ "$base" != "$run/volatile" ] && use_tmpfs && overlay; then
+		degraded "the overlay of $path on UserData cannot be mounted; $path is in memory"
 	else
-		degraded "no overlay can be mounted on $2; it is read-only"
+		degraded "no overlay can be mounted on $path; it is read-only"
 	fi
 	base=$saved
 }
 
+# volatile: an overlay in memory, for what has to be writable and nobody wants to keep.
+volatile() {
+	saved=$base
+	use_tmpfs &&
+		folder=$base/$name top=upper lowers= &&
+		mkdir "$folder" "$folder/work" &&
+		folder_like "$path" "$folder/$top" &&
+		mount_overlay ||
+		degraded "nothing can be mounted on $path; it is read-only"
+	base=$saved
+}
+
 set_up() {
+	# shellcheck source=src/overlay/mounts.sh
+	. "$library/mounts.sh"
 	mount_kernel_filesystems
-	mkdir -p "$run"
+	[ -d "$run" ] || mkdir "$run"
+	# shellcheck source=src/overlay/userdata.sh
+	. "$library/userdata.sh"
+	# shellcheck source=src/overlay/state.sh
+	. "$library/state.sh"
 	mount_userdata
 	load overlay
 	features
-	while read -r key name path; do
-		[ "$key" = overlay ] && overlay_or_degrade "$name" "$path"
-	done <"$config"
+	read_resets
+	made=
+	if [ "$base" = "$mount/overlay" ]; then
+		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then
+			# shellcheck source=src/overlay/requests.sh
+			. "$library/requests.sh" && carry_out
+		fi
+	fi
+	while read -r key name id path <&3; do
+		case $key in
+		overlay) overlay_or_degrade ;;
+		volatile) volatile ;;
+		tmpfs)
+			mount -t tmpfs -o "nosuid,nodev,mode=$name,uid=$id" tmpfs "$path" ||
+				degraded "nothing can be mounted on $path; it is read-only"
+			;;
+		esac
+	done 3<"$config"
 }
-
-# What is above defines functions only: the tests take it up to here.
 
 while read -r key value; do
 	case $key in
 	userdata) userdata=$value ;;
 	mount) mount=$value ;;
 	init) init=$value ;;
+	first) first=$value ;;
+	policy) policy=$value ;;
 	esac
 done <"$config"
 [ $$ = 1 ] && set_up

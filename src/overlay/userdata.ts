@@ -2,15 +2,16 @@
  * Where an overlay keeps its state on UserData. The scripts on the device rely on these names, and so images of different
  * versions that share one UserData do: they never change.
  *
- *     overlay/NAME/upper     what was written to the folder: overlayfs's upper layer
- *     overlay/NAME/work      overlayfs's own
+ *     request                what is to be done at the next boot: requests.sh
+ *     factory-reset          a file of this name asks for a factory reset
+ *     overlay/NAME/state     which layers there are: state.sh
+ *     overlay/NAME/upper     a layer: what the image was built with, or what was written to the folder at first
+ *     overlay/NAME/upper.N   a later one
+ *     overlay/NAME/work, .N  overlayfs's own
  *     overlay/NAME+new/      one that is being made; renamed to NAME when it is whole
  *     overlay/NAME+lost1/    something else that was in the place of NAME, and was put out of the way
  *
- * No NAME has a "+" in it.
- *
- * One folder an overlay, so that whatever else belongs to one (its state, frozen layers) lies beside its upper layer and a
- * rename of the folder replaces all of it at once.
+ * No NAME has a "+" in it; that of the whole root is "%2f".
  */
 import { type ByteString, compareBytes, display, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
@@ -18,6 +19,9 @@ import { splitPath } from "../tree/tree.js";
 
 /** File names have at most 255 bytes; "+new", or "+lost" and a number, is put behind some. */
 const MAX_NAME = 245;
+
+/** The name of the overlay of "/": no path gives this one, because no name has a "/" in it. */
+const WHOLE_ROOT = "%2f";
 
 /** What overlayfs's option syntax, or the configuration's lines, would take for something else. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
@@ -33,6 +37,19 @@ export function userdataUpper(path: ByteString): ByteString {
 }
 
 /**
+ * The state that an overlay begins with which has content from the start: that content is the factory layer, and the device
+ * makes the one above it.
+ */
+export function factoryState(): string {
+  return "state ready\nroot -\ntop - upper\nlayer upper - 0 factory\nend\n";
+}
+
+/** Where `factoryState` goes, beside `userdataUpper`. */
+export function userdataState(path: ByteString): ByteString {
+  return `overlay/${overlayName(path)}/state` as ByteString;
+}
+
+/**
  * The name of an overlay: its path with "-" for each "/" within, and with "%XX" for each byte but letters, digits, "." and
  * "_". No two paths have the same one.
  */
@@ -41,6 +58,7 @@ export function overlayName(path: ByteString): string {
   const name = names
     .map((part) => part.replace(/[^A-Za-z0-9._]/g, (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, "0")}`))
     .join("-");
+  if (name === "") return WHOLE_ROOT;
   if (name.length > MAX_NAME) throw refuse(path, `is too long: its name on UserData has ${name.length} bytes`);
   return name;
 }
@@ -70,9 +88,7 @@ function checkPath(path: ByteString): ByteString[] {
 function unsuitable(path: ByteString): string | undefined {
   if (!path.startsWith("/")) return "is not absolute";
   if (UNSUITABLE.test(path)) return "has a blank, a control character, or one of , : \\ in it";
-  const names = splitPath(path);
-  if (names.includes(fromText(".."))) return 'has ".." in it';
-  return names.length === 0 ? "is the whole root, which is not supported yet" : undefined;
+  return splitPath(path).includes(fromText("..")) ? 'has ".." in it' : undefined;
 }
 
 function refuse(path: ByteString, reason: string): ImgbuildError {

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
-import { KERNEL_FORMATS } from "../image/plan.js";
+import { KERNEL_FORMATS, NEW_ROOT_POLICIES } from "../image/plan.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
 
@@ -276,9 +276,25 @@ export const profileSchema = z
         paths: z
           .array(z.string().startsWith("/"))
           .default(["/home/root"])
-          .describe("Paths with an upper layer on UserData."),
+          .describe(
+            "Paths with an upper layer on UserData, or / alone: the whole root, with the read-only one at /rom.",
+          ),
+        volatile: z
+          .array(z.string().startsWith("/"))
+          .default([])
+          .describe("Paths that are writable in memory; nothing of it outlives a boot."),
+        newRoot: z
+          .enum(NEW_ROOT_POLICIES)
+          .default("keep")
+          .describe(
+            "What becomes of what was written when another root comes under it. keep: it stays, and hides what is new. reset: it goes. refresh: copies that nobody edited go.",
+          ),
+        keep: z
+          .array(z.string().startsWith("/"))
+          .default([])
+          .describe("Files that a factory reset carries over; * ? and [ ] stand for characters."),
       })
-      .default({ paths: ["/home/root"] }),
+      .prefault({}),
     emulator: z
       .strictObject({
         machine: z.enum(["sabrelite", "virt"]),

@@ -172,3 +172,38 @@ for (const board of BOARDS) {
     assert.match(degraded.log, /imgbuild: degraded: UserData .* cannot be mounted/);
   });
 }
+
+test("sabrelite: snapshot, restore and factory reset, each at the next boot", async (t) => {
+  const board = BOARDS.find(({ profile }) => profile === "sabrelite")!;
+  if (lacks(t, board.emulator, "e2fsck", "debugfs")) return;
+  const built = build(t, board);
+  const disk: QemuDisk = { path: path.join(built.folder, "copy.img"), format: "raw" };
+  fs.copyFileSync(built.image, disk.path);
+  fs.truncateSync(disk.path, 512 * 2 ** 20);
+  const { offset } = partition(built, "userdata");
+  const next = (use: (guest: Guest) => Promise<void>) => boot(t, board, built, disk, use);
+  const names = "ls /home/root | grep -v -e readme -e latest -e calibration";
+
+  await next(async (guest) => {
+    await guest.run("echo 1 >/home/root/one; rm /home/root/readme.txt; overlayctl snapshot first");
+  });
+  await next(async (guest) => {
+    assert.match(
+      await guest.run("grep ' /home/root ' /proc/mounts"),
+      /lowerdir=\/userdata\/overlay\/home-root\/upper:\/home\/root,/,
+    );
+    await guest.run("echo 2 >/home/root/two; overlayctl restore first");
+  });
+  assert.equal(run("debugfs", ["-R", "cat /overlay/home-root/upper.1/two", `${disk.path}?offset=${offset}`]), "2\n");
+  await next(async (guest) => {
+    assert.equal(await guest.run(names), "one");
+    assert.equal((await guest.try("test -e /home/root/readme.txt")).status, 1);
+    assert.equal(JSON.parse(await guest.run("overlayctl status --json")).overlays[0].layers.length, 2);
+    await guest.run("overlayctl reset");
+  });
+  await next(async (guest) => {
+    assert.equal((await guest.try(names)).status, 1);
+    assert.equal((await guest.try("test -e /run/imgbuild/degraded")).status, 1);
+    await guest.run("test -e /home/root/readme.txt");
+  });
+});

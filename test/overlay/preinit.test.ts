@@ -5,114 +5,26 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { type TestContext, test } from "node:test";
-import { fromText } from "../../src/bytes/bytestring.js";
-import { installOverlay } from "../../src/overlay/index.js";
-import { contentOf, type Directory, newFile, readContent } from "../../src/tree/node.js";
-import { addNode, makeDirectories } from "../../src/tree/tree.js";
-import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
-import { link, sampleTree } from "./sample.js";
+import { test } from "node:test";
+import { lacks, lacksRoot, mounted, run } from "../support/tools.js";
+import { device, TOOLS } from "./device.js";
 
-const SCRIPT = path.resolve(import.meta.dirname, "../../../src/overlay/preinit.sh");
+const SCRIPTS = path.resolve(import.meta.dirname, "../../../src/overlay");
 
-test("the script is clean under shellcheck, dash and busybox ash", (t) => {
+test("the scripts are clean under shellcheck, dash and busybox ash", (t) => {
   if (lacks(t, "shellcheck", "dash", "busybox")) return;
-  run("shellcheck", ["--shell=sh", "--severity=style", SCRIPT]);
-  run("dash", ["-n", SCRIPT]);
-  run("busybox", ["sh", "-n", SCRIPT]);
+  const scripts = fs.readdirSync(SCRIPTS).filter((name) => name.endsWith(".sh"));
+  assert.ok(scripts.length > 5);
+  for (const name of scripts) {
+    run("dash", ["-n", path.join(SCRIPTS, name)]);
+    run("busybox", ["sh", "-n", path.join(SCRIPTS, name)]);
+  }
+  // With what they source. SC2015: in `A && B || C` C is for when B fails too. SC2034: results of functions.
+  const strict = ["--shell=sh", "--severity=style", "--exclude=SC2015,SC2034", "--external-sources", "--check-sourced"];
+  for (const name of ["preinit.sh", "overlayctl.sh", "imgbuild-ready.sh"]) {
+    run("shellcheck", [...strict, path.join(SCRIPTS, name)], { cwd: path.resolve(SCRIPTS, "../..") });
+  }
 });
-
-/** Writes a tree below a folder of the host; busybox itself comes from the host. */
-async function stage(directory: Directory, folder: string): Promise<void> {
-  for (const [name, node] of directory.entries) {
-    const file = path.join(folder, name);
-    if (node.type === "directory") {
-      fs.mkdirSync(file);
-      await stage(node, file);
-    } else if (node.type === "symlink") fs.symlinkSync(node.target, file);
-    else if (name === "busybox") fs.copyFileSync(run("which", ["busybox"]).trim(), file);
-    else if (node.type === "file") fs.writeFileSync(file, await readContent(node.content));
-    if (node.type === "symlink") continue;
-    fs.chownSync(file, node.uid, node.gid);
-    fs.chmodSync(file, node.mode);
-  }
-}
-
-const E2FSCK = '#!/bin/sh\necho "e2fsck $1"\ncase $1 in -p) exit "$STATUS_P" ;; -fy) exit "$STATUS_FY" ;; esac\n';
-
-interface Device {
-  /** Boots once, with `commands` as what the real init does; returns what was printed. */
-  boot(commands: string, options?: { env?: Record<string, string>; sys?: string }): string;
-  readonly userdata: string;
-  /** What debugfs prints for a request about UserData. */
-  debugfs(request: string): string;
-}
-
-async function device(t: TestContext, options: { e2fsck?: boolean; paths?: string[] } = {}): Promise<Device> {
-  const folder = temporaryFolder(t);
-  const tree = sampleTree();
-  const put = (name: string, text: string, mode: number) =>
-    addNode(tree, fromText(name), newFile(contentOf(Buffer.from(text)), { mode }));
-  const busybox = run("busybox", ["--list"]).trim().split("\n");
-  for (const applet of busybox) {
-    if (applet === "busybox") continue;
-    addNode(tree, fromText(`bin/${applet}`), link("busybox"));
-  }
-  put("sbin/init", '#!/bin/sh\neval "$1"\n', 0o755);
-  makeDirectories(tree, fromText("home/root"), { mode: 0o710, uid: 1000, gid: 100 });
-  makeDirectories(tree, fromText("home")).mode = 0o755;
-  put("home/root/kept", "kept\n", 0o644);
-  put("home/root/changed", "shipped\n", 0o644);
-  put("home/root/deleted", "shipped\n", 0o644);
-  if (options.e2fsck) put("sbin/e2fsck", E2FSCK, 0o755);
-  const { init } = installOverlay(tree, {
-    paths: (options.paths ?? ["/home/root"]).map(fromText),
-    userdataPartition: 3,
-    time: { seconds: 0, nanoseconds: 0 },
-  });
-  const staged = path.join(folder, "stage");
-  fs.mkdirSync(staged);
-  await stage(tree.root, staged);
-  const squashfs = path.join(folder, "root.squashfs");
-  run("mksquashfs", [staged, squashfs, "-quiet", "-no-progress", "-no-exports"]);
-  const userdata = path.join(folder, "userdata.ext4");
-  run("mke2fs", ["-q", "-t", "ext4", userdata, "8M"]);
-  fs.mkdirSync(path.join(folder, "root"));
-
-  // What the kernel would show of the disk: /sys/dev/block leads from the root's numbers to its partition.
-  const sys = `
-    mkdir -p sys/dev/block sys/devices/disk/p2 sys/devices/disk/p3 sys/module/overlay
-    echo 2 >sys/devices/disk/p2/partition
-    echo 3 >sys/devices/disk/p3/partition
-    printf 'MAJOR=7\\nMINOR=0\\nDEVNAME=data\\nDEVTYPE=partition\\n' >sys/devices/disk/p3/uevent
-    ln -s ../../devices/disk/p2 sys/dev/block/$(mountpoint -d .)
-    cp -r /sys/module/overlay/parameters sys/module/overlay/`;
-  return {
-    userdata,
-    debugfs: (request) => run("debugfs", ["-R", request, userdata]),
-    boot(commands, { env = {}, sys: more = "" } = {}) {
-      const outside = `
-        set -e
-        mount -o loop,ro ${squashfs} root
-        cd root
-        mount -t tmpfs tmpfs sys
-        mount -t tmpfs tmpfs dev
-        mknod dev/null c 1 3
-        loop=$(losetup --find --show ${userdata})
-        trap 'losetup --detach $loop' EXIT
-        cp -a "$loop" dev/data
-        ${sys}
-        ${more}
-        unshare --mount --pid --fork chroot . ${init} "$COMMANDS"`;
-      return run("unshare", ["--mount", "--propagation=private", "sh", "-c", outside], {
-        cwd: folder,
-        env: { ...env, COMMANDS: commands },
-      });
-    },
-  };
-}
-
-const TOOLS = ["busybox", "unshare", "mksquashfs", "mke2fs", "debugfs", "losetup", "mountpoint"];
 
 const STATE = "cat /run/imgbuild/degraded 2>/dev/null || echo whole";
 
@@ -149,8 +61,7 @@ test("UserData is mounted for data only, and the kernel's file systems are there
 test("only the options that this kernel knows are turned off", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t);
-  const ask =
-    "sed '/^# What is above/,$d' /usr/lib/imgbuild/preinit >/run/functions; . /run/functions; features; echo $options";
+  const ask = ". /usr/lib/imgbuild/mounts.sh; features; echo $options";
   assert.equal(boot(ask), ",index=off,xino=off,redirect_dir=off,metacopy=off\n");
   const old = "rm sys/module/overlay/parameters/xino_auto sys/module/overlay/parameters/metacopy";
   assert.equal(boot(ask, { sys: old }), ",index=off,redirect_dir=off\n");
@@ -212,6 +123,50 @@ test("a full UserData does not stop the boot", async (t) => {
   });
   const printed = boot(`${STATE}; echo x >/home/root/new && echo written`);
   assert.match(printed, /\/home\/root is in memory\nwritten\n$/);
+});
+
+test("the usual boot starts few programs", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, {
+    shell: "dash",
+    cuttable: true,
+    paths: ["/etc", "/home/root"],
+    volatile: ["/tmp"],
+  });
+  const count = "read -r left </dev/cut; echo $((1000 - left)); echo done >/dev/power";
+  const started = () => Number(boot(count, { cutAt: 1000 }).split("\n")[0]);
+  assert.ok(started() < 40, "the first boot");
+  // mount: /proc, /run, UserData, /tmp and two overlays; mkdir: /run/imgbuild.
+  assert.equal(started(), 7);
+  boot("overlayctl snapshot one");
+  started();
+  assert.equal(started(), 7, "with a frozen layer");
+});
+
+test("a full UserData can be reset, in one go or interrupted", async (t) => {
+  if (lacks(t, ...TOOLS, "perl") || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t, { shell: "dash", cuttable: true });
+  boot("echo x >/home/root/x");
+  boot("cd /home/root; overlayctl snapshot s >/dev/null");
+  boot(
+    "cd /home/root; rm changed; (yes | head -c 20000000 >big; i=0; while : >$i; do i=$((i + 1)); done; yes >small) 2>/dev/null",
+  );
+  assert.equal(boot("echo y 2>/dev/null >/home/root/y || echo full"), "full\n");
+  const full = `${userdata}.full`;
+  fs.copyFileSync(userdata, full);
+  const reset = { arguments: "imgbuild.reset" };
+  const usual = "changed\ndeleted\nkept\n";
+  assert.equal(
+    boot("ls /home/root; ls /userdata/overlay/home-root | grep -c upper", reset).slice(-usual.length - 2),
+    `${usual}1\n`,
+  );
+  for (let cutAt = 1; ; cutAt += 3) {
+    fs.copyFileSync(full, userdata);
+    if (boot("echo done >/dev/power", { ...reset, cutAt }).endsWith("done\n")) break;
+    const after = boot("ls /home/root; cat /run/imgbuild/degraded 2>/dev/null");
+    assert.ok(after === usual || /\nbig\n/.test(after), `cut before program ${cutAt}: ${after}`);
+    run("e2fsck", ["-fn", userdata]);
+  }
 });
 
 test("what a power cut left half-made is made again; initial content is used as it is", async (t) => {

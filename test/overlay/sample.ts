@@ -7,7 +7,25 @@ export const link = (target: string) => ({ type: "symlink", ...newMetadata(0o777
 
 export const program = () => newFile(contentOf(Buffer.from("\x7fELF")), { mode: 0o755 });
 
-const APPLETS = ["chmod", "chown", "mkdir", "mount", "mv", "rm", "sh", "stat", "sync"];
+const APPLETS = [
+  ...[
+    "cat",
+    "chmod",
+    "chown",
+    "cmp",
+    "cp",
+    "date",
+    "df",
+    "du",
+    "grep",
+    "mkdir",
+    "mount",
+    "mv",
+    "pivot_root",
+    "readlink",
+  ],
+  ...["rm", "rmdir", "sed", "sh", "sha256sum", "stat", "sync", "tar", "touch", "tr", "umount"],
+];
 
 export function sampleTree(): Tree {
   const tree: Tree = { root: newDirectory() };

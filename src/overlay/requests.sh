@@ -1,0 +1,276 @@
+# What is to be done to the overlays before they are mounted: reset, snapshot, restore, delete, merge. Sourced by preinit.sh
+# when there is something; below mounted overlays none of it can be done, since programs would go on writing into frozen layers.
+#
+# Asked for by
+#     the file request on UserData, which overlayctl writes; one line each
+#         id REQUEST                     none is carried out twice
+#         keep -                         the resets after it carry nothing over
+#         keep PATTERN                   and such files; without any keep, those of preinit.conf
+#         reset NAME
+#         snapshot NAME TIME SNAPSHOT
+#         restore NAME SNAPSHOT
+#         delete NAME SNAPSHOT
+#         merge NAME [SNAPSHOT]
+#     the kernel argument imgbuild.reset[=WHICH,...], by names or paths
+#     the file factory-reset on UserData; empty, or one name or path a line
+#
+# Each line is carried out by one write_state, which notes the line as done: after a cut it is done or is begun anew. What
+# cannot be done is said, and changes nothing; the request is gone after one pass in any case, so that no boot is caught in it.
+
+# carry_out: everything that is asked for. Sets made to the names of the overlays that have a new topmost layer.
+carry_out() {
+	# shellcheck source=src/overlay/layers.sh
+	. "$library/layers.sh"
+	request=
+	read_keeps
+	[ ! "$resets" ] || reset_each "$resets"
+	if [ -e "$mount/factory-reset" ]; then
+		wanted=
+		while read -r which; do
+			wanted="$wanted${wanted:+,}$which"
+		done <"$mount/factory-reset"
+		reset_each "${wanted:-all}"
+		rm -f "$mount/factory-reset"
+	fi
+	if [ -e "$mount/request" ]; then
+		carry_out_file "$mount/request"
+		rm -f "$mount/request"
+	fi
+	sync
+}
+
+carry_out_file() {
+	line=0
+	while read -r action target words <&3; do
+		line=$((line + 1))
+		case $action in
+		id) request=$target ;;
+		keep)
+			[ "$target" = - ] && keeps='' || keeps="$keeps$target${words:+ $words}$newline"
+			;;
+		reset | snapshot | restore | delete | merge)
+			# shellcheck disable=SC2086 # the words of a request have no blanks
+			perform "$action" "$target" $words
+			;;
+		*) say "the request has a line that is not understood: $action" ;;
+		esac
+	done 3<"$1"
+}
+
+# reset_each WHICH: names or paths, with commas between them, or all.
+reset_each() {
+	if [ "$1" = all ]; then
+		while read -r key which _ <&4; do
+			[ "$key" = overlay ] && perform reset "$which"
+		done 4<"$config"
+		return
+	fi
+	which_rest=$1,
+	while [ "$which_rest" ]; do
+		which=${which_rest%%,*}
+		which_rest=${which_rest#*,}
+		[ ! "$which" ] || perform reset "$which"
+	done
+}
+
+# perform ACTION WHICH [WORD]...: one line. What failed leaves the old state, and nothing beside it.
+perform() {
+	action=$1
+	if ! find_overlay "$2"; then
+		say "there is no overlay $2: no $action"
+		return
+	fi
+	shift 2
+	[ ! -e "$base/$name/resetting" ] || finish_reset "$base/$name" || return
+	if ! read_state "$base/$name"; then
+		# A reset mends a damaged state. Without any there is nothing to be done: a new one is about to be made.
+		[ "$action" = reset ] && [ -e "$folder/state" ] || return
+		top=-
+	fi
+	if [ "$request" ]; then
+		[ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ] && return
+		finished="$request $line"
+	fi
+	refusal=
+	if "do_$action" "$@"; then
+		remove_garbage
+		return
+	fi
+	say "$path: no $action${1:+ (${*})}: ${refusal:-it failed, perhaps for want of room}; it stays as it is"
+	read_state "$folder" && remove_garbage
+}
+
+# read_keeps: sets keeps to the patterns of preinit.conf, one a line.
+read_keeps() {
+	keeps=
+	while read -r key value; do
+		[ "$key" = keep ] && keeps="$keeps$value$newline"
+	done <"$config"
+}
+
+do_reset() {
+	base_layers=
+	below=-
+	if named factory; then
+		below=$layer_folder
+		base_layers="layer $below - $layer_time factory$newline"
+	fi
+	kept=
+	[ ! "$keeps" ] || [ "$top" = - ] || keep_files || return
+	if [ "$kept" ]; then
+		base_layers="${base_layers}layer $kept $below 0 +kept$newline"
+		below=$kept
+	fi
+	old_layers=$layers
+	layers=$base_layers
+	status=$first root=$id
+	if new_top "$below" && keep_manifest && write_state; then
+		made="$made $name "
+		return
+	fi
+	# Where nothing has to be carried over, a full UserData can be emptied before something new is made.
+	layers=$old_layers
+	[ ! "$kept" ] && mv -f "$folder/state" "$folder/resetting" && sync && finish_reset "$folder"
+}
+
+# finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.
+finish_reset() {
+	folder=$1
+	read_state_file "$folder/resetting"
+	base_layers=
+	below=-
+	if named factory; then
+		below=$layer_folder
+		base_layers="layer $below - $layer_time factory$newline"
+	fi
+	layers=$base_layers
+	top=- root=-
+	remove_garbage
+	status=$first root=$id
+	new_top "$below" && keep_manifest && write_state && rm -f "$folder/resetting" && made="$made $name "
+}
+
+# keep_files: copies what keeps names, of what was written, into a layer of its own; sets kept to it where there was any. Its
+# own layer, because the topmost one is made anew should the first boot after the reset not complete.
+keep_files() {
+	view=$run/before
+	stack "$parent" && mkdir -p "$run/empty" && look_through "$view" "$folder/$top:$lowers$run/empty" || return
+	copy_kept
+	failed=$?
+	umount "$view"
+	return $failed
+}
+
+# copy_kept: for each pattern what it matches in view; the shell expands it.
+copy_kept() {
+	while read -r pattern <&3; do
+		case $pattern in
+		"${path%/}"/*) pattern=${pattern#"${path%/}"/} ;;
+		*) continue ;;
+		esac
+		cd "$view" || return
+		IFS=
+		for file in ./$pattern; do
+			! exists "$file" || copy_file "${file#./}" || {
+				unset IFS
+				cd / && return 1
+			}
+		done
+		unset IFS
+		cd /
+	done 3<<-END
+		$keeps
+	END
+}
+
+# copy_file FILE: copies it with its folders. Not through symlinks, which may lead out of the overlay.
+copy_file() {
+	if [ ! "$kept" ]; then
+		new_layer "$below" || return
+		kept=upper$suffix
+	fi
+	rest=$1
+	done=
+	while [ "${rest#*/}" != "$rest" ]; do
+		done=$done${rest%%/*}
+		rest=${rest#*/}
+		[ ! -L "$view/$done" ] || return 0
+		[ -d "$folder/$kept/$done" ] || folder_like "$view/$done" "$folder/$kept/$done" || return
+		done=$done/
+	done
+	cp -a "$view/$1" "$folder/$kept/$done"
+}
+
+# do_snapshot TIME NAME: the topmost layer is frozen under that name, with a new one above it.
+do_snapshot() {
+	if named "$2"; then
+		refusal="there is one of that name"
+		return 1
+	fi
+	layers="layer $top $parent $1 $2$newline$layers"
+	if ! stack "$top"; then
+		refusal="there are too many layers; delete some, or merge them"
+		return 1
+	fi
+	status=ready
+	new_top "$top" && write_state
+}
+
+# do_restore NAME: a new topmost layer over that of a snapshot, or over the factory's.
+do_restore() {
+	if ! named "$1"; then
+		refusal="there is none"
+		return 1
+	fi
+	status=ready root=$id
+	new_top "$layer_folder" && keep_manifest && write_state
+}
+
+# do_delete NAME: a snapshot that something was written over is folded into that.
+do_delete() {
+	if ! named "$1" || [ "$1" = factory ]; then
+		refusal="there is none"
+		return 1
+	fi
+	going=$layer_folder
+	children "$going"
+	case $count in
+	0) ;;
+	1) fold_into "$child" "$going" || return ;;
+	*)
+		refusal="more than one of the snapshots and the present state are over it"
+		return 1
+		;;
+	esac
+	drop_layer "$going" && write_state
+}
+
+# do_merge [NAME]: folds the layers below the topmost one, or below that snapshot, into it; not the factory's, nor one that
+# others are over.
+do_merge() {
+	into=$top
+	if [ $# = 1 ]; then
+		if ! named "$1"; then
+			refusal="there is no such snapshot"
+			return 1
+		fi
+		into=$layer_folder
+	fi
+	while going=$parent && { [ "$into" = "$top" ] || { layer "$into" && going=$layer_parent; }; }; do
+		[ "$going" != - ] && layer "$going" && [ "$layer_name" != factory ] || break
+		children "$going"
+		[ "$count" = 1 ] || break
+		fold_into "$into" "$going" && drop_layer "$going" || return
+	done
+	write_state
+}
+
+# fold_into UPPER LOWER: fold, of two layers of this overlay. The topmost layer counts from then on, whatever becomes of its
+# first boot: it is no longer what can be made anew.
+fold_into() {
+	if [ "$status" != ready ]; then
+		status=ready
+		write_state || return
+	fi
+	fold "$folder/$1" "$folder/$2"
+}

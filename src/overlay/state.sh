@@ -1,0 +1,211 @@
+# The state of one overlay: the folder overlay/NAME on UserData. Sourced by preinit.sh and overlayctl.sh, which set name, id and
+# path to those of the overlay that is worked on, and first and policy, all as preinit.conf has them.
+#
+#     state              which of the folders beside it are the overlay's layers; see below
+#     upper, upper.N     a layer; the topmost is overlayfs's upperdir, the others are frozen
+#     work, work.N       overlayfs's workdir, beside the topmost layer
+#     manifest.ID        what the root of that identity has below the path; see root-change.sh
+#     shadowing          files that hide what a new root changed; see root-change.sh
+#     resetting          the state that a reset began with which had no room for a new one; see requests.sh
+#
+# state, one setting a line; others are kept:
+#     state STATUS                   ready; or pending, as long as the first boot over the topmost layer has not completed, and
+#                                    "pending again" when that is the second attempt
+#     root ID                        identity of the root that the topmost layer was made over; - is unknown
+#     top FOLDER PARENT              the topmost layer, and the layer below it; - is the root
+#     layer FOLDER PARENT TIME NAME  a frozen layer; TIME in seconds since 1970
+#     done REQUEST NUMBER            the last line of a request that has been carried out; see requests.sh
+#     end
+#
+# Layers have the names of snapshots, but for "factory", what the image was built with, and "+kept", what the last reset
+# carried over. They are a tree: after a restore there are layers that are not below the topmost one.
+#
+# All that is new is made first; then one rename, of state, makes it count; then what no state names is removed. So a power cut
+# or a full disk leaves either state whole. A folder without a state file is from a time before there were any: upper is its
+# only layer.
+
+newline='
+'
+
+# read_state FOLDER: sets folder, status, root, top, parent, layers, finished and more. False where there is none, or a damaged
+# one.
+read_state() {
+	folder=$1
+	if [ -e "$folder/state" ]; then
+		read_state_file "$folder/state"
+	else
+		no_state
+		[ -d "$folder/upper" ]
+	fi
+}
+
+no_state() {
+	status=ready root=- top=upper parent=- layers='' finished='' more=''
+}
+
+read_state_file() {
+	no_state
+	complete=
+	while read -r key value; do
+		case $key in
+		state) status=$value ;;
+		root) root=$value ;;
+		top) top=${value% *} parent=${value#* } ;;
+		layer) layers="${layers}layer $value$newline" ;;
+		done) finished=$value ;;
+		end) complete=yes ;;
+		*) more="$more$key $value$newline" ;;
+		esac
+	done <"$1"
+	[ "$complete" ]
+}
+
+# write_state: makes what is in these variables the overlay's state. Content first: the rename must not be on the disk before it.
+write_state() {
+	printf 'state %s\nroot %s\ntop %s %s\n%s%s%send\n' "$status" "$root" "$top" "$parent" "$layers" \
+		"${finished:+done $finished$newline}" "$more" >"$folder/state+new" &&
+		sync &&
+		mv -f "$folder/state+new" "$folder/state" &&
+		sync
+}
+
+# layer FOLDER: sets layer_parent, layer_time and layer_name of a frozen layer; false when there is none of that folder.
+layer() {
+	while read -r _ layer_folder layer_parent layer_time layer_name; do
+		[ "$layer_folder" = "$1" ] && return
+	done <<-END
+		$layers
+	END
+	return 1
+}
+
+# named NAME: the same for the layer of a name; sets layer_folder too.
+named() {
+	while read -r _ layer_folder layer_parent layer_time layer_name; do
+		[ "$layer_name" = "$1" ] && return
+	done <<-END
+		$layers
+	END
+	return 1
+}
+
+# stack FOLDER: sets lowers to the frozen layers from that one down, as overlayfs's lowerdir wants them, with a colon behind
+# each. The kernel takes 4096 bytes of options at most; a chain without an end gets there too.
+stack() {
+	lowers=
+	next=$1
+	while [ "$next" != - ]; do
+		layer "$next" && [ ${#lowers} -lt 3500 ] || return 1
+		lowers=$lowers$folder/$next:
+		next=$layer_parent
+	done
+}
+
+# generation: sets suffix to what no layer's folder ends with yet: nothing for the first, then .1, .2, ...
+generation() {
+	suffix=
+	number=0
+	for entry in "$folder"/upper* "$folder"/work*; do
+		[ -e "$entry" ] || continue
+		entry=${entry##*/}
+		case ${entry#*.} in
+		*[!0-9]* | 0?*) ;;
+		*) [ "${entry#*.}" -ge "$number" ] && number=${entry#*.} ;;
+		esac
+		suffix=.$((number + 1))
+	done
+}
+
+# folder_like MODEL FOLDER: makes a folder with owner and mode of another. Layers need it: their own hide those of the folder
+# below.
+folder_like() {
+	model=$(stat -c '%a %u:%g' "$1") && mkdir -m "${model% *}" "$2" && chown "${model#* }" "$2"
+}
+
+# new_layer PARENT: makes the folder of a layer over PARENT, and sets suffix.
+new_layer() {
+	generation
+	if [ "$1" = - ]; then
+		folder_like "$path" "$folder/upper$suffix"
+	else
+		folder_like "$folder/$1" "$folder/upper$suffix"
+	fi
+}
+
+# new_top PARENT: makes an empty topmost layer and sets top and parent. write_state makes it count.
+new_top() {
+	new_layer "$1" && mkdir "$folder/work$suffix" && top=upper$suffix parent=$1
+}
+
+# set_aside FOLDER: renames what is in a state folder's place and is none. Nothing here makes one: it is somebody's own.
+set_aside() {
+	[ -e "$1" ] || [ -L "$1" ] || return 0
+	number=1
+	while [ -e "$1+lost$number" ] || [ -L "$1+lost$number" ]; do number=$((number + 1)); done
+	say "$1 is no overlay's state; it becomes ${1##*/}+lost$number"
+	mv "$1" "$1+lost$number"
+}
+
+# create FOLDER: makes an overlay's state, under another name until it is whole.
+# shellcheck disable=SC2154 # first is of preinit.sh, which alone creates any
+create() {
+	rm -rf "$1+new"
+	set_aside "$1" && mkdir -p "$1+new" || return
+	no_state
+	folder=$1+new status=$first root=$id
+	new_top - && keep_manifest && write_state && mv "$1+new" "$1" && sync && folder=$1
+}
+
+# keep_manifest: keeps what the present root has below the overlay, where a next root's files are to be compared with it.
+keep_manifest() {
+	[ "$policy" = refresh ] && [ -e "$library/manifest/$name" ] || return 0
+	[ -e "$folder/manifest.$root" ] || cp "$library/manifest/$name" "$folder/manifest.$root"
+}
+
+# remove_garbage: removes what the state does not name: what was there before it, or what should have come after it.
+remove_garbage() {
+	for entry in "$folder"/*; do
+		case ${entry##*/} in
+		upper | upper.*) [ "${entry##*/}" = "$top" ] || layer "${entry##*/}" ;;
+		work | work.*) [ "${entry##*/}" = "work${top#upper}" ] ;;
+		manifest.*) [ "${entry##*/}" = "manifest.$root" ] ;;
+		state+new) false ;;
+		esac || rm -rf "$entry"
+	done
+}
+
+# children FOLDER: sets count to the number of layers right above one, and child to the last of them.
+children() {
+	count=0
+	child=
+	while read -r _ layer_folder layer_parent layer_time layer_name; do
+		[ "$layer_parent" = "$1" ] && count=$((count + 1)) child=$layer_folder
+	done <<-END
+		$layers
+	END
+	[ "$parent" != "$1" ] || count=$((count + 1)) child=$top
+}
+
+# drop_layer FOLDER: takes a layer out of layers; those above it are above its parent then.
+drop_layer() {
+	layer "$1" || return
+	below=$layer_parent
+	kept_layers=
+	while read -r _ layer_folder layer_parent layer_time layer_name; do
+		[ "$layer_parent" = "$1" ] && layer_parent=$below
+		case $layer_folder in '' | "$1") continue ;; esac
+		kept_layers="${kept_layers}layer $layer_folder $layer_parent $layer_time $layer_name$newline"
+	done <<-END
+		$layers
+	END
+	layers=$kept_layers
+	[ "$parent" != "$1" ] || parent=$below
+}
+
+# find_overlay WHICH: sets name, id and path of an overlay, by its name or its path.
+find_overlay() {
+	while read -r key name id path; do
+		[ "$key" = overlay ] && case $1 in "$name" | "$path") return ;; esac
+	done <"$config"
+	return 1
+}

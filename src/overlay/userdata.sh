@@ -1,0 +1,67 @@
+# UserData, the writable partition beside the read-only root: finding, checking and mounting it. Sourced by preinit.sh.
+#
+# In: userdata and mount of preinit.conf; say, degraded, mounted and load of preinit.sh. Sets base: where the overlays' state
+# is, which is $mount/overlay, or $run/volatile in memory, or empty where even that cannot be had.
+
+# find_userdata: sets device to UserData's node: the partition of that number on the disk whose partition is mounted on /.
+# Names and UUIDs would not do: the installer makes up new ones, and a card with the same image may be in another slot.
+find_userdata() {
+	device=
+	while read -r _ _ numbers _ point _; do
+		[ "$point" = / ] && disk=$numbers
+	done </proc/self/mountinfo
+	for entry in /sys/dev/block/"$disk"/../*/partition; do
+		[ -e "$entry" ] || continue
+		read -r number <"$entry"
+		[ "$number" = "$userdata" ] || continue
+		while IFS='=' read -r key value; do
+			[ "$key" = DEVNAME ] && device=/dev/$value
+		done <"${entry%/partition}/uevent"
+		[ -b "$device" ]
+		return
+	done
+	return 1
+}
+
+# check HOW: e2fsck -p, or -fy, on UserData, where the root has it; false when UserData is not in order after that. The exit
+# status is a sum: 1 errors mended, 2 better to reboot (not so for a file system that is not mounted), 4 errors left, 8 it
+# could not work.
+check() {
+	command -v e2fsck >/dev/null || return 0
+	log=$run/e2fsck.log
+	[ -d "$run" ] || log=/dev/null
+	e2fsck "$1" "$device" >>"$log" 2>&1
+	code=$?
+	[ $code -lt 4 ] && return
+	say "e2fsck $1 $device ended with $code; see $log"
+	return 1
+}
+
+mount_ext4() {
+	mount -t ext4 -o noatime,nosuid,nodev "$device" "$mount"
+}
+
+# mount_userdata: mounts UserData, by way of e2fsck where it has to be, and sets base.
+mount_userdata() {
+	base=$mount/overlay
+	if ! find_userdata; then
+		degraded "there is no partition $userdata on the root's disk; changes are kept in memory"
+		use_tmpfs
+		return
+	fi
+	load ext4
+	check -p && mount_ext4 && return
+	# What -p will not decide, or does not look at because the file system says that it is clean, is decided once by -fy.
+	check -fy
+	mount_ext4 && return
+	degraded "UserData ($device) cannot be mounted; changes are kept in memory"
+	use_tmpfs
+}
+
+# use_tmpfs: makes base a tmpfs, once.
+use_tmpfs() {
+	base=
+	mkdir -p "$run/volatile" || return
+	mounted "$run/volatile" || mount -t tmpfs -o nosuid,nodev,mode=0700 tmpfs "$run/volatile" || return
+	base=$run/volatile
+}

@@ -1,0 +1,240 @@
+/**
+ * A device to boot without an emulator: preinit as process 1 of its own namespaces, on a real SquashFS root and a real ext4
+ * UserData, by busybox or dash. Only /sys is made up: two loop devices play the partitions of a disk.
+ */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import type { TestContext } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { installOverlay, type NewRootPolicy } from "../../src/overlay/index.js";
+import { contentOf, type Directory, newDirectory, newFile, readContent } from "../../src/tree/node.js";
+import { addNode, makeDirectories, type Tree } from "../../src/tree/tree.js";
+import { run, temporaryFolder } from "../support/tools.js";
+import { link, sampleTree } from "./sample.js";
+
+export const TOOLS = ["busybox", "dash", "unshare", "mksquashfs", "mke2fs", "debugfs", "losetup", "mountpoint"];
+
+export type Shell = "busybox" | "dash";
+
+/** Writes a tree below a folder of the host; busybox itself comes from the host. */
+async function stage(directory: Directory, folder: string): Promise<void> {
+  for (const [name, node] of directory.entries) {
+    const file = path.join(folder, name);
+    if (node.type === "directory") {
+      fs.mkdirSync(file);
+      await stage(node, file);
+    } else if (node.type === "symlink") fs.symlinkSync(node.target, file);
+    else if (name === "busybox") fs.copyFileSync(run("which", ["busybox"]).trim(), file);
+    else if (node.type === "file") fs.writeFileSync(file, await readContent(node.content));
+    if (node.type === "symlink") continue;
+    fs.chownSync(file, node.uid, node.gid);
+    fs.chmodSync(file, node.mode);
+  }
+}
+
+const E2FSCK = '#!/bin/sh\necho "e2fsck $1"\ncase $1 in -p) exit "$STATUS_P" ;; -fy) exit "$STATUS_FY" ;; esac\n';
+
+export interface BootOptions {
+  readonly env?: Record<string, string>;
+  /** More to do to the made-up /sys; the root is the current folder. */
+  readonly sys?: string;
+  /** The kernel's arguments. */
+  readonly arguments?: string;
+  /** The power fails before so many programs have been started; the root needs `cuttable`. */
+  readonly cutAt?: number;
+}
+
+export interface DeviceOptions {
+  readonly e2fsck?: boolean;
+  readonly paths?: readonly string[];
+  readonly volatile?: readonly string[];
+  readonly newRoot?: NewRootPolicy;
+  readonly keep?: readonly string[];
+  readonly shell?: Shell;
+  /** Whether the root has an init system that tells when the boot has completed. */
+  readonly hook?: boolean;
+  /** UserData's size, as mke2fs takes it. */
+  readonly size?: string;
+  /** More mke2fs options. */
+  readonly mke2fs?: readonly string[];
+  /** Whether boots can be cut off. Needs dash: busybox calls its applets without looking for programs. */
+  readonly cuttable?: boolean;
+  /** Changes the root file system before the overlay is installed. */
+  readonly root?: (tree: Tree) => void;
+}
+
+/** Programs that change something or may be cut between others that do. */
+const CUTTABLE = [
+  ...[
+    "chmod",
+    "chown",
+    "cp",
+    "grep",
+    "mkdir",
+    "mount",
+    "mv",
+    "rm",
+    "rmdir",
+    "sha256sum",
+    "stat",
+    "sync",
+    "touch",
+    "umount",
+  ],
+];
+
+/** In front of a program: counts down /dev/cut, and at zero has the power fail. rm is cut in the middle of its work, too. */
+const shim = (program: string) => `#!/bin/busybox sh
+if [ -e /dev/cut ]; then
+  read -r left </dev/cut
+  echo $((left - 1)) >/dev/cut
+  if [ "$left" = 1 ]; then
+    [ ${program} != rm ] || [ "$1" != -rf ] || /bin/busybox rm -f "$2"/*
+    echo cut >/dev/power
+    while :; do /bin/busybox sleep 9; done
+  fi
+fi
+exec /bin/busybox ${program} "$@"
+`;
+
+/**
+ * Has ext4 forget what it has not written yet: EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH (fs/ext4/ext4.h). On the
+ * disk is what was synced, and what the kernel happened to write.
+ */
+const CUT = `perl -e 'open(my $f, "<", $ARGV[0]) or exit; my $how = pack("L", 2); ioctl($f, 0x8004587d, $how)'`;
+
+export interface Device {
+  /** Boots once, with `commands` as what the real init does; returns what was printed. */
+  boot(commands: string, options?: BootOptions): string;
+  readonly userdata: string;
+  /** What debugfs prints for a request about UserData. */
+  debugfs(request: string): string;
+  /** Replaces the root by one that is changed further. */
+  flash(change: (tree: Tree) => void): Promise<void>;
+}
+
+/** A regular file in a tree. */
+export function put(tree: Tree, name: string, text: string, mode = 0o644): void {
+  addNode(tree, fromText(name), newFile(contentOf(Buffer.from(text)), { mode }));
+}
+
+/** dash of the host with the libraries that it needs. */
+function addDash(staged: string): void {
+  const dash = fs.realpathSync(run("which", ["dash"]).trim());
+  const libraries = run("ldd", [dash]).match(/\/\S+/g) ?? [];
+  for (const file of libraries) {
+    const to = path.join(staged, file);
+    fs.mkdirSync(path.dirname(to), { recursive: true });
+    fs.copyFileSync(file, to);
+  }
+  fs.copyFileSync(dash, path.join(staged, "bin/dash"));
+  fs.rmSync(path.join(staged, "bin/sh"));
+  fs.symlinkSync("dash", path.join(staged, "bin/sh"));
+}
+
+function rootTree(options: DeviceOptions): Tree {
+  const tree = sampleTree();
+  for (const applet of run("busybox", ["--list"]).trim().split("\n")) {
+    if (applet !== "busybox") addNode(tree, fromText(`bin/${applet}`), link("busybox"));
+  }
+  put(tree, "sbin/init", '#!/bin/sh\neval "$1"\nexit 0\n', 0o755);
+  makeDirectories(tree, fromText("home/root"), { mode: 0o710, uid: 1000, gid: 100 });
+  makeDirectories(tree, fromText("home")).mode = 0o755;
+  put(tree, "home/root/kept", "kept\n");
+  put(tree, "home/root/changed", "shipped\n");
+  put(tree, "home/root/deleted", "shipped\n");
+  addNode(tree, fromText("etc"), newDirectory());
+  if (options.e2fsck) put(tree, "sbin/e2fsck", E2FSCK, 0o755);
+  if (options.cuttable) for (const program of CUTTABLE) put(tree, `usr/sbin/${program}`, shim(program), 0o755);
+  if (options.hook) {
+    put(tree, "etc/init.d/rcS", "for i in /etc/init.d/S??*; do $i start; done\n", 0o755);
+    put(tree, "etc/init.d/S01first", "#!/bin/sh\n", 0o755);
+  }
+  return tree;
+}
+
+export async function device(t: TestContext, options: DeviceOptions = {}): Promise<Device> {
+  const folder = temporaryFolder(t);
+  const squashfs = path.join(folder, "root.squashfs");
+  let init = "";
+  const flash = async (change: (tree: Tree) => void) => {
+    const tree = rootTree(options);
+    options.root?.(tree);
+    change(tree);
+    ({ init } = await installOverlay(tree, {
+      paths: (options.paths ?? ["/home/root"]).map(fromText),
+      volatile: (options.volatile ?? []).map(fromText),
+      newRoot: options.newRoot ?? "keep",
+      keep: (options.keep ?? []).map(fromText),
+      userdataPartition: 3,
+      time: { seconds: 0, nanoseconds: 0 },
+    }));
+    const staged = fs.mkdtempSync(path.join(folder, "stage-"));
+    fs.chmodSync(staged, 0o755);
+    await stage(tree.root, staged);
+    if (options.shell === "dash") addDash(staged);
+    fs.rmSync(squashfs, { force: true });
+    run("mksquashfs", [
+      staged,
+      squashfs,
+      "-quiet",
+      "-no-progress",
+      "-no-exports",
+      "-comp",
+      "gzip",
+      "-Xcompression-level",
+      "1",
+    ]);
+    fs.rmSync(staged, { recursive: true });
+  };
+  await flash(() => {});
+  const userdata = path.join(folder, "userdata.ext4");
+  run("mke2fs", ["-q", "-t", "ext4", ...(options.mke2fs ?? []), userdata, options.size ?? "8M"]);
+  fs.mkdirSync(path.join(folder, "root"));
+
+  // What the kernel would show of the disk: /sys/dev/block leads from the root's numbers to its partition.
+  const sys = `
+    mkdir -p sys/dev/block sys/devices/disk/p2 sys/devices/disk/p3 sys/module/overlay
+    echo 2 >sys/devices/disk/p2/partition
+    echo 3 >sys/devices/disk/p3/partition
+    printf 'MAJOR=7\\nMINOR=0\\nDEVNAME=data\\nDEVTYPE=partition\\n' >sys/devices/disk/p3/uevent
+    ln -s ../../devices/disk/p2 sys/dev/block/$(mountpoint -d .)
+    cp -r /sys/module/overlay/parameters sys/module/overlay/`;
+  return {
+    userdata,
+    flash,
+    debugfs: (request) => run("debugfs", ["-R", request, userdata]),
+    boot(commands, { env = {}, sys: more = "", arguments: kernelArguments, cutAt } = {}) {
+      const proc = `mount -t proc proc proc; echo "$ARGUMENTS" >dev/cmdline; mount --bind dev/cmdline proc/cmdline;`;
+      const start = `unshare --mount --pid --fork sh -c '${kernelArguments === undefined ? "" : proc} exec chroot . ${init} "$COMMANDS"'`;
+      // What of the namespaces is there to be found is unshare's child.
+      const cut = `
+        echo ${cutAt} >dev/cut
+        mkfifo dev/power
+        ${start} &
+        read -r power <dev/power
+        # Gone already where the boot has come to its end.
+        inside=$(cat /proc/$!/task/$!/children 2>/dev/null) || :
+        [ "$power" != cut ] || { ${CUT} /proc/\${inside% }/root/userdata; kill -9 $inside; }
+        wait
+        echo "$power"`;
+      const outside = `
+        set -e
+        mount -o loop,ro ${squashfs} root
+        cd root
+        mount -t tmpfs tmpfs sys
+        mount -t tmpfs tmpfs dev
+        mknod dev/null c 1 3
+        loop=$(losetup --find --show ${userdata})
+        trap 'losetup --detach $loop' EXIT
+        cp -a "$loop" dev/data
+        ${sys}
+        ${more}
+        ${cutAt === undefined ? start : cut}`;
+      return run("unshare", ["--mount", "--propagation=private", "sh", "-c", outside], {
+        cwd: folder,
+        env: { ...env, COMMANDS: commands, ARGUMENTS: kernelArguments ?? "" },
+      });
+    },
+  };
+}

@@ -1,0 +1,264 @@
+/** What overlayctl asks for and preinit carries out at the next boot: booted with both shells, and looked at from outside. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { FileReader } from "../../src/bytes/file-device.js";
+import { openExt4 } from "../../src/ext4/index.js";
+import { lookup } from "../../src/tree/tree.js";
+import { lacks, lacksRoot, mounted } from "../support/tools.js";
+import { device, type Shell, TOOLS } from "./device.js";
+
+const SHELLS: readonly Shell[] = ["busybox", "dash"];
+
+/** The names in an overlay's folder on UserData, as our own reader sees them. */
+async function folders(userdata: string, name = "home-root"): Promise<string[]> {
+  const reader = new FileReader(userdata);
+  try {
+    const tree = await (await openExt4(reader)).tree();
+    const node = lookup(tree, fromText(`overlay/${name}`));
+    assert.ok(node?.type === "directory");
+    return [...node.entries.keys()].sort();
+  } finally {
+    reader.close();
+  }
+}
+
+const SHOW = "cd /home/root; for f in *; do echo $f=$(cat $f); done";
+
+for (const shell of SHELLS) {
+  test(`snapshot, restore forth and back, delete, by ${shell}`, async (t) => {
+    if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+    const { boot, userdata } = await device(t, { shell });
+    boot("echo 1 >/home/root/a; rm /home/root/deleted; overlayctl snapshot one");
+    boot("echo 2 >/home/root/a; echo 2 >/home/root/b; overlayctl snapshot two");
+    assert.equal(
+      boot(`echo 3 >/home/root/a; rm /home/root/b; ${SHOW}; overlayctl restore one`),
+      `a=3\nchanged=shipped\nkept=kept\nIt is done at the next boot.\n`,
+    );
+    assert.equal(
+      boot(`${SHOW}; overlayctl restore two`),
+      "a=1\nchanged=shipped\nkept=kept\nIt is done at the next boot.\n",
+    );
+    assert.equal(
+      boot(`${SHOW}; echo 4 >/home/root/d; overlayctl delete one`),
+      "a=2\nb=2\nchanged=shipped\nkept=kept\nIt is done at the next boot.\n",
+    );
+    const folded = "a=2\nb=2\nchanged=shipped\nd=4\nkept=kept\n";
+    assert.equal(boot(`${SHOW}; overlayctl merge`), `${folded}It is done at the next boot.\n`);
+    assert.equal(boot(SHOW), folded);
+    assert.deepEqual((await folders(userdata)).filter((name) => name.startsWith("upper")).length, 1);
+    assert.match(
+      boot("cat /userdata/overlay/home-root/state"),
+      /^state ready\nroot \w{32}\ntop upper\.\d -\ndone \S+ 2\nend\n$/,
+    );
+  });
+
+  test(`a reset carries over what is to be kept, and no snapshot, by ${shell}`, async (t) => {
+    if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+    const { boot, userdata, debugfs } = await device(t, {
+      shell,
+      paths: ["/etc", "/home/root"],
+      keep: ["/home/root/*.conf", "/home/root/.ssh", "/etc/a b/*"],
+    });
+    boot(`cd /home/root; echo c >x.conf; chmod 640 x.conf; chown 5:6 x.conf; mkdir -m 700 .ssh; echo k >.ssh/key; echo lost >lost
+      mkdir -m 750 "/etc/a b"; echo "e  f" >"/etc/a b/it's \\ *"; ln -s /etc/passwd "/etc/a b/link"; rm deleted kept; overlayctl snapshot old`);
+    boot("echo lost >/home/root/lost2; overlayctl reset");
+    const shown =
+      boot(`find /home/root /etc | sort | grep -v init; cat "/etc/a b/it's \\ *" /home/root/.ssh/key /home/root/x.conf
+      stat -c '%a %u:%g %n' /home/root /home/root/.ssh /home/root/x.conf "/etc/a b"; readlink "/etc/a b/link"; overlayctl reset --keep "/home/root/.s*" --no-keep`);
+    assert.equal(
+      shown,
+      `/etc
+/etc/a b
+/etc/a b/it's \\ *
+/etc/a b/link
+/home/root
+/home/root/.ssh
+/home/root/.ssh/key
+/home/root/changed
+/home/root/deleted
+/home/root/kept
+/home/root/x.conf
+e  f
+k
+c
+710 1000:100 /home/root
+700 0:0 /home/root/.ssh
+640 5:6 /home/root/x.conf
+750 0:0 /etc/a b
+/etc/passwd
+It is done at the next boot.
+`,
+    );
+    assert.match(debugfs("cat /overlay/home-root/state"), /\nlayer upper\.\d - 0 \+kept\n/);
+    assert.equal(
+      boot("ls -A /home/root /etc; overlayctl reset --no-keep"),
+      "/etc:\n\n/home/root:\n.ssh\nchanged\ndeleted\nkept\nIt is done at the next boot.\n",
+    );
+    assert.equal(boot("ls -A /home/root; ls /run/imgbuild"), "changed\ndeleted\nkept\n");
+    assert.equal((await folders(userdata)).length, 3);
+  });
+}
+
+test("a reset is asked for by the kernel's arguments or by a file, of all or of some", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t, { paths: ["/etc", "/home/root"] });
+  const write = "touch /etc/new /home/root/new";
+  const see = "ls /etc/new /home/root/new 2>/dev/null";
+  boot(write);
+  assert.equal(boot(`${see}; true`, { arguments: "ro imgbuild.reset=/etc quiet" }), "/home/root/new\n");
+  boot(write);
+  assert.equal(
+    boot(`${see}; true`, { arguments: "imgbuild.reset=home-root,nowhere" }),
+    "imgbuild: there is no overlay nowhere: no reset\n/etc/new\n",
+  );
+  boot(write);
+  assert.equal(boot(`${see}; true`, { arguments: "imgbuild.reset" }), "");
+  boot(`${write}; echo /etc >/userdata/factory-reset`);
+  assert.equal(boot(`${see}; true`), "/home/root/new\n");
+  boot(write);
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) =>
+    fs.writeFileSync(path.join(folder, "factory-reset"), ""),
+  );
+  assert.equal(boot(`${see}; true`), "");
+  assert.equal(boot(`${write}; ls /userdata`), "lost+found\noverlay\n");
+});
+
+test("what the image was built with comes back with a reset, and outlives merging", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t);
+  const { factoryState } = await import("../../src/overlay/index.js");
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    const upper = path.join(folder, "overlay/home-root/upper");
+    fs.mkdirSync(upper, { recursive: true });
+    fs.chmodSync(upper, 0o700);
+    fs.writeFileSync(path.join(upper, "seed"), "seed\n");
+    fs.writeFileSync(path.join(folder, "overlay/home-root/state"), factoryState());
+  });
+  assert.equal(
+    boot("cat /home/root/seed; stat -c %a /home/root; echo x >/home/root/seed; overlayctl snapshot s"),
+    "seed\n700\nIt is done at the next boot.\n",
+  );
+  boot("overlayctl merge");
+  assert.equal(boot("cat /home/root/seed; overlayctl snapshot s"), "x\nIt is done at the next boot.\n");
+  assert.equal(boot("rm /home/root/seed; overlayctl restore factory"), "It is done at the next boot.\n");
+  assert.equal(boot("cat /home/root/seed; overlayctl restore s"), "seed\nIt is done at the next boot.\n");
+  assert.equal(boot("cat /home/root/seed; overlayctl reset"), "x\nIt is done at the next boot.\n");
+  assert.equal(
+    boot("cat /home/root/seed; overlayctl restore s 2>&1; true"),
+    "seed\noverlayctl: no overlay has a snapshot s\n",
+  );
+});
+
+test("what cannot be done is refused, and changes nothing", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
+  const tried =
+    boot(`for c in "restore none" "delete factory" "snapshot a/b" "snapshot" "snapshot x --overlay /nowhere" "reset --keep etc" frobnicate \\
+    "status --bad" "restore" "snapshot x y z" "export none" "import /nowhere"; do overlayctl $c 2>&1; echo "$c: $?"; done; overlayctl cancel; ls /userdata`);
+  const statuses = [...tried.matchAll(/^(.*): (\d)$/gm)].map(([, command, status]) => `${command} ${status}`);
+  assert.deepEqual(statuses, [
+    "restore none 1",
+    "delete factory 2",
+    "snapshot a/b 2",
+    "snapshot 0",
+    "snapshot x --overlay /nowhere 2",
+    "reset --keep etc 2",
+    "frobnicate 2",
+    "status --bad 2",
+    "restore 2",
+    "snapshot x y z 2",
+    "export none 1",
+    "import /nowhere 1",
+  ]);
+  assert.match(tried, /\nlost\+found\noverlay\n$/);
+  // Two snapshots over one: it can go when one of them has gone.
+  boot("overlayctl snapshot base");
+  boot("echo 1 >/etc/one; overlayctl snapshot one");
+  boot("overlayctl restore base");
+  assert.match(boot("echo 2 >/etc/two; overlayctl delete base"), /done at the next/);
+  assert.match(
+    boot("ls /etc; overlayctl snapshot one 2>&1; overlayctl delete one"),
+    /^imgbuild: \/etc: no delete \(base\): more than one [\s\S]*\ntwo\noverlayctl: \/etc has a snapshot one already\n/,
+  );
+  boot("overlayctl delete base");
+  assert.match(
+    boot("ls /etc; cat /userdata/overlay/etc/state"),
+    /^two\nstate ready\nroot \w+\ntop upper\S* -\ndone \S+ \d\nend\n$/,
+  );
+});
+
+test("a request whose lines nobody understands, or for overlays that are not there, is dropped", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t);
+  boot("echo x >/home/root/x");
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) =>
+    fs.writeFileSync(
+      path.join(folder, "request"),
+      "id 1\nexplode home-root\nreset nowhere\nrestore home-root none\nsnapshot home-root 5 good\n",
+    ),
+  );
+  assert.equal(
+    boot("cat /home/root/x; ls /userdata; grep good /userdata/overlay/home-root/state"),
+    `imgbuild: the request has a line that is not understood: explode
+imgbuild: there is no overlay nowhere: no reset
+imgbuild: /home/root: no restore (none): there is none; it stays as it is
+x
+lost+found
+overlay
+layer upper - 5 good
+`,
+  );
+});
+
+test("pending: a first boot that does not complete is made again, once; ready: it stays", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { hook: true });
+  const see = "ls /home/root/half /run/imgbuild 2>/dev/null";
+  assert.equal(boot(`touch /home/root/half; ls /run/imgbuild`), "pending\n");
+  assert.match(
+    boot(`${see}; touch /home/root/half`),
+    /^imgbuild: the first boot with \/home\/root was not completed; it begins anew\n.*pending\n$/s,
+  );
+  assert.match(boot(see), /not completed twice; what it wrote stays\n\/home\/root\/half\n/);
+  assert.doesNotMatch(boot(`${see}; overlayctl reset`), /pending/);
+  const ready = "/etc/init.d/S99imgbuild-ready start";
+  assert.equal(
+    boot(`${ready}; touch /home/root/kept2; ls /run/imgbuild; overlayctl status | grep ready`),
+    "  in userdata, ready\n",
+  );
+  assert.equal(boot("ls /home/root; ls /run/imgbuild"), "changed\ndeleted\nkept\nkept2\n");
+});
+
+test("odd names in a state's folder, and what cannot be written below /run, do not end process 1", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t, { shell: "dash", hook: true });
+  boot("true");
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    for (const name of ["upper.08", "upper.99999999999999999999", "upper.", "upper.x", "work.09"])
+      fs.mkdirSync(path.join(folder, "overlay/home-root", name));
+  });
+  // Something else where preinit makes its folder.
+  const sys = "mount -t tmpfs tmpfs run; echo x >run/imgbuild";
+  assert.match(boot("ls /home/root", { arguments: "imgbuild.reset", sys }), /changed\ndeleted\nkept\n$/);
+  assert.equal(boot("overlayctl ready; ls -d /userdata/overlay/home-root/upper*").split("\n").length, 3);
+});
+
+test("a damaged state is not guessed at: memory, until it is reset", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata, debugfs } = await device(t);
+  boot("echo x >/home/root/x");
+  for (const damage of ["", "\0".repeat(100), "state ready\ntop upper -\n"]) {
+    await mounted(userdata, { type: "ext4", writable: true }, (folder) =>
+      fs.writeFileSync(path.join(folder, "overlay/home-root/state"), damage),
+    );
+    assert.match(
+      boot("ls /home/root; overlayctl status"),
+      /state is damaged[\s\S]*degraded: [\s\S]*\/home\/root is in memory\n[\s\S]*\n {2}in memory; there is no sound state/,
+    );
+    assert.equal(debugfs("cat /overlay/home-root/upper/x"), "x\n");
+  }
+  assert.equal(boot("ls /home/root", { arguments: "imgbuild.reset" }), "changed\ndeleted\nkept\n");
+});

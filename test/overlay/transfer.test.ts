@@ -1,0 +1,122 @@
+/** overlayctl export and import, status and diff. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { makeDirectories } from "../../src/tree/tree.js";
+import { lacks, lacksRoot, run } from "../support/tools.js";
+import { device, put, type Shell, TOOLS } from "./device.js";
+
+const SHELLS: readonly Shell[] = ["busybox", "dash"];
+
+const WRITE = `cd /home/root; echo new >new; rm deleted; echo x >>changed; mkdir -m 750 sub; echo "a b" >"sub/it's
+two lines"; ln -s new link; rm -r folder; mkdir folder; echo own >folder/own; chown 5:6 new; ln new hard`;
+const SHOW = "cd /home/root; find . | sort; cat changed sub/*; stat -c '%a %u:%g %h %n' new sub; readlink link";
+
+for (const shell of SHELLS) {
+  test(`a snapshot goes to a tar and comes back on another device, by ${shell}`, async (t) => {
+    if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+    const options = {
+      shell,
+      paths: ["/etc", "/home/root"],
+      root: (tree: Parameters<typeof put>[0]) => {
+        makeDirectories(tree, fromText("home/root/folder"));
+        put(tree, "home/root/folder/shipped", "shipped\n");
+      },
+    };
+    const one = await device(t, options);
+    const shown = one.boot(`${WRITE}; overlayctl snapshot --overlay /home/root s >/dev/null; ${SHOW}`);
+    one.boot("echo later >/home/root/later");
+    one.boot(
+      "overlayctl export s /userdata/s.tar; overlayctl export s | cmp - /userdata/s.tar; ls /run/imgbuild; cut -d' ' -f2 /proc/mounts | grep imgbuild",
+    );
+    const tar = `${one.userdata}.tar`;
+    run("debugfs", ["-R", `dump /s.tar ${tar}`, one.userdata]);
+    assert.doesNotMatch(run("tar", ["-tvf", tar]), /^c/m);
+    assert.equal(run("tar", ["-xOf", tar, "./home-root/deleted"]), "/folder/shipped\n/deleted\n");
+
+    const two = await device(t, options);
+    run("debugfs", ["-w", "-R", `write ${tar} s.tar`, two.userdata]);
+    assert.equal(
+      two.boot(
+        "echo other >/home/root/other; overlayctl import /userdata/s.tar; overlayctl import - t </userdata/s.tar; overlayctl import /userdata/s.tar 2>&1; overlayctl restore t; ls /userdata",
+      ),
+      `overlayctl: /home/root has a snapshot s already, or no sound state
+It is done at the next boot.
+lost+found
+overlay
+request
+s.tar
+`,
+    );
+    assert.equal(two.boot(SHOW), shown);
+    assert.match(two.boot("overlayctl restore s; overlayctl delete t"), /next boot/);
+    assert.equal(
+      two.boot(`${SHOW}; overlayctl diff`),
+      `${shown}M /home/root/changed\nA /home/root/folder/own\nD /home/root/folder/shipped\nA /home/root/hard\nA /home/root/link\nA /home/root/new\nA /home/root/sub\nD /home/root/deleted\n`,
+    );
+  });
+}
+
+test("status tells layers, sizes, changes, requests and what does not work", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
+  boot("cd /home/root; yes | head -c 102400 >big; overlayctl snapshot --overlay home-root s");
+  const [plain, json] = boot(
+    "cd /home/root; rm kept; chmod 600 changed; overlayctl restore --overlay /home/root s >/dev/null; overlayctl status; echo ----; overlayctl status --json",
+  ).split("----\n") as [string, string];
+  assert.match(
+    plain,
+    /^UserData: \/dev\/\S+ on \/userdata, \d+ of \d+ KiB used\nAt the next boot: restore home-root s\n\/etc\n {2}in userdata, ready\n {2}from the root differ: 0 added, 0 changed, 0 deleted\n {2}\d+ KiB {2}what was written last\n\/home\/root\n {2}in userdata, ready\n {2}from the root differ: 1 added, 1 changed, 1 deleted\n {2}\d+ KiB {2}what was written last\n {2}10\d KiB {2}snapshot of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: s\n$/,
+  );
+  const status = JSON.parse(json);
+  assert.deepEqual(status.degraded, []);
+  assert.equal(status.requests.length, 2);
+  assert.ok(status.userdata.size > status.userdata.available);
+  const [etc, home] = status.overlays;
+  assert.equal(etc.path, "/etc");
+  assert.deepEqual(
+    [home.name, home.path, home.in, home.state, home.shadowing],
+    ["home-root", "/home/root", "userdata", "ready", []],
+  );
+  assert.deepEqual(home.differs, { added: 1, changed: 1, deleted: 1 });
+  assert.equal(home.root.begunOver, home.root.present);
+  assert.deepEqual(
+    home.layers.map((layer: Record<string, unknown>) => [layer.folder, layer.parent, layer.use, layer.name]),
+    [
+      ["upper.1", "upper", "top", undefined],
+      ["upper", "-", "below", "s"],
+    ],
+  );
+  assert.ok(home.layers[1].size >= 100 * 1024);
+  const degraded = JSON.parse(
+    boot("overlayctl status --json | sed 's/^imgbuild.*//'", { sys: "rm sys/devices/disk/p3/partition" })
+      .split("\n")
+      .at(-2)!,
+  );
+  assert.equal(degraded.userdata, null);
+  assert.match(degraded.degraded[0], /no partition 3/);
+  assert.equal(degraded.overlays[0].in, "memory");
+});
+
+test("the command says how it is called", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t);
+  const help = boot(
+    "overlayctl help; overlayctl --help | cmp - /dev/null >/dev/null || echo same; overlayctl status --help | head -n 1",
+  );
+  for (const command of [
+    "status",
+    "diff",
+    "snapshot",
+    "restore",
+    "delete",
+    "merge",
+    "reset",
+    "export",
+    "import",
+    "cancel",
+    "ready",
+  ])
+    assert.match(help, new RegExp(`^  ${command} `, "m"));
+  assert.match(help, /\nusage: overlayctl COMMAND \[OPTION\]\.\.\.\n$/);
+});
