@@ -101,9 +101,9 @@ export async function assemble(
     const content = prepared.contents.get(partition.name);
     const open = partition.size === "fit" && !fitted.has(partition.name);
     const room = open ? (plan.storage.size ?? device.size) - placement.start : placement.size;
-    const window = slice(recorder, placement.start, room);
+    const stretch = { start: placement.start, window: slice(recorder, placement.start, room) };
     const container = open ? mediumOf(plan, partition, fitted, sizes) : containerOf(partition);
-    const result = await writePartition(window, plan, partition, content, prepared, options).catch((error) => {
+    const result = await writePartition(stretch, plan, partition, content, prepared, options).catch((error) => {
       throw explainCapacity(error, container, isTree(content) ? content : undefined);
     });
     if (open) fitted.set(partition.name, result.used);
@@ -167,8 +167,9 @@ function ext4Options(partition: PartitionOf<"ext4">, { identity }: Prepared, { t
   };
 }
 
+/** Writes content into `window` of a disk, whose byte `start` is the first of it. */
 async function writePartition(
-  window: Device,
+  { start, window }: { start: number; window: Device },
   plan: Plan,
   partition: PartitionPlan,
   content: Tree | Content | undefined,
@@ -182,7 +183,8 @@ async function writePartition(
       return { used: content.size, uuid: undefined };
     case "fat": {
       const fat = fatOptions(plan, partition, prepared, options);
-      await writeFat(window, treeFor(partition, content), fat);
+      const hiddenSectors = start / plan.storage.sectorSize;
+      await writeFat(window, treeFor(partition, content), { ...fat, hiddenSectors });
       const id = fat.volumeId.toString(16).toUpperCase().padStart(8, "0");
       return { used: window.size, uuid: `${id.slice(0, 4)}-${id.slice(4)}` };
     }

@@ -331,6 +331,9 @@ test("a build is sound, is looked into by its names, and its manifest is held ag
     assert.ok(text.includes(part), `${part} in ${text}`);
   }
   const facts = JSON.parse(imgbuild(["inspect", "--json", output]).stdout);
+  const { start } = facts.volumes[0].partition;
+  const hidden = fs.readFileSync(path.join(output, "emmc.img")).readUInt32LE(start + 0x1c);
+  assert.equal(hidden, start / 512, "the FAT does not say where on the disk it lies");
   const manifest = JSON.parse(fs.readFileSync(path.join(output, "manifest.json"), "utf8"));
   assert.deepEqual(
     facts.volumes.map(({ partition, name, fileSystem }: never) => [

@@ -157,6 +157,29 @@ test("a FAT ends before 2^32 sectors, since it counts them in 32 bits", async (t
   assert.match(fsck(volume.image), /4294967295 sectors total/);
 });
 
+test("boot sector and backup say how many sectors of the disk are in front of the volume", async (t) => {
+  if (lacks(t, "fsck.fat", "mkfs.fat")) return;
+  const reference = path.join(temporaryFolder(t), "reference");
+  fs.writeFileSync(reference, "");
+  fs.truncateSync(reference, 64 * MiB);
+  run("mkfs.fat", ["-F", "32", "-h", "2048", reference]);
+  const field = (file: string, sector: number) => fs.readFileSync(file).readUInt32LE(sector * 512 + 0x1c);
+  assert.deepEqual([field(reference, 0), field(reference, 6)], [2048, 2048]);
+  for (const [hiddenSectors, stored] of [
+    [undefined, 0],
+    [2048, 2048],
+    [2 ** 32 - 1, 2 ** 32 - 1],
+    [2 ** 32, 0],
+  ] as const) {
+    for (const type of [16, 32] as const) {
+      const options = { type, ...(hiddenSectors !== undefined && { hiddenSectors }) };
+      const { image } = await makeVolume(t, 64 * MiB, treeOf({ a: "x" }), options);
+      for (const sector of type === 32 ? [0, 6] : [0]) assert.equal(field(image, sector), stored);
+      fsck(image);
+    }
+  }
+});
+
 test("a size that is too small is refused in whole sentences", async () => {
   for (const [size, message] of [
     [1, /^FAT cannot be 1 byte: it has at least 1 cluster, and so \d+ bytes$/],
