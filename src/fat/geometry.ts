@@ -140,13 +140,16 @@ function findGeometry(size: number, wanted: Wanted): Geometry | undefined {
   return undefined;
 }
 
-/** Throws a `layout-conflict` error that says which sizes the type can have, when it cannot have this one. */
+/**
+ * Throws a `layout-conflict` error that says which sizes the type can have, when it cannot have this one. Of a size that is
+ * too small, its `data` have what the hint is made of: the bytes `needed`, and the `alternative` to them, where there is one.
+ */
 function checkSize(size: number, wanted: Wanted, needed: ClustersNeeded): void {
   if (findGeometry(size, wanted) !== undefined) return;
   const { type, sectorSize } = wanted;
   const name = type === undefined ? "FAT" : `FAT${type}`;
   const shown = size < 2 ** 10 ? formatSize(size) : `${formatSize(size)} (${size} bytes)`;
-  const refuse = (why: string, hint: string, data: Readonly<Record<string, number>> = {}) =>
+  const refuse = (why: string, hint: string, data: Readonly<Record<string, unknown>> = {}) =>
     new ImgbuildError("layout-conflict", `${name} cannot be ${shown}: ${why}`, {
       hint,
       data: { type: type ?? null, size, ...data },
@@ -162,10 +165,12 @@ function checkSize(size: number, wanted: Wanted, needed: ClustersNeeded): void {
   if (least !== undefined && size < least) {
     const clusters = CLUSTER_LIMITS[type ?? 12][0];
     const enough = smallestVolume(wanted, needed) ?? least;
+    const other = type === undefined ? undefined : findRoom(size, { ...wanted, type: undefined }, needed)?.type;
+    const alternative = other === undefined ? undefined : `leave the type out to get FAT${other}`;
     throw refuse(
       `it has at least ${clusters.toLocaleString("en-US")} cluster${clusters === 1 ? "" : "s"}, and so ${least} bytes`,
-      `Make it at least ${formatSize(alignUp(enough, 2 ** 20))}${type === 32 ? ", or leave the type out to get FAT16." : "."}`,
-      { needed: enough },
+      `Make it at least ${formatSize(alignUp(enough, 2 ** 20))}${alternative === undefined ? "" : `, or ${alternative}`}.`,
+      { needed: enough, ...(alternative !== undefined && { alternative }) },
     );
   }
   throw refuse(
