@@ -200,6 +200,33 @@ test("an image replaces a file, not a device, a folder or a symlink", (t) => {
   assert.deepEqual(fs.readdirSync(folder).sort(), ["link.img", "rootfs", "taken", "target.img"]);
 });
 
+test("an image goes where its symlinks lead, also where nothing is yet; circles are refused", (t) => {
+  const { folder, root } = setUp(t);
+  const at = (name: string) => path.join(folder, name);
+  fs.symlinkSync("loop", at("loop"));
+  fails(
+    folder,
+    ["ext4", root, "loop", "--size", "16M"],
+    2,
+    /the symlinks of loop lead in a circle/,
+    /remove the symlink/,
+  );
+  fails(folder, ["fat", root, "loop/x.img", "--size", "16M"], 2, /loop\/x\.img lead in a circle/, /./);
+  assert.equal(fs.readlinkSync(at("loop")), "loop");
+  // Over two links, one of them in a folder that is itself a link: `..` is above the folder that it leads to.
+  for (const name of ["a", "a/b", "images"]) fs.mkdirSync(at(name));
+  fs.symlinkSync("a/b", at("short"));
+  fs.symlinkSync("../../images/new.img", at("a/b/second"));
+  fs.symlinkSync("short/second", at("first"));
+  assert.equal(imgbuild(["squashfs", root, "first"], { cwd: folder }).status, 0);
+  assert.equal(fs.readlinkSync(at("first")), "short/second");
+  assert.equal(fs.readlinkSync(at("a/b/second")), "../../images/new.img");
+  assert.ok(fs.lstatSync(at("images/new.img")).isFile());
+  fs.symlinkSync("nowhere/new.img", at("lost"));
+  fails(folder, ["squashfs", root, "lost"], 1, /there is no folder .*nowhere for the image/, /Make it first/);
+  assert.equal(fs.readlinkSync(at("lost")), "nowhere/new.img");
+});
+
 test("a file that shrinks while it is read", async (t) => {
   const { folder, root } = setUp(t);
   const growing = path.join(root, "usr/share/big.bin");
