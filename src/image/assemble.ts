@@ -93,17 +93,35 @@ export async function assemble(
 ): Promise<AssembledImage> {
   const sizes = bootloaderSizes(prepared);
   const fitted = await measure(plan, prepared, options);
+  const isOpen = ({ name, size }: PartitionPlan) => size === "fit" && !fitted.has(name);
+  const compressOpen = async (besides?: PartitionPlan) => {
+    for (const partition of plan.partitions) {
+      if (partition === besides || !isOpen(partition)) continue;
+      fitted.set(partition.name, await compressedSize(recorder, plan, partition, prepared, options));
+    }
+  };
+  const placeAll = async () => {
+    try {
+      return place(plan, fitted, sizes);
+    } catch (error) {
+      if (!(error instanceof ImgbuildError) || error.data.uncounted === undefined) throw error;
+      // What it says is a bound, and following it would end in the next error.
+      await compressOpen();
+      return place(plan, fitted, sizes);
+    }
+  };
   const written: { used: number; uuid: string | undefined }[] = [];
   for (const [index, partition] of plan.partitions.entries()) {
-    options.stage?.(partition.name);
     // Its start depends on earlier sizes only, which are known by now: checkPlan lets no "rest" come before an open one.
-    const placement = place(plan, fitted, sizes).placements[index]!;
+    const placement = (await placeAll()).placements[index]!;
+    options.stage?.(partition.name);
     const content = prepared.contents.get(partition.name);
-    const open = partition.size === "fit" && !fitted.has(partition.name);
+    const open = isOpen(partition);
     const room = open ? (plan.storage.size ?? device.size) - placement.start : placement.size;
     const window = slice(recorder, placement.start, room);
     const container = open ? mediumOf(plan, partition, fitted, sizes) : containerOf(partition);
-    const result = await writePartition(window, plan, partition, content, prepared, options).catch((error) => {
+    const result = await writePartition(window, plan, partition, content, prepared, options).catch(async (error) => {
+      if (open && error instanceof ImgbuildError && error.code === "does-not-fit") await compressOpen(partition);
       throw explainCapacity(error, container, isTree(content) ? content : undefined);
     });
     if (open) fitted.set(partition.name, result.used);
@@ -124,6 +142,24 @@ export async function assemble(
       return { ...placement, used, uuid, partuuid: entry.partuuid };
     }),
   };
+}
+
+/** How long the file system of an open partition is: its writer goes on to the end also where there is no room for it. */
+async function compressedSize(
+  device: Device,
+  plan: Plan,
+  partition: PartitionPlan,
+  prepared: Prepared,
+  options: AssembleOptions,
+): Promise<number> {
+  options.stage?.(partition.name);
+  const content = prepared.contents.get(partition.name);
+  try {
+    return (await writePartition(slice(device, 0, 0), plan, partition, content, prepared, options)).used;
+  } catch (error) {
+    if (error instanceof ImgbuildError && typeof error.data.needed === "number") return error.data.needed;
+    throw error;
+  }
 }
 
 function bootloaderSizes(prepared: Prepared): Map<string, number> {

@@ -42,8 +42,24 @@ export function sizeText(bytes: number): string {
   return `${bytes}`;
 }
 
-/** Throws `layout-conflict` when two claim the same bytes, or a partition begins where none can. */
-export function checkClaims(plan: Plan, layout: Layout, head: number, bootloader: ReadonlyMap<string, number>): void {
+/** That a hint's sizes leave out partitions whose sizes are not known yet, as a sentence that follows it; nothing without any. */
+export function uncountedText(uncounted: readonly string[]): string {
+  if (uncounted.length === 0) return "";
+  const whose = uncounted.length === 1 ? "its size is" : "their sizes are";
+  return ` That is without the content of ${uncounted.join(" and ")}, and more is needed for it: ${whose} known when it is compressed.`;
+}
+
+/**
+ * Throws `layout-conflict` when two claim the same bytes, or a partition begins where none can. `uncounted`: the names of
+ * partitions whose sizes are not known yet.
+ */
+export function checkClaims(
+  plan: Plan,
+  layout: Layout,
+  head: number,
+  bootloader: ReadonlyMap<string, number>,
+  uncounted: readonly string[],
+): void {
   const { storage } = plan;
   const claims = claimsOf(plan, layout, bootloader).sort((a, b) => a.start - b.start || a.end - b.end);
   let furthest: Claim | undefined;
@@ -51,10 +67,15 @@ export function checkClaims(plan: Plan, layout: Layout, head: number, bootloader
     if (furthest !== undefined && claim.start < furthest.end) {
       throw new ImgbuildError(
         "layout-conflict",
-        `${furthest.owner} (bytes ${furthest.start} to ${furthest.end}) overlaps ${claim.owner} (bytes ${claim.start} to ${claim.end})`,
+        `${describe(furthest, uncounted)} overlaps ${describe(claim, uncounted)}`,
         {
-          hint: remedy(plan, furthest, claim, claims),
-          data: { first: furthest.owner, second: claim.owner, overlap: furthest.end - claim.start },
+          hint: remedy(plan, furthest, claim, claims) + uncountedText(uncounted),
+          data: {
+            first: furthest.owner,
+            second: claim.owner,
+            overlap: furthest.end - claim.start,
+            ...(uncounted.length > 0 && { uncounted }),
+          },
         },
       );
     }
@@ -82,6 +103,12 @@ export function checkClaims(plan: Plan, layout: Layout, head: number, bootloader
       { hint: "Set storage.size to what the board really has, or change the area in storage.reserved." },
     );
   }
+}
+
+/** A claim and where it lies, as far as that is known. */
+function describe({ kind, owner, name, start, end }: Claim, uncounted: readonly string[]): string {
+  const open = kind === "partition" && uncounted.includes(name!);
+  return `${owner} (${open ? `from byte ${start} on` : `bytes ${start} to ${end}`})`;
 }
 
 function claimsOf(plan: Plan, layout: Layout, bootloader: ReadonlyMap<string, number>): Claim[] {
