@@ -4,7 +4,7 @@ import { seededId, seededUuid } from "../bytes/seeded-ids.js";
 import { alignUp, formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { measureExt4, writeExt4 } from "../ext4/index.js";
-import { measureFat, writeFat } from "../fat/index.js";
+import { checkFat, measureFat, writeFat } from "../fat/index.js";
 import { readPartitionTable, writeGpt, writeMbr } from "../partition/index.js";
 import { writeSquashfs } from "../squashfs/index.js";
 import type { Content } from "../tree/node.js";
@@ -70,7 +70,10 @@ async function measure(plan: Plan, prepared: Prepared, options: AssembleOptions)
   return fitted;
 }
 
-/** Places everything without writing it. Sizes of "fit" SquashFS partitions are missing and named in `unknown`. */
+/**
+ * Places everything without writing it, and checks what can be known to fit before it is written: FAT partitions, raw ones
+ * and the eMMC's boot partition. Sizes of "fit" SquashFS partitions are missing and named in `unknown`.
+ */
 export async function layOut(
   plan: Plan,
   prepared: Prepared,
@@ -80,7 +83,30 @@ export async function layOut(
   const unknown = plan.partitions
     .filter(({ name, size }) => size === "fit" && !fitted.has(name))
     .map(({ name }) => name);
-  return { layout: place(plan, fitted, bootloaderSizes(prepared)), unknown };
+  const layout = place(plan, fitted, bootloaderSizes(prepared));
+  for (const { partition, size } of layout.placements) {
+    if (partition.size !== "fit") checkRoom(size, plan, partition, prepared, options);
+  }
+  boot0Size(plan, prepared);
+  return { layout, unknown };
+}
+
+/** Throws what writing a FAT or raw partition of `size` bytes would, as far as it is about its size. */
+function checkRoom(
+  size: number,
+  plan: Plan,
+  partition: PartitionPlan,
+  prepared: Prepared,
+  options: AssembleOptions,
+): void {
+  const content = prepared.contents.get(partition.name);
+  try {
+    if (partition.filesystem === "fat")
+      checkFat(size, treeFor(partition, content), fatOptions(plan, partition, prepared, options));
+    if (partition.filesystem === "raw" && content !== undefined && !isTree(content)) checkLength(size, content);
+  } catch (error) {
+    throw explainCapacity(error, containerOf(partition), isTree(content) ? content : undefined);
+  }
 }
 
 /** Writes the image onto `device`, through `recorder`; it must be all zeros and without a limit, and gets its length. */
@@ -283,15 +309,7 @@ const COPY_CHUNK = 2 ** 20;
 
 /** Copies a file onto the device, in pieces. */
 export async function copyContent(device: Device, at: number, content: Content): Promise<void> {
-  if (content.size > device.size - at) {
-    throw new ImgbuildError(
-      "does-not-fit",
-      `${formatSize(content.size)} do not fit into ${formatSize(device.size - at)}`,
-      {
-        data: { needed: content.size, available: device.size - at },
-      },
-    );
-  }
+  checkLength(device.size - at, content);
   const reader = await content.open();
   try {
     for (let done = 0; done < content.size; done += COPY_CHUNK) {
@@ -302,6 +320,13 @@ export async function copyContent(device: Device, at: number, content: Content):
   } finally {
     await reader.close();
   }
+}
+
+function checkLength(available: number, { size }: Content): void {
+  if (size <= available) return;
+  throw new ImgbuildError("does-not-fit", `${formatSize(size)} do not fit into ${formatSize(available)}`, {
+    data: { needed: size, available },
+  });
 }
 
 async function writeUserAreaBootloader(device: Device, plan: Plan, prepared: Prepared): Promise<void> {

@@ -104,6 +104,27 @@ test("a partition as long as its content counts before it is written; a dry run 
   assert.match(overlap.hint, /without the content of rootfs/);
 });
 
+test("a dry run tells of what is known not to fit, as a build does", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  fs.writeFileSync(path.join(root, "boot/imx6dl-colibri-eval-v3.dtb"), Buffer.alloc(3 * 2 ** 20, 1));
+  const bootloader = path.join(folder, "bootloader");
+  fs.mkdirSync(bootloader);
+  for (const name of ["SPL", "u-boot.img"]) fs.writeFileSync(path.join(bootloader, name), Buffer.alloc(60_000));
+  fs.writeFileSync(path.join(folder, "blob"), Buffer.alloc(5000));
+  const raw = "partitions.firmware={filesystem: raw, size: 4KiB, type: linux, source: blob}";
+  for (const args of [
+    set("partitions.bootfs.size=2MiB"),
+    set("partitions.bootfs.fatType=32", "partitions.bootfs.size=16MiB"),
+    [...set("bootloader.size=64KiB"), "--bootloader", bootloader],
+    set(raw, "partitions.userdata.size=64MiB"),
+  ]) {
+    const build = [...SMALL, root, ...args];
+    assert.deepEqual(failure(folder, [...build, "--dry-run"]), failure(folder, build));
+  }
+  assert.equal(imgbuild([...SMALL, root, "--dry-run"], { cwd: folder }).status, 0);
+});
+
 test("single file systems, and a FAT that no size helps", (t) => {
   const folder = temporaryFolder(t);
   const tree = path.join(folder, "tree");
