@@ -1,7 +1,7 @@
 /** Who claims which bytes of the medium, and the refusal of a layout in which two claim the same. */
 import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { LEAST_ENTRIES, type TableShape, tableRanges } from "../partition/index.js";
+import { LEAST_ENTRIES, mbrReach, type TableShape, tableRanges } from "../partition/index.js";
 import type { Layout } from "./place.js";
 import type { Plan, StoragePlan } from "./plan.js";
 
@@ -81,6 +81,7 @@ export function checkClaims(
     }
     if (furthest === undefined || claim.end > furthest.end) furthest = claim;
   }
+  if (storage.table === "mbr") checkReach(layout, storage);
   for (const { partition, start } of layout.placements) {
     if (start % storage.sectorSize !== 0) {
       throw new ImgbuildError("layout-conflict", `partition ${partition.name} begins inside a sector, at ${start}`, {
@@ -109,6 +110,19 @@ export function checkClaims(
 function describe({ kind, owner, name, start, end }: Claim, uncounted: readonly string[]): string {
   const open = kind === "partition" && uncounted.includes(name!);
   return `${owner} (${open ? `from byte ${start} on` : `bytes ${start} to ${end}`})`;
+}
+
+function checkReach({ placements }: Layout, { sectorSize }: StoragePlan): void {
+  const reach = mbrReach(sectorSize);
+  const beyond = placements.find(({ start, size }) => start + size > reach);
+  if (beyond === undefined) return;
+  const { partition, start, size } = beyond;
+  const smaller = start < reach ? `, or partitions.${partition.name}.size=${sizeText(reach - start)} or less` : "";
+  throw new ImgbuildError(
+    "layout-conflict",
+    `partition ${partition.name} ends at byte ${start + size}, and an MBR reaches to ${reach}`,
+    { hint: `Set storage.table=gpt${smaller}.`, data: { partition: partition.name, start, size } },
+  );
 }
 
 function claimsOf(plan: Plan, layout: Layout, bootloader: ReadonlyMap<string, number>): Claim[] {
