@@ -98,8 +98,7 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
   const label = storedLabel(options);
   const plan = planTree(tree, label);
   const wanted = wantedFor(plan, options);
-  const geometry = chooseRoom(device.size, wanted, clusterCounter(plan));
-  if (geometry === undefined) throw doesNotFit(device.size, plan, wanted);
+  const geometry = geometryFor(device.size, plan, wanted);
   const clusterSize = clusterBytes(geometry);
   const used = countClusters(plan, geometry.type, clusterSize);
   if (label !== undefined && label !== options.label) {
@@ -160,6 +159,18 @@ export function measureFat(tree: Tree, options: Pick<FatOptions, "label" | "type
   const size = smallestVolume(wantedFor(plan, options), clusterCounter(plan));
   if (size === undefined) throw tooLarge(options.type, plan);
   return size;
+}
+
+/** Throws what `writeFat` throws before it writes: for a tree that FAT cannot hold, or that a device of `size` bytes cannot. */
+export function checkFat(size: number, tree: Tree, options: Pick<FatOptions, "label" | "type" | "sectorSize">): void {
+  const plan = planTree(tree, storedLabel(options));
+  geometryFor(size, plan, wantedFor(plan, options));
+}
+
+function geometryFor(size: number, plan: FatPlan, wanted: Wanted): Geometry {
+  const geometry = chooseRoom(size, wanted, clusterCounter(plan));
+  if (geometry === undefined) throw doesNotFit(size, plan, wanted);
+  return geometry;
 }
 
 function storedLabel(options: Pick<FatOptions, "label">): string | undefined {
