@@ -55,8 +55,9 @@ export interface Ext4Options {
   /** A UUID: the seed of the hashes that large directories are ordered by. */
   readonly hashSeed: string;
   /**
-   * Seconds since 1970: every time that the format itself makes. The times of files are their own. Beyond 2446,
-   * the last that can be stored is. */
+   * Seconds since 1970: every time that the format itself makes. The times of files are their own. Beyond 2446, the last
+   * that can be stored is.
+   */
   readonly time: number;
   /** In bytes. Default: 4096, on small file systems too: it is what a grown one wants, and what flash likes. */
   readonly blockSize?: BlockSize;
