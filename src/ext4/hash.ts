@@ -18,7 +18,7 @@ const ROUNDS = [
 ] as const;
 
 /** One step on eight words of input: MD4 with half of its steps in each round. */
-function halfMd4(state: Int32Array, input: Int32Array): void {
+export function halfMd4(state: Int32Array, input: Int32Array): void {
   let a = state[0]!;
   let b = state[1]!;
   let c = state[2]!;
@@ -41,21 +41,25 @@ function halfMd4(state: Int32Array, input: Int32Array): void {
   state[3]! += d;
 }
 
-/** Up to 32 characters from `from` as eight big-endian words; what the name lacks is filled with its remaining length. */
-function words(name: ByteString, from: number, into: Int32Array): void {
+/**
+ * The characters from `from` on as big-endian words, as many as fit; what the name lacks is filled with its remaining
+ * length. `signed`: as compilers have it where char is a signed type.
+ */
+export function words(name: ByteString, from: number, into: Int32Array, signed = false): void {
   const remaining = name.length - from;
   const padding = Math.imul(remaining, 0x01010101); // names have at most 255 bytes
   let word = padding;
   let at = 0;
-  const length = Math.min(remaining, 32);
+  const length = Math.min(remaining, 4 * into.length);
   for (let i = 0; i < length; i++) {
-    word = name.charCodeAt(from + i) + (word << 8);
+    const byte = name.charCodeAt(from + i);
+    word = (signed ? (byte << 24) >> 24 : byte) + (word << 8);
     if (i % 4 === 3) {
       into[at++] = word;
       word = padding;
     }
   }
-  if (at < 8) into[at++] = word;
+  if (at < into.length) into[at++] = word;
   into.fill(padding, at);
 }
 

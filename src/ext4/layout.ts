@@ -65,14 +65,20 @@ export const superblock = struct("ext4_super_block", SUPERBLOCK_SIZE, {
   minExtraInodeSize: [0x15c, u16],
   wantExtraInodeSize: [0x15e, u16],
   flags: [0x160, u32],
+  mmpBlockLow: [0x168, u32],
+  mmpBlockHigh: [0x16c, u32],
   logGroupsPerFlex: [0x174, u8],
   checksumType: [0x175, u8],
   mountOptions: [0x200, ascii(MOUNT_OPTIONS_SIZE)],
+  userQuotaInode: [0x240, u32],
+  groupQuotaInode: [0x244, u32],
   backupGroups: [0x24c, array(u32, 2)],
+  projectQuotaInode: [0x26c, u32],
   checksumSeed: [0x270, u32],
   writeTimeHigh: [0x274, u8],
   makeTimeHigh: [0x276, u8],
   lastCheckHigh: [0x277, u8],
+  orphanFileInode: [0x280, u32],
   checksum: [0x3fc, u32],
 });
 
@@ -82,7 +88,10 @@ export const ON_ERROR = { continue: 1, "remount-ro": 2, panic: 3 } as const;
 export const DYNAMIC_REVISION = 1;
 /** s_flags: names are hashed as unsigned bytes, so that the index is the same on every processor. */
 export const UNSIGNED_HASH = 0x2;
+/** How names are hashed, in s_def_hash_version and in the root of each index. */
+export const HASH_LEGACY = 0;
 export const HASH_HALF_MD4 = 1;
+export const HASH_TEA = 2;
 export const CHECKSUM_CRC32C = 1;
 export const JOURNAL_BACKUP_BLOCKS = 1;
 
@@ -105,6 +114,8 @@ export const groupDescriptor = struct("ext4_group_desc", 64, {
   inodeTableHigh: [0x28, u32],
   freeBlocksHigh: [0x2c, u16],
   freeInodesHigh: [0x2e, u16],
+  usedDirectoriesHigh: [0x30, u16],
+  unusedInodesHigh: [0x32, u16],
   blockBitmapChecksumHigh: [0x38, u16],
   inodeBitmapChecksumHigh: [0x3a, u16],
 });

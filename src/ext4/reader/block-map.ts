@@ -21,6 +21,21 @@ export interface BlockMap {
   run(number: number): Promise<Run>;
 }
 
+/** Blocks that a file uses, adjacent in the image. */
+export interface MappedBlocks {
+  /** "map": they are part of the map itself. "unwritten": allocated, and zeros until they are written. */
+  readonly kind: "map" | "data" | "unwritten";
+  /** Where they are in the file; of maps, where what they lead to begins. */
+  readonly start: number;
+  readonly block: number;
+  readonly count: number;
+}
+
+export interface StoredMap extends BlockMap {
+  /** All blocks that the file uses, in the order of the file, each part of the map before what it leads to. */
+  blocks(): AsyncGenerator<MappedBlocks>;
+}
+
 /** Extents that are told apart. What comes behind counts as data, which costs time but is not wrong. */
 const MAX_EXTENTS = 2 ** 16;
 
@@ -47,8 +62,13 @@ export class Budget {
  * goes through all of a map has to have a budget; who looks up what he is asked for needs none.
  */
 export function blockMapOf(image: Image, inode: InodeFacts, budget?: Budget): BlockMap {
-  const stored = inode.stored.hasExtents ? new ExtentTree(image, inode, budget) : new IndirectMap(image, inode, budget);
+  const stored = storedMapOf(image, inode, budget);
   return image.fastCommits?.map(inode.number, stored) ?? stored;
+}
+
+/** The same without what fast commits have changed. */
+export function storedMapOf(image: Image, inode: InodeFacts, budget?: Budget): StoredMap {
+  return inode.stored.hasExtents ? new ExtentTree(image, inode, budget) : new IndirectMap(image, inode, budget);
 }
 
 /** Where the file has data, in bytes; neighbouring blocks are one extent. Goes through all of its map. */

@@ -8,7 +8,7 @@ import {
   inode as inodeLayout,
   MAX_EXTENT_BLOCKS,
 } from "../layout.js";
-import type { BlockMap, Budget, Run } from "./block-map.js";
+import type { Budget, MappedBlocks, Run, StoredMap } from "./block-map.js";
 import { corrupt } from "./corrupt.js";
 import type { Image } from "./image.js";
 import type { InodeFacts } from "./inodes.js";
@@ -30,7 +30,7 @@ interface Node {
   readonly lengths: Int32Array;
 }
 
-export class ExtentTree implements BlockMap {
+export class ExtentTree implements StoredMap {
   readonly #image: Image;
   readonly #inode: InodeFacts;
   readonly #budget: Budget | undefined;
@@ -67,6 +67,25 @@ export class ExtentTree implements BlockMap {
       }
       end = next;
       node = await this.#child(node, node.blocks[i]!, start, end);
+    }
+  }
+
+  blocks(): AsyncGenerator<MappedBlocks> {
+    return this.#blocksBelow(this.#root, MAX_BLOCKS);
+  }
+
+  async *#blocksBelow(node: Node, end: number): AsyncGenerator<MappedBlocks> {
+    for (let i = 0; i < node.starts.length; i++) {
+      const start = node.starts[i]!;
+      const block = node.blocks[i]!;
+      if (node.depth === 0) {
+        const length = node.lengths[i]!;
+        yield { kind: length < 0 ? "unwritten" : "data", start, block, count: Math.abs(length) };
+        continue;
+      }
+      yield { kind: "map", start, block, count: 1 };
+      const next = node.starts[i + 1] ?? end;
+      yield* this.#blocksBelow(await this.#child(node, block, start, next), next);
     }
   }
 

@@ -3,12 +3,12 @@
  * of those. "Direct/Indirect Block Addressing" in Documentation/filesystems/ext4.
  */
 import { DIRECT_POINTERS, INDIRECT_LEVELS, inode as inodeLayout, POINTER_SIZE } from "../layout.js";
-import type { BlockMap, Budget, Run } from "./block-map.js";
+import type { Budget, MappedBlocks, Run, StoredMap } from "./block-map.js";
 import { corrupt } from "./corrupt.js";
 import type { Image } from "./image.js";
 import type { InodeFacts } from "./inodes.js";
 
-export class IndirectMap implements BlockMap {
+export class IndirectMap implements StoredMap {
   readonly #image: Image;
   readonly #inode: InodeFacts;
   readonly #budget: Budget | undefined;
@@ -28,7 +28,7 @@ export class IndirectMap implements BlockMap {
     let at = this.#inode.at + inodeLayout.offsets.block;
     if (number < DIRECT_POINTERS) return this.#adjacent(view, at, number, DIRECT_POINTERS, number);
 
-    const perBlock = blockSize / POINTER_SIZE;
+    const perBlock = this.#perBlock;
     let within = number - DIRECT_POINTERS;
     let level = 1;
     for (; level <= INDIRECT_LEVELS && within >= perBlock ** level; level++) within -= perBlock ** level;
@@ -49,6 +49,48 @@ export class IndirectMap implements BlockMap {
       within %= covered / perBlock;
     }
     return this.#adjacent(view, at, index, perBlock, number);
+  }
+
+  async *blocks(): AsyncGenerator<MappedBlocks> {
+    const { block } = this.#inode.stored;
+    const view = new DataView(block.buffer, block.byteOffset, block.length);
+    const at = this.#inode.at + inodeLayout.offsets.block;
+    yield* this.#dataOf(view, at, DIRECT_POINTERS, 0);
+    let start = DIRECT_POINTERS;
+    for (let level = 1; level <= INDIRECT_LEVELS; level++) {
+      const index = DIRECT_POINTERS + level - 1;
+      const next = this.#pointer(view, at, index);
+      if (next !== 0) yield* this.#blocksBelow(level, next, start, at + index * POINTER_SIZE);
+      start += this.#perBlock ** level;
+    }
+  }
+
+  async *#blocksBelow(level: number, block: number, start: number, pointerAt: number): AsyncGenerator<MappedBlocks> {
+    yield { kind: "map", start, block, count: 1 };
+    const view = await this.#read(level, block, start, pointerAt);
+    const at = block * this.#image.superblock.blockSize;
+    if (level === 1) {
+      yield* this.#dataOf(view, at, this.#perBlock, start);
+      return;
+    }
+    for (let i = 0; i < this.#perBlock; i++) {
+      const next = this.#pointer(view, at, i);
+      const from = start + i * this.#perBlock ** (level - 1);
+      if (next !== 0) yield* this.#blocksBelow(level - 1, next, from, at + i * POINTER_SIZE);
+    }
+  }
+
+  /** What a list of `count` data blocks leads to, from block `first` of the file on. */
+  *#dataOf(view: DataView, at: number, count: number, first: number): Generator<MappedBlocks> {
+    for (let i = 0; i < count; ) {
+      const { start, end, block } = this.#adjacent(view, at, i, count, first + i);
+      if (block !== undefined) yield { kind: "data", start, block, count: end - start };
+      i += end - start;
+    }
+  }
+
+  get #perBlock(): number {
+    return this.#image.superblock.blockSize / POINTER_SIZE;
   }
 
   /** The run from number `index` of a list of data blocks on. */

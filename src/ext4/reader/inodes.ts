@@ -82,9 +82,9 @@ const TYPES = new Map(Object.entries(FILE_TYPES).map(([name, { mode }]) => [mode
 
 /**
  * Reads inode `number`, which has to be from 1 to the number of inodes. Rejects with `image-corrupt` when it is not in use, or
- * damaged, and with `source-unsupported` when it is encrypted.
+ * damaged, and with `source-unsupported` when it is encrypted; with `any`, both are taken.
  */
-export async function readBareInode(image: Image, number: number): Promise<BareInode> {
+export async function readBareInode(image: Image, number: number, { any = false } = {}): Promise<BareInode> {
   const { superblock } = image;
   const { inodeSize, blockSize } = superblock;
   const at = await image.inodeOffset(number);
@@ -96,7 +96,7 @@ export async function readBareInode(image: Image, number: number): Promise<BareI
   const wrong = (field: keyof typeof layout.offsets, message: string) =>
     corrupt(at + layout.offsets[field], `inode ${number} ${message}`);
 
-  if (fields.links === 0) throw wrong("links", "is not in use");
+  if (fields.links === 0 && !any) throw wrong("links", "is not in use");
   const seed = checksumNumber(checksumNumber(superblock.seed, number), fields.generation);
   const extraSize = inodeSize > BASE_INODE_SIZE ? fields.extraSize : 0;
   // What fast commits changed has the checksum of what it was.
@@ -108,7 +108,7 @@ export async function readBareInode(image: Image, number: number): Promise<BareI
   if (extraSize % 4 !== 0 || BASE_INODE_SIZE + extraSize > inodeSize) {
     throw wrong("extraSize", `says that its fields have ${extraSize} bytes more than 128`);
   }
-  if ((fields.flags & FLAG.encrypted) !== 0) {
+  if ((fields.flags & FLAG.encrypted) !== 0 && !any) {
     throw unsupported(`inode ${number} is encrypted`, "Copy the files on a system that has the key.");
   }
   // Where the kernel does not take the upper halves, others may have left anything in them.
