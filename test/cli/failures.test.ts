@@ -75,6 +75,14 @@ test("values that an option cannot have are named, with what it can have", (t) =
   fails(folder, [...squashfs, "--fragments=maybe"], 2, /--fragments=maybe is neither on nor off/, /--no-fragments/);
   fails(folder, [...squashfs, "-q=1"], 2, /-q=1 is neither/, /./);
   fails(folder, [...squashfs, "--strict-xattrs=yes"], 2, /--strict-xattrs=yes is neither/, /./);
+  for (const list of ["", ",", "ext3,", "ext3,,-dir_index"])
+    fails(
+      folder,
+      ["ext4", "x.img", "--size=8M", `--features=${list}`],
+      2,
+      /--features ".*" has an item that is empty/,
+      /one comma/,
+    );
   fails(folder, [...squashfs, "--level", "abc"], 2, /--level abc is not a number/, /whole number/);
   fails(folder, [...squashfs, "-l1", "-l2"], 2, /--level is given 2 times/, /./);
   fails(folder, [...squashfs, "--jobs=many"], 2, /--jobs many is not a number/, /./);
@@ -140,7 +148,15 @@ test("an output inside of the root, and one that cannot be there", (t) => {
   fails(folder, [...SMALL, root, "--output", path.join(root, "out")], 2, /inside of .*rootfs/, /elsewhere/);
   fails(folder, ["squashfs", root, path.join(root, "x.squashfs")], 2, /inside of .*rootfs/, /elsewhere/);
   fails(folder, ["squashfs", root, "nowhere/x.squashfs"], 1, /no folder nowhere/, /./);
-  fails(folder, [...SMALL, root, "--output", "/proc/imgbuild"], 1, /cannot write/, /./);
+  fails(
+    folder,
+    [...SMALL, root, "--output", "/proc/imgbuild"],
+    1,
+    /cannot write .*: no file can be made there \(ENOENT\)/,
+    /another folder/,
+  );
+  fails(folder, ["ext4", "/proc/x.img", "--size=8M"], 1, /cannot write \/proc: no file can be made/, /another folder/);
+  fails(folder, ["ext4", "x".repeat(300), "--size=8M"], 1, /the name is too long \(ENAMETOOLONG\)/, /shorter/);
 });
 
 test("a root that is too large says by how much, what is large, and which key to set; the last image stays", (t) => {
