@@ -48,6 +48,11 @@ export interface FatOptions {
    * With 4096 everything is measured in eight times as much, and FAT32 begins at 257 MiB.
    */
   readonly sectorSize?: SectorSize;
+  /**
+   * Sectors of the disk in front of the volume, for boot code that reads the disk ("BPB_HiddSec", fatgen103). Default: 0,
+   * which means that the disk has no partitions; it stands also for what 32 bits do not count.
+   */
+  readonly hiddenSectors?: number;
   /** 32 bits. Linux shows it as the UUID: 1234-abcd. */
   readonly volumeId: number;
   /** Seconds since 1970, for the label's entry. Files and folders have their own. */
@@ -113,7 +118,7 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
   }
 
   const chains = assignClusters(plan, geometry.type, clusterSize);
-  await writeReserved(device, geometry, options.volumeId, label, used);
+  await writeReserved(device, geometry, options, label, used);
   const table = encodeTable(geometry.type, chains);
   for (let copy = 0; copy < geometry.fatCount; copy++) {
     const at = fatStart(geometry, copy);
@@ -236,7 +241,7 @@ function tooLarge(type: FatType | undefined, plan: FatPlan, available?: number):
 async function writeReserved(
   device: Device,
   geometry: Geometry,
-  volumeId: number,
+  { volumeId, hiddenSectors = 0 }: FatOptions,
   label: string | undefined,
   used: number,
 ): Promise<void> {
@@ -255,6 +260,7 @@ async function writeReserved(
     // Only firmware that addresses by cylinder, head and sector reads these two: the largest that it knows.
     sectorsPerTrack: 63,
     heads: 255,
+    hiddenSectors: hiddenSectors < 2 ** 32 ? hiddenSectors : 0,
     totalSectors32: fat32 || geometry.sectors >= 0x10000 ? geometry.sectors : 0,
     driveNumber: 0x80,
     bootSignature: EXTENDED_BOOT_SIGNATURE,

@@ -144,9 +144,9 @@ export async function assemble(
     const content = prepared.contents.get(partition.name);
     const open = isOpen(partition);
     const room = open ? (plan.storage.size ?? device.size) - placement.start : placement.size;
-    const window = slice(recorder, placement.start, room);
+    const stretch = { start: placement.start, window: slice(recorder, placement.start, room) };
     const container = open ? mediumOf(plan, partition, fitted, sizes) : containerOf(partition);
-    const result = await writePartition(window, plan, partition, content, prepared, options).catch(async (error) => {
+    const result = await writePartition(stretch, plan, partition, content, prepared, options).catch(async (error) => {
       if (open && error instanceof ImgbuildError && error.code === "does-not-fit") await compressOpen(partition);
       throw explainCapacity(error, container, isTree(content) ? content : undefined);
     });
@@ -181,7 +181,8 @@ async function compressedSize(
   options.stage?.(partition.name);
   const content = prepared.contents.get(partition.name);
   try {
-    return (await writePartition(slice(device, 0, 0), plan, partition, content, prepared, options)).used;
+    const nowhere = { start: 0, window: slice(device, 0, 0) };
+    return (await writePartition(nowhere, plan, partition, content, prepared, options)).used;
   } catch (error) {
     if (error instanceof ImgbuildError && typeof error.data.needed === "number") return error.data.needed;
     throw error;
@@ -229,8 +230,9 @@ function ext4Options(partition: PartitionOf<"ext4">, { identity }: Prepared, { t
   };
 }
 
+/** Writes content into `window` of a disk, whose byte `start` is the first of it. */
 async function writePartition(
-  window: Device,
+  { start, window }: { start: number; window: Device },
   plan: Plan,
   partition: PartitionPlan,
   content: Tree | Content | undefined,
@@ -244,7 +246,8 @@ async function writePartition(
       return { used: content.size, uuid: undefined };
     case "fat": {
       const fat = fatOptions(plan, partition, prepared, options);
-      await writeFat(window, treeFor(partition, content), fat);
+      const hiddenSectors = start / plan.storage.sectorSize;
+      await writeFat(window, treeFor(partition, content), { ...fat, hiddenSectors });
       const id = fat.volumeId.toString(16).toUpperCase().padStart(8, "0");
       return { used: window.size, uuid: `${id.slice(0, 4)}-${id.slice(4)}` };
     }
