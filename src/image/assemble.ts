@@ -1,7 +1,6 @@
 /** Writes an image: each file system into its own window, in place; the partition table last. */
 import { type Device, type RecordingDevice, slice } from "../bytes/device.js";
 import { seededId, seededUuid } from "../bytes/seeded-ids.js";
-import { alignUp, formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { measureExt4, writeExt4 } from "../ext4/index.js";
 import { checkFat, measureFat, writeFat } from "../fat/index.js";
@@ -10,8 +9,9 @@ import { writeSquashfs } from "../squashfs/index.js";
 import type { Content } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
-import { type Container, explainCapacity, largestText } from "./capacity.js";
-import { sizeText } from "./claims.js";
+import { boot0Size } from "./boot0.js";
+import { type Container, explainCapacity } from "./capacity.js";
+import { checkLength, copyContent } from "./copy-content.js";
 import { type Layout, type Placement, place } from "./place.js";
 import type { PartitionPlan, Plan } from "./plan.js";
 import type { Prepared } from "./prepare.js";
@@ -308,81 +308,12 @@ function treeFor(partition: PartitionPlan, content: Tree | Content | undefined):
   );
 }
 
-const COPY_CHUNK = 2 ** 20;
-
-/** Copies a file onto the device, in pieces. */
-export async function copyContent(device: Device, at: number, content: Content): Promise<void> {
-  checkLength(device.size - at, content);
-  const reader = await content.open();
-  try {
-    for (let done = 0; done < content.size; done += COPY_CHUNK) {
-      const piece = new Uint8Array(Math.min(COPY_CHUNK, content.size - done));
-      await reader.read(done, piece);
-      await device.write(at + done, piece);
-    }
-  } finally {
-    await reader.close();
-  }
-}
-
-function checkLength(available: number, { size }: Content): void {
-  if (size <= available) return;
-  throw new ImgbuildError("does-not-fit", `${formatSize(size)} do not fit into ${formatSize(available)}`, {
-    data: { needed: size, available },
-  });
-}
-
 async function writeUserAreaBootloader(device: Device, plan: Plan, prepared: Prepared): Promise<void> {
   if (plan.bootloader?.area !== "user") return;
   for (const { file, offset } of plan.bootloader.files) {
     const content = prepared.bootloader.get(file);
     if (content !== undefined) await copyContent(device, offset, content);
   }
-}
-
-/** An eMMC's boot partitions are multiples of this. JEDEC JESD84-B51, BOOT_SIZE_MULT. */
-const BOOT_SIZE_UNIT = 2 ** 17;
-
-/** The content of the eMMC's boot partition 0, or undefined when the board keeps its own. Length: up to the last file's end. */
-export function boot0Size(plan: Plan, prepared: Prepared): number | undefined {
-  if (plan.bootloader?.area !== "boot0" || prepared.bootloader.size === 0) return undefined;
-  const files = plan.bootloader.files
-    .map(({ file, offset }) => ({ file, start: offset, end: offset + prepared.bootloader.get(file)!.size }))
-    .sort((a, b) => a.start - b.start);
-  for (let i = 1; i < files.length; i++) {
-    const [a, b] = [files[i - 1]!, files[i]!];
-    if (a.end > b.start) {
-      throw new ImgbuildError(
-        "layout-conflict",
-        `bootloader file ${a.file} ends at ${a.end}, beyond the start of ${b.file} at ${b.start}`,
-        {
-          hint: `Is ${a.file} the right file? Otherwise change the offsets in bootloader.files.`,
-        },
-      );
-    }
-  }
-  const { end } = files.at(-1)!;
-  const { size } = plan.bootloader;
-  if (end <= size) return alignUp(end, 512);
-  const largest = files
-    .map((file) => ({ path: file.file, bytes: file.end - file.start }))
-    .sort((a, b) => b.bytes - a.bytes)
-    .slice(0, 10);
-  const remedy = `bootloader.size=${sizeText(alignUp(end, BOOT_SIZE_UNIT))}`;
-  throw new ImgbuildError(
-    "does-not-fit",
-    `the bootloader needs ${end} bytes of boot0, ${end - size} more than its ${size}: ${files.at(-1)!.file} ends there`,
-    {
-      hint: `Set ${remedy} if the board's eMMC has it, or the offsets in bootloader.files to less.${largestText(largest)}`,
-      data: { name: "boot0", needed: end, available: size, over: end - size, remedy, largest },
-    },
-  );
-}
-
-/** Writes the bootloader files onto `device` as they lie in boot0. */
-export async function writeBoot0(device: Device, plan: Plan, prepared: Prepared): Promise<void> {
-  for (const { file, offset } of plan.bootloader!.files)
-    await copyContent(device, offset, prepared.bootloader.get(file)!);
 }
 
 async function writeTable(device: Device, plan: Plan, layout: Layout, identity: string): Promise<string> {

@@ -2,7 +2,8 @@
 import * as path from "node:path";
 import { type Device, RecordingDevice } from "../bytes/device.js";
 import type { Extent } from "../bytes/extent.js";
-import { type AssembleOptions, assemble, boot0Size, writeBoot0 } from "../image/assemble.js";
+import { type AssembleOptions, assemble } from "../image/assemble.js";
+import { boot0Size, writeBoot0 } from "../image/boot0.js";
 import type { PartitionPlan } from "../image/plan.js";
 import type { Prepared } from "../image/prepare.js";
 import { type Artifact, type Manifest, type ManifestProfile, makeManifest, readManifest } from "./manifest.js";
