@@ -37,8 +37,8 @@ export type XattrSet = ReadonlyMap<ByteString, Uint8Array>;
 const NONE: XattrSet = new Map();
 
 /**
- * Attributes of one inode after the other. With a budget, for who keeps them all, every block and value is read once and shared
- * by all that have it, and what they take is charged; at most `mostValueBytes` are in inodes of their own.
+ * Attributes of one inode after the other. With a budget, for who keeps them all, every block and value is read once and
+ * shared by all that have it, and what they take is charged; at most `mostValueBytes` are in inodes of their own.
  */
 export class XattrReader {
   readonly #image: Image;
