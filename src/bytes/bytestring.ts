@@ -31,17 +31,38 @@ export function fromText(text: string): ByteString {
   return fromBytes(encoder.encode(text));
 }
 
-/** For messages: UTF-8 where it is that, and \xNN for control characters and for bytes that are not. Not reversible. */
+/**
+ * Characters that a terminal acts on, or that hide or turn others around: C0, DEL and C1 controls, line separators, marks of
+ * direction, and formats without a width. What is shown of names and texts has none of them, here and everywhere.
+ */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const UNSAFE = /[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+/** Bytes that may be one character of UTF-8, or one byte that is none. */
+const SEQUENCE = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|./gs;
+
+const escapeBytes = (bytes: ByteString) =>
+  Array.from(bytes, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, "0")}`).join("");
+
+/** For messages: UTF-8 where it is that, and \xNN for each byte of what is unsafe and of what is no UTF-8. Not reversible. */
 export function display(text: ByteString): string {
-  const escapeByte = (character: string) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
-  let shown: string;
+  // Printable ASCII is what nearly all names are.
+  if (/^[\x20-\x7e]*$/.test(text)) return text;
+  return safeText(text.replace(SEQUENCE, (part) => decoded(part as ByteString) ?? escapeBytes(part as ByteString)));
+}
+
+/** As `display`, but with \\ for \, so that the bytes can be had back: for listings, and for what reads them. */
+export const escapeName = (name: ByteString): string => display(name.replaceAll("\\", "\\\\") as ByteString);
+
+/** Text that is none of ours, for a terminal: \xNN for each byte of UTF-8 of what is unsafe. Safe text stays as it is. */
+export const safeText = (text: string): string => text.replace(UNSAFE, (character) => escapeBytes(fromText(character)));
+
+function decoded(part: ByteString): string | undefined {
   try {
-    shown = decoder.decode(toBytes(text));
+    return decoder.decode(toBytes(part));
   } catch {
-    shown = text.replace(/[\x80-\xff]/g, escapeByte);
+    return undefined;
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters must not reach a terminal
-  return shown.replace(/[\x00-\x1f\x7f-\x9f]/g, escapeByte);
 }
 
 /** Byte order, for `sort`. */

@@ -1,9 +1,10 @@
 /** `imgbuild cat IMAGE[:PART] PATH`: a file of an image, on standard output. */
+import { escapeName } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import type { Content } from "../tree/node.js";
 import { defineCommand } from "./declare.js";
 import { partOperand, withFileSystem } from "./image-argument.js";
-import { escapeName, findPath } from "./listing.js";
+import { findPath } from "./listing.js";
 import { commonOptions } from "./options.js";
 import { writeOutput } from "./standard-output.js";
 

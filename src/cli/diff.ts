@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import { escapeName, safeText } from "../bytes/bytestring.js";
 import { FileReader } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
 import { diffBytes, diffDisks, diffVolumes, type ImageDifference } from "../image/diff.js";
@@ -12,7 +13,7 @@ import type { Node } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { defineCommand } from "./declare.js";
 import { type ImageArgument, selectVolume, splitArgument, withImage } from "./image-argument.js";
-import { escapeName, nodeJson, safeText, timeText } from "./listing.js";
+import { nodeJson, timeText } from "./listing.js";
 import { commonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
 import { readSources, STANDARD_INPUT } from "./source.js";
@@ -141,7 +142,7 @@ function count(difference: ImageDifference, counts: Counts): void {
 async function* linesOf(found: AsyncIterable<ImageDifference>, counts: Counts): AsyncGenerator<string> {
   for await (const difference of found) {
     count(difference, counts);
-    yield `${differenceText(difference)}\n`;
+    yield `${safeText(differenceText(difference))}\n`;
   }
 }
 
@@ -158,10 +159,10 @@ async function* jsonOf(found: AsyncIterable<ImageDifference>, counts: Counts): A
 
 /** "changed partition 2 (rootfs, squashfs): /etc/motd: size 12 -> 15, content" */
 function differenceText(difference: ImageDifference): string {
-  const where = safeText(difference.where);
+  const { where } = difference;
   if (!("file" in difference)) {
     const { what, before = "none", after = "none", offset } = difference;
-    return `changed ${where}: ${offset === undefined ? safeText(`${what} ${before} -> ${after}`) : `${what} from ${offset} on`}`;
+    return `changed ${where}: ${offset === undefined ? `${what} ${before} -> ${after}` : `${what} from ${offset} on`}`;
   }
   const { change, path: name, aspects, before, after } = difference.file;
   const about =

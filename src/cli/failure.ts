@@ -1,4 +1,5 @@
 /** How failures reach the user: one line, a hint, the right exit code; a stack trace only with --verbose. */
+import { safeText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { paint } from "./terminal.js";
 
@@ -22,8 +23,8 @@ export function exitCodeOf(error: ImgbuildError): ExitCode {
 /** Prints an error to standard error; with `json`, as a document on standard output too. Returns the exit code. */
 export function reportFailure(thrown: unknown, options: { verbose: boolean; json: boolean }): ExitCode {
   const error = asImgbuildError(thrown);
-  process.stderr.write(`${paint("red", "error:")} ${error.message}\n`);
-  if (error.hint !== undefined) process.stderr.write(`${paint("cyan", "hint:")} ${error.hint}\n`);
+  process.stderr.write(`${paint("red", "error:")} ${safeText(error.message)}\n`);
+  if (error.hint !== undefined) process.stderr.write(`${paint("cyan", "hint:")} ${safeText(error.hint)}\n`);
   if (options.verbose) process.stderr.write(`${withCauses(error)}\n`);
   if (options.json) {
     const { code, message, hint, data } = error;
@@ -35,5 +36,5 @@ export function reportFailure(thrown: unknown, options: { verbose: boolean; json
 function withCauses(error: Error): string {
   const lines = [error.stack ?? error.message];
   for (let cause = error.cause; cause instanceof Error; cause = cause.cause) lines.push(`caused by ${cause.stack}`);
-  return lines.join("\n");
+  return lines.join("\n").split("\n").map(safeText).join("\n");
 }

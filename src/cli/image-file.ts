@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { RecordingDevice } from "../bytes/device.js";
-import type { FileDevice } from "../bytes/file-device.js";
+import { type FileDevice, hostWriteError } from "../bytes/file-device.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { Workspace } from "../output/workspace.js";
@@ -69,25 +69,54 @@ async function digestOf({ path, size }: FileDevice, { data }: RecordingDevice): 
 }
 
 /**
- * The file that is to be replaced: symlinks are followed, so that the file behind them is. Throws a `usage` error for what
- * a rename would destroy: device nodes, folders, and standard output, of which there is none here.
+ * The file that is to be replaced or made: symlinks are followed, so that the file that they name is. Throws a `usage` error
+ * for what a rename would destroy: device nodes, folders, and standard output, of which there is none here; and for symlinks
+ * that lead in a circle.
  */
 function writableTarget(image: string): string {
   if (image === STANDARD_INPUT) {
     throw new ImgbuildError("usage", "an image cannot be written to standard output", { hint: "Name a file." });
   }
   if (image === "") throw new ImgbuildError("usage", "the image has an empty name", { hint: "Name the file to make." });
-  const stat = fs.statSync(image, { throwIfNoEntry: false });
+  const stat = statOf(image);
   if (stat === undefined) {
-    const folder = path.dirname(image);
-    if (fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return image;
+    const file = namedBy(image);
+    const folder = path.dirname(file);
+    if (statOf(folder)?.isDirectory()) return path.join(fs.realpathSync.native(folder), path.basename(file));
     throw new ImgbuildError("source-missing", `there is no folder ${folder} for the image`, { hint: "Make it first." });
   }
-  if (stat.isFile()) return fs.realpathSync(image);
+  if (stat.isFile()) return fs.realpathSync.native(image);
   const kind = stat.isDirectory() ? "a folder" : stat.isFIFO() || stat.isSocket() ? "a pipe" : "a device";
   throw new ImgbuildError("usage", `${image} is ${kind}, not a file`, {
     hint: stat.isDirectory() ? "Name a file in it." : "Write the image to a file, and copy that to the device with dd.",
   });
+}
+
+/** What is at `file`, behind all symlinks; undefined for nothing. */
+function statOf(file: string): fs.Stats | undefined {
+  try {
+    return fs.statSync(file, { throwIfNoEntry: false });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ELOOP") throw hostWriteError(file, error);
+    throw new ImgbuildError("usage", `the symlinks of ${file} lead in a circle`, {
+      hint: "Name another file, or remove the symlink that leads to itself.",
+      cause: error,
+    });
+  }
+}
+
+/**
+ * The file that `file` names, where nothing is: itself, or what the symlinks there lead to in the end. They do end: the host
+ * has followed them, and found nothing. No path is shortened, here and by the native realpath: `..` behind a symlink is not
+ * the folder that the symlink is in.
+ */
+function namedBy(file: string): string {
+  let named = file;
+  while (fs.lstatSync(named, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    const target = fs.readlinkSync(named);
+    named = path.isAbsolute(target) ? target : `${path.dirname(named)}/${target}`;
+  }
+  return named;
 }
 
 /** [SOURCE...] IMAGE. */

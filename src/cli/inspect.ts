@@ -1,5 +1,5 @@
 /** `imgbuild inspect IMAGE`: what an image holds. */
-
+import { safeText } from "../bytes/bytestring.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import type { FileSystemFacts } from "../image/file-system.js";
@@ -7,7 +7,6 @@ import { firstData, gapsOf, typeName, type Volume } from "../image/open-image.js
 import type { Partition, PartitionTable } from "../partition/index.js";
 import { defineCommand } from "./declare.js";
 import { type ImageArgument, imageOperand, nameOfVolume, withImage } from "./image-argument.js";
-import { safeText } from "./listing.js";
 import { commonOptions } from "./options.js";
 import { writeOutput } from "./standard-output.js";
 
@@ -97,7 +96,7 @@ function textOf(
     );
   }
   for (const { partition, name, fileSystem, error } of volumes) {
-    const title = partition && `partition ${partition.number}${name === undefined ? "" : ` (${safeText(name)})`}`;
+    const title = partition && `partition ${partition.number}${name === undefined ? "" : ` (${name})`}`;
     lines.push("");
     if (fileSystem !== undefined) lines.push(...fileSystemLines(title, fileSystem));
     else {
@@ -111,9 +110,8 @@ function textOf(
     lines.push(`  bytes ${start} to ${start + size}, ${formatSize(size)}: ${content}`);
   }
   if (problems.length > 0) lines.push("", "problems of the partition table");
-  for (const { severity, message, offset } of problems)
-    lines.push(`  ${severity}: ${safeText(message)} (byte ${offset})`);
-  return `${lines.join("\n")}\n`;
+  for (const { severity, message, offset } of problems) lines.push(`  ${severity}: ${message} (byte ${offset})`);
+  return `${lines.map(safeText).join("\n")}\n`;
 }
 
 const sizeText = (size: number) => (size < 1024 ? formatSize(size) : `${size} bytes (${formatSize(size)})`);
@@ -147,7 +145,7 @@ function fileSystemLines(title: string | undefined, facts: FileSystemFacts): str
   const { type, label, uuid, size, used, free, details, notes } = facts;
   const share = size > 0 ? ` (${Math.round((100 * used) / size)} %)` : "";
   const pairs: [string, string][] = [
-    ...(label === undefined ? [] : [["label", safeText(label)] as [string, string]]),
+    ...(label === undefined ? [] : [["label", label] as [string, string]]),
     ...(uuid === undefined ? [] : [["UUID", uuid] as [string, string]]),
     ["size", sizeText(size)],
     // What is read-only has no room to fill.
@@ -166,5 +164,5 @@ function fileSystemLines(title: string | undefined, facts: FileSystemFacts): str
 
 function detailText(value: FileSystemFacts["details"][string]): string {
   if (typeof value === "boolean") return value ? "yes" : "no";
-  return safeText(typeof value === "object" ? value.join(" ") : `${value}`);
+  return typeof value === "object" ? value.join(" ") : `${value}`;
 }

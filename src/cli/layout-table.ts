@@ -1,6 +1,6 @@
 /** The layout as a table, for --dry-run. */
 
-import { display } from "../bytes/bytestring.js";
+import { display, safeText } from "../bytes/bytestring.js";
 import { formatSize } from "../bytes/size.js";
 import type { layOut } from "../image/assemble.js";
 import type { Plan } from "../image/plan.js";
@@ -40,7 +40,9 @@ export function layoutText(plan: Plan, prepared: Prepared, { layout, unknown }: 
     ...bootFiles(prepared).map(({ name, size }) => `bootfs: ${name}, ${formatSize(size)}`),
     `kernel arguments: ${prepared.kernelArguments.join(" ")}`,
     "",
-  ].join("\n");
+  ]
+    .map(safeText)
+    .join("\n");
 }
 
 /** What is on BootFS. */

@@ -1,51 +1,9 @@
-/** How names and nodes are shown, so that scripts can read them and terminals come to no harm. */
-import { type ByteString, fromText, toBytes } from "../bytes/bytestring.js";
+/** How nodes are shown, and how what is shown is found again. */
+import { type ByteString, escapeName, fromText, toBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import type { Node, Timestamp } from "../tree/node.js";
 import { realPath } from "../tree/real-path.js";
 import { lookup, type Tree } from "../tree/tree.js";
-
-/**
- * Characters that a terminal acts on, or that hide or turn others around: C0, DEL and C1 controls, line separators, marks of
- * direction, and formats without a width.
- */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const UNSAFE = /[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/;
-
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** Bytes that may be one character of UTF-8, or one byte that is none. */
-const SEQUENCE = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|./gs;
-
-/** A name or path as text from which `findPath` gets it back: what is unsafe or no UTF-8 is \xNN, byte by byte, and \ is \\. */
-export function escapeName(name: ByteString): string {
-  const escapeByte = (byte: number) => `\\x${byte.toString(16).padStart(2, "0")}`;
-  // Printable ASCII is what nearly all names are.
-  if (/^[\x20-\x5b\x5d-\x7e]*$/.test(name)) return name;
-  let shown = "";
-  for (const part of name.match(SEQUENCE) ?? []) {
-    const character = decoded(part as ByteString);
-    if (character === "\\") shown += "\\\\";
-    else if (character !== undefined && !UNSAFE.test(character)) shown += character;
-    else shown += Array.from(toBytes(part as ByteString), escapeByte).join("");
-  }
-  return shown;
-}
-
-/** Text out of an image, such as a label, without what a terminal would act on. */
-export function safeText(text: string): string {
-  return Array.from(text, (character) => (UNSAFE.test(character) ? escapeName(fromText(character)) : character)).join(
-    "",
-  );
-}
-
-function decoded(part: ByteString): string | undefined {
-  try {
-    return decoder.decode(toBytes(part));
-  } catch {
-    return undefined;
-  }
-}
 
 /** The node at a path of the command line, and that path in the tree. */
 export interface Found {

@@ -1,11 +1,11 @@
 /** `imgbuild ls IMAGE[:PART] [PATH]`: what is in a file system of an image, one entry a line. */
-import type { ByteString } from "../bytes/bytestring.js";
+import { type ByteString, escapeName, safeText } from "../bytes/bytestring.js";
 import type { Node } from "../tree/node.js";
 import { realPath } from "../tree/real-path.js";
 import { lookup, sortedEntries, type Tree, type Visit, walk } from "../tree/tree.js";
 import { defineCommand, type Options } from "./declare.js";
 import { partOperand, withFileSystem } from "./image-argument.js";
-import { escapeName, type Found, findPath, modeText, nodeJson, rawLine, timeText } from "./listing.js";
+import { type Found, findPath, modeText, nodeJson, rawLine, timeText } from "./listing.js";
 import { commonOptions } from "./options.js";
 import { writeOutput } from "./standard-output.js";
 
@@ -59,7 +59,11 @@ function startingPoint(tree: Tree, path: string, follow: boolean): Found {
 }
 
 /** The entry of PATH itself is shown as PATH was written. */
-const shownItself = ({ node }: Found, path: string): Listed => ({ shown: path, path: path as ByteString, node });
+const shownItself = ({ node }: Found, path: string): Listed => ({
+  shown: safeText(path),
+  path: path as ByteString,
+  node,
+});
 
 interface Listed {
   readonly shown: string;

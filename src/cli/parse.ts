@@ -160,6 +160,11 @@ function interpretOption(name: string, option: Option, texts: readonly string[])
 
 function listOf(name: string, texts: readonly string[], choices: readonly string[] | undefined): readonly string[] {
   const items = texts.flatMap((text) => text.split(","));
+  if (choices === undefined && items.includes("")) {
+    throw new ImgbuildError("usage", `--${name} "${texts.join(",")}" has an item that is empty`, {
+      hint: "Give names with one comma between them, or leave the option out.",
+    });
+  }
   for (const item of items) {
     if (choices === undefined || choices.includes(item)) continue;
     throw new ImgbuildError("usage", `--${name} ${texts.join(",")}: "${item}" is not known`, {

@@ -1,6 +1,7 @@
 /** `imgbuild profiles [NAME]`: the list of them, or one resolved. `imgbuild schema`: what a profile may say. */
 
 import { stringify } from "yaml";
+import { safeText } from "../bytes/bytestring.js";
 import { shippedProfiles } from "../profile/document.js";
 import { loadPlan, loadProfile } from "../profile/load.js";
 import { jsonSchema } from "../profile/schema.js";
@@ -33,7 +34,8 @@ export const profiles = defineCommand({
       return;
     }
     const width = Math.max(...plans.map(({ profile }) => profile.length));
-    for (const { profile, description } of plans) process.stdout.write(`${profile.padEnd(width)}  ${description}\n`);
+    for (const { profile, description } of plans)
+      process.stdout.write(`${safeText(`${profile.padEnd(width)}  ${description}`)}\n`);
   },
 });
 

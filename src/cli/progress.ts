@@ -1,5 +1,6 @@
 /** Progress on standard error: a bar on a terminal, plain lines elsewhere, JSON lines on demand. */
 import { performance } from "node:perf_hooks";
+import { safeText } from "../bytes/bytestring.js";
 import { formatSize } from "../bytes/size.js";
 import type { Observer } from "../tree/observer.js";
 import { paint } from "./terminal.js";
@@ -55,7 +56,7 @@ export class Reporter {
   notice(text: string): void {
     if (this.#quiet) return;
     if (this.#mode === "json") this.#json({ notice: text });
-    else this.#line(`${paint("yellow", "note:")} ${text}`);
+    else this.#line(text, `${paint("yellow", "note:")} `);
   }
 
   /** A line about what was done. */
@@ -102,13 +103,13 @@ export class Reporter {
     }
     const filled = Math.round(share * BAR_WIDTH);
     const bar = total > 0 ? `[${"#".repeat(filled)}${".".repeat(BAR_WIDTH - filled)}] ` : "";
-    process.stderr.write(`\r\x1b[K${(bar + text).slice(0, (process.stderr.columns ?? 80) - 1)}`);
+    process.stderr.write(`\r\x1b[K${safeText(bar + text).slice(0, (process.stderr.columns ?? 80) - 1)}`);
     this.#barOnScreen = true;
   }
 
-  #line(text: string): void {
+  #line(text: string, label = ""): void {
     this.#clearBar();
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${label}${safeText(text)}\n`);
   }
 
   #clearBar(): void {

@@ -1,11 +1,11 @@
 /** `imgbuild verify IMAGE`: checks everything in an image, and the manifest beside it. */
 import * as path from "node:path";
+import { escapeName, safeText } from "../bytes/bytestring.js";
 import { type PlacedFinding, verifyImage } from "../image/verify.js";
 import { IMAGE, MANIFEST } from "../output/artifacts.js";
 import { verifyArtifacts, verifyPartitions } from "../output/verify-manifest.js";
 import { defineCommand } from "./declare.js";
 import { type ImageArgument, imageOperand, withImage } from "./image-argument.js";
-import { escapeName, safeText } from "./listing.js";
 import { commonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
 import { writeOutput } from "./standard-output.js";
@@ -27,7 +27,7 @@ export const verify = defineCommand({
       } else {
         for (const line of checked) reporter.say(`checked ${line}`);
         const lines = [...findings.map(findingText), `${argument.file}: ${verdict(errors, findings.length - errors)}`];
-        await writeOutput([`${lines.join("\n")}\n`]);
+        await writeOutput([`${lines.map(safeText).join("\n")}\n`]);
       }
       if (errors > 0) process.exitCode = 1;
     });
@@ -58,7 +58,7 @@ function findingText({ severity, where, message, path: name, paths = 0, offset }
   const about = name === undefined ? "" : `/${escapeName(name)}: `;
   const more = paths > 1 ? `, and at ${paths - 1} more path${paths > 2 ? "s" : ""}` : "";
   const place = offset === undefined || message.includes(`byte ${offset}`) ? "" : `; byte ${offset} of the image`;
-  return `${severity}: ${safeText(where)}: ${about}${safeText(message)}${more}${place}`;
+  return `${severity}: ${where}: ${about}${message}${more}${place}`;
 }
 
 const findingJson = ({ path: name, ...finding }: PlacedFinding) => ({

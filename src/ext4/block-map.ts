@@ -5,13 +5,7 @@
 import type { FileExtent } from "./extents.js";
 import type { BlockSize } from "./format.js";
 import type { Run } from "./geometry.js";
-import { INODE_BLOCK_BYTES } from "./layout.js";
-
-export const DIRECT_POINTERS = 12;
-/** Where in i_block the number of the double indirect block is. */
-export const DOUBLE_INDIRECT = 13;
-export const POINTER_SIZE = 4;
-const LEVELS = 3;
+import { DIRECT_POINTERS, INDIRECT_LEVELS, INODE_BLOCK_BYTES, POINTER_SIZE } from "./layout.js";
 
 /** Below the pointer in i_block after the direct ones: the blocks that it leads to are [start, end) of the file. */
 interface Branch {
@@ -23,7 +17,7 @@ interface Branch {
 function branches(blockSize: BlockSize): Branch[] {
   const pointers = blockSize / POINTER_SIZE;
   let start = DIRECT_POINTERS;
-  return Array.from({ length: LEVELS }, (_, i) => {
+  return Array.from({ length: INDIRECT_LEVELS }, (_, i) => {
     const branch = { levels: i + 1, start, end: start + pointers ** (i + 1) };
     start = branch.end;
     return branch;

@@ -44,16 +44,20 @@ export interface Geometry {
   readonly free: readonly (readonly Run[])[];
 }
 
-export interface GeometryOptions {
+/** What the metadata depends on, besides the size. */
+export interface MetadataOptions {
   readonly format: Format;
-  /** In bytes. */
-  readonly size: number;
   /** One inode for so many bytes. */
   readonly inodeRatio: number;
   /** At least so many inodes, the reserved ones included. */
   readonly inodes: number;
   /** In bytes: descriptors are reserved for a file system of at least that size. Undefined: 1024 times its own. */
   readonly growTo: number | undefined;
+}
+
+export interface GeometryOptions extends MetadataOptions {
+  /** In bytes. */
+  readonly size: number;
 }
 
 /** With flex_bg. It leaves long free runs. As mke2fs has it. */
@@ -115,37 +119,67 @@ export function overlap(a: Run, b: Run): number {
  * descriptors at the start of each group can describe, and a `usage` error for growth that they cannot.
  */
 export function computeGeometry(options: GeometryOptions): Geometry | undefined {
-  const { blockSize, inodeSize, features } = options.format;
-  const firstDataBlock = blockSize === 1024 ? 1 : 0;
-  const blocksPerGroup = 8 * blockSize;
-  let blocks = Math.floor(options.size / blockSize);
-  for (;;) {
-    if (blocks <= firstDataBlock) return undefined;
-    const groups = Math.ceil((blocks - firstDataBlock) / blocksPerGroup);
-    const counts = {
-      ...{ blockSize, inodeSize, blocks, firstDataBlock, blocksPerGroup, groups },
-      groupsPerFlex: features.has("flex_bg") ? GROUPS_PER_FLEX : 1,
-      sparse: features.has("sparse_super"),
-    };
-    const descriptors = descriptorCounts(counts, options);
-    const inodesPerGroup = countInodes(options, blocks, groups);
-    if (inodesPerGroup === undefined) return undefined;
-    const inodeTableBlocks = (inodesPerGroup * inodeSize) / blockSize;
-
+  const { blockSize } = options.format;
+  for (let blocks = Math.floor(options.size / blockSize); ; ) {
+    const counts = countMetadata(options, blocks);
+    if (counts === undefined) return undefined;
+    const { firstDataBlock, blocksPerGroup, groups, inodeTableBlocks } = counts;
     const inLastGroup = (blocks - firstDataBlock) % blocksPerGroup;
-    const needed =
-      superblockArea({ ...counts, ...descriptors }, groups - 1) + 2 + inodeTableBlocks + SMALLEST_LAST_GROUP;
-    if (groups > 1 && inLastGroup > 0 && inLastGroup < needed) {
-      blocks -= inLastGroup;
-      continue;
-    }
-    return placeMetadata({ ...counts, ...descriptors, inodesPerGroup, inodeTableBlocks });
+    const needed = superblockArea(counts, groups - 1) + 2 + inodeTableBlocks + SMALLEST_LAST_GROUP;
+    if (groups === 1 || inLastGroup === 0 || inLastGroup >= needed) return placeMetadata(counts);
+    blocks -= inLastGroup;
   }
+}
+
+/**
+ * The largest number of blocks below `blocks` with which other metadata comes: from there to `blocks`, every block more is
+ * one more for content. Where the metadata grows with the size, it does so in steps, a block in each group or in each copy
+ * of the descriptors, and a step takes more than the one block that brings it.
+ */
+export function blocksBelowStep(options: MetadataOptions, blocks: number): number {
+  const metadata = (of: number) => {
+    const counts = countMetadata(options, of);
+    return counts && [counts.groups, counts.inodesPerGroup, counts.reservedDescriptorBlocks].join();
+  };
+  const blocksPerGroup = 8 * options.format.blockSize;
+  const firstDataBlock = firstDataBlockOf(options.format);
+  // Within a group, neither inodes nor descriptors become fewer: so one search finds the step.
+  let low = firstDataBlock + Math.floor((blocks - firstDataBlock - 1) / blocksPerGroup) * blocksPerGroup;
+  const here = metadata(blocks);
+  for (let high = blocks; high - low > 1; ) {
+    const middle = Math.floor((low + high) / 2);
+    if (metadata(middle) === here) high = middle;
+    else low = middle;
+  }
+  return low;
+}
+
+/** 1 with 1 KiB blocks, of which the first has the boot sector alone. */
+function firstDataBlockOf({ blockSize }: Format): number {
+  return blockSize === 1024 ? 1 : 0;
+}
+
+/** How much metadata a file system of exactly `blocks` has. Undefined for so many inodes that they do not fit. */
+function countMetadata(options: MetadataOptions, blocks: number) {
+  const { blockSize, inodeSize, features } = options.format;
+  const firstDataBlock = firstDataBlockOf(options.format);
+  const blocksPerGroup = 8 * blockSize;
+  if (blocks <= firstDataBlock) return undefined;
+  const groups = Math.ceil((blocks - firstDataBlock) / blocksPerGroup);
+  const inodesPerGroup = countInodes(options, blocks, groups);
+  if (inodesPerGroup === undefined) return undefined;
+  const counts = {
+    ...{ blockSize, inodeSize, blocks, firstDataBlock, blocksPerGroup, groups, inodesPerGroup },
+    groupsPerFlex: features.has("flex_bg") ? GROUPS_PER_FLEX : 1,
+    sparse: features.has("sparse_super"),
+    inodeTableBlocks: (inodesPerGroup * inodeSize) / blockSize,
+  };
+  return { ...counts, ...descriptorCounts(counts, options) };
 }
 
 type Counts = Pick<Geometry, "blockSize" | "blocks" | "firstDataBlock" | "blocksPerGroup" | "groups">;
 
-function descriptorCounts(counts: Counts, { format: { features }, growTo }: GeometryOptions) {
+function descriptorCounts(counts: Counts, { format: { features }, growTo }: MetadataOptions) {
   const { blockSize, blocks, firstDataBlock, blocksPerGroup, groups } = counts;
   const size = blocks * blockSize;
   const beyond32 = blocks > MAX_32;
@@ -180,7 +214,7 @@ function descriptorCounts(counts: Counts, { format: { features }, growTo }: Geom
 }
 
 /** Inodes a group: whole blocks of the inode table, whole bytes of the bitmap, one bitmap block at most. */
-function countInodes(options: GeometryOptions, blocks: number, groups: number): number | undefined {
+function countInodes(options: MetadataOptions, blocks: number, groups: number): number | undefined {
   const { inodeRatio } = options;
   const { blockSize, inodeSize } = options.format;
   const most = 8 * blockSize;

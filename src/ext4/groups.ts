@@ -2,8 +2,7 @@
 import { crc32c } from "../bytes/checksum.js";
 import { high32, low32 } from "../bytes/halves.js";
 import type { InodeAllocator } from "./allocator.js";
-import { type ChecksumSeed, checksumNumber } from "./checksum.js";
-import { crc16 } from "./crc16.js";
+import { descriptorChecksum, type GroupChecksums } from "./checksum.js";
 import { type Geometry, groupEnd, groupStart, overlap, type Run, superblockArea } from "./geometry.js";
 import { GROUP, groupDescriptor } from "./layout.js";
 
@@ -58,34 +57,16 @@ function ownMetadataBlocks(geometry: Geometry, group: number): number {
   );
 }
 
-/** How descriptors are protected. */
-export interface GroupChecksums {
-  /** With metadata_csum: where the checksums of descriptors and bitmaps start. */
-  readonly seed: ChecksumSeed;
-  /** With uninit_bg: the file system's, with which the checksums of descriptors start. */
-  readonly uuid: Uint8Array | undefined;
-}
-
 /** Whether groups may be uninitialised, and inode tables have an unused end: only where a checksum guards what says so. */
 export function isLazy({ seed, uuid }: GroupChecksums): boolean {
   return seed !== undefined || uuid !== undefined;
 }
 
-/** The checksum of a descriptor whose checksum field is zero: of a CRC-32C the lower half, or a CRC-16 that leaves the field out. */
-function descriptorChecksum(descriptor: Uint8Array, group: number, { seed, uuid }: GroupChecksums): number {
-  if (seed !== undefined) return crc32c(descriptor, checksumNumber(seed, group)) & 0xffff;
-  if (uuid === undefined) return 0;
-  const number = new Uint8Array(4);
-  new DataView(number.buffer).setUint32(0, group, true);
-  const at = groupDescriptor.offsets.checksum;
-  const before = crc16(descriptor.subarray(0, at), crc16(number, crc16(uuid, 0xffff)));
-  return crc16(descriptor.subarray(at + 2), before);
-}
-
 /**
- * Descriptors and bitmaps of all groups. Where that is allowed, a group that holds nothing but its own metadata is left uninitialised: the kernel
- * makes up its bitmaps when it first uses it. Inode tables are said to be unused behind the last used inode; the kernel
- * clears that part in the background once it is mounted (it is not INODE_ZEROED unless it is used to its end).
+ * Descriptors and bitmaps of all groups. Where that is allowed, a group that holds nothing but its own metadata is left
+ * uninitialised: the kernel makes up its bitmaps when it first uses it. Inode tables are said to be unused behind the last
+ * used inode; the kernel clears that part in the background once it is mounted (it is not INODE_ZEROED unless it is used to
+ * its end).
  */
 export function encodeGroups(
   geometry: Geometry,

@@ -63,12 +63,15 @@ export function words(name: ByteString, from: number, into: Int32Array, signed =
   into.fill(padding, at);
 }
 
+/** What MD4 begins with: the seed of file systems that have none. */
+const MD4_STATE = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
+
 const state = new Int32Array(4);
 const input = new Int32Array(8);
 
-/** Hashes `name` with the file system's seed, its 16 bytes taken as four little-endian words. */
+/** Hashes `name` with the file system's seed, its 16 bytes taken as four little-endian words. All zeros are no seed. */
 export function hashName(name: ByteString, seed: Int32Array): NameHash {
-  state.set(seed);
+  state.set(seed.some((word) => word !== 0) ? seed : MD4_STATE);
   for (let from = 0; from < name.length; from += 32) {
     words(name, from, input);
     halfMd4(state, input);

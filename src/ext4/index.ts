@@ -55,8 +55,9 @@ export interface Ext4Options {
   /** A UUID: the seed of the hashes that large directories are ordered by. */
   readonly hashSeed: string;
   /**
-   * Seconds since 1970: every time that the format itself makes. The times of files are their own. Beyond 2446,
-   * the last that can be stored is. */
+   * Seconds since 1970: every time that the format itself makes. The times of files are their own. Beyond 2446, the last
+   * that can be stored is.
+   */
   readonly time: number;
   /** In bytes. Default: 4096, on small file systems too: it is what a grown one wants, and what flash likes. */
   readonly blockSize?: BlockSize;
@@ -112,22 +113,27 @@ interface Settings {
 /** The options with their defaults. Throws `usage` errors. */
 function settle(options: Ext4Options): Settings {
   const { blockSize = 4096, inodeSize = 256, inodeRatio = 16_384, reservedPercent = 1, growTo } = options;
-  const demand = (holds: boolean, what: string, wanted: string) => {
-    if (!holds) throw new ImgbuildError("usage", `ext4: ${what} is not possible`, { hint: `Give ${wanted}.` });
+  const demand = (holds: boolean, what: string, hint: string) => {
+    if (!holds) throw new ImgbuildError("usage", `ext4: ${what} is not possible`, { hint });
   };
   const label = new TextEncoder().encode(options.label ?? "");
-  for (const id of [options.uuid, options.hashSeed]) demand(isUuid(id), `the UUID "${id}"`, "a UUID in its usual form");
-  demand([1024, 2048, 4096].includes(blockSize), `a block size of ${blockSize}`, "1024, 2048 or 4096");
-  demand(inodeSize === 128 || inodeSize === 256, `an inode size of ${inodeSize}`, "128 or 256");
-  demand(inodeRatio >= 1024 && inodeRatio <= 2 ** 26, `one inode for ${inodeRatio} bytes`, "1024 to 67108864 bytes");
-  demand(reservedPercent >= 0 && reservedPercent <= 50, `reserving ${reservedPercent} percent`, "0 to 50");
-  demand(label.length <= 16, `the label "${options.label}"`, "at most 16 bytes");
-  demand(Number.isInteger(options.time), `the time ${options.time}`, "whole seconds since 1970");
-  demand(growTo === undefined || growTo > 0, `growing to ${growTo} bytes`, "a size");
+  for (const id of [options.uuid, options.hashSeed])
+    demand(isUuid(id), `the UUID "${id}"`, "Give a UUID in its usual form.");
+  demand([1024, 2048, 4096].includes(blockSize), `a block size of ${blockSize} bytes`, "Give 1024, 2048 or 4096.");
+  demand(inodeSize === 128 || inodeSize === 256, `an inode size of ${inodeSize} bytes`, "Give 128 or 256.");
+  demand(
+    inodeRatio >= 1024 && inodeRatio <= 2 ** 26,
+    `one inode for ${inodeRatio} bytes`,
+    "Give 1024 to 67108864 bytes.",
+  );
+  demand(reservedPercent >= 0 && reservedPercent <= 50, `reserving ${reservedPercent} percent`, "Give 0 to 50.");
+  demand(label.length <= 16, `the label "${options.label}"`, "Give at most 16 bytes.");
+  demand(Number.isInteger(options.time), `the time ${options.time}`, "Give whole seconds since 1970.");
+  demand(growTo === undefined || growTo > 0, `growing to ${growTo} bytes`, "Give a size in bytes, above 0.");
   demand(
     options.errors === undefined || options.errors in ON_ERROR,
     `"${options.errors}" on errors`,
-    ERROR_BEHAVIOURS.join(", "),
+    `Give one of ${ERROR_BEHAVIOURS.join(", ")}.`,
   );
   const features = parseFeatures(options.features ?? "", { blockSize, inodeSize });
   const format = { blockSize, inodeSize, features };
@@ -135,12 +141,12 @@ function settle(options: Ext4Options): Settings {
   demand(
     !options.journalSize || features.has("has_journal"),
     "a journal without the feature has_journal",
-    "a size of 0",
+    "Switch has_journal on, or leave the journal's size out (--journal-size, journalSize).",
   );
   demand(
     growTo === undefined || features.has("resize_inode"),
     "growing without resize_inode",
-    "that feature, or no size",
+    "Switch resize_inode on, or leave the size to grow to out (--grow-to, growTo).",
   );
   const time = Math.min(Math.max(options.time, 0), timeRange(inodeSize).last);
   const seed = new DataView(uuidBytes(options.hashSeed).buffer);

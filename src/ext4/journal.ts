@@ -8,10 +8,11 @@ export const SMALLEST_JOURNAL_BLOCKS = 1024;
 const SMALLEST_WITH_JOURNAL_BLOCKS = 2048;
 
 /**
- * The journal of a file system of `size` bytes that will grow to `growTo`, in bytes; 0 for none. Up to 2 GiB as mke2fs has it with blocks of 4 KiB, but
- * 16 MiB from 64 MiB on, because that is the size of a seed that grows on the device. Never more than 64 MiB: what gathers
- * between two checkpoints on the devices that this is for stays far below that, and every byte of it is flashed. It cannot
- * grow with the file system, so one that will has that of its later size, as far as that is a quarter of it now.
+ * The journal of a file system of `size` bytes that will grow to `growTo`, in bytes; 0 for none. Up to 2 GiB as mke2fs has
+ * it with blocks of 4 KiB, but 16 MiB from 64 MiB on, because that is the size of a seed that grows on the device. Never
+ * more than 64 MiB: what gathers between two checkpoints on the devices that this is for stays far below that, and every
+ * byte of it is flashed. It cannot grow with the file system, so one that will has that of its later size, as far as that is
+ * a quarter of it now.
  */
 export function defaultJournalSize(size: number, growTo: number, blockSize: number): number {
   if (size < SMALLEST_WITH_JOURNAL_BLOCKS * blockSize) return 0;

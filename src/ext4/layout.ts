@@ -182,6 +182,13 @@ export const MAX_FILE_BLOCKS = 2 ** 32 - 1;
 export const MAX_NAME = 255;
 /** The bytes of an inode's block map or extent root, in which short symlink targets are kept too. */
 export const INODE_BLOCK_BYTES = 60;
+/** Of a block map: its direct blocks by number, then one block of numbers for each level, the deepest last. */
+export const DIRECT_POINTERS = 12;
+export const INDIRECT_LEVELS = 3;
+/** Where in i_block the number of the double indirect block is. */
+export const DOUBLE_INDIRECT = 13;
+/** In bytes. */
+export const POINTER_SIZE = 4;
 
 /** Extent tree node header. "Extent Tree". */
 export const EXTENT_MAGIC = 0xf30a;

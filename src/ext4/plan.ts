@@ -4,7 +4,7 @@ import { ImgbuildError } from "../errors.js";
 import { listLargest, type SizeOf } from "../tree/largest.js";
 import type { Tree } from "../tree/tree.js";
 import type { Format } from "./format.js";
-import { computeGeometry, type Geometry } from "./geometry.js";
+import { blocksBelowStep, computeGeometry, type Geometry, type MetadataOptions } from "./geometry.js";
 import { defaultJournalSize, journalSizeSteps, SMALLEST_JOURNAL_BLOCKS } from "./journal.js";
 import { mappingOf } from "./mapping.js";
 import { nodeBlocks, type Survey } from "./survey.js";
@@ -24,15 +24,27 @@ export interface Plan {
   readonly journalBlocks: number;
 }
 
-/** A file system of at most `size` bytes that takes everything, or undefined. */
+/**
+ * A file system of at most `size` bytes that takes everything, or undefined. Where the last blocks would bring more metadata
+ * than they are, and the tree does not fit with that, they are left out: so a larger size always takes what a smaller one
+ * takes, but where the default journal becomes larger.
+ */
 export function planWithin(size: number, survey: Survey, options: PlanOptions): Plan | undefined {
-  // A sixteenth of the inodes is kept for new files, however small the files of the tree are.
-  const inodes = survey.inodes + Math.ceil(survey.inodes / 16);
-  const geometry = computeGeometry({ ...options, size, inodes });
-  if (geometry === undefined) return undefined;
   const { blockSize } = options.format;
-  const journalSize = options.journalSize ?? defaultJournalSize(size, options.growTo ?? size, blockSize);
-  const journalBlocks = Math.floor(journalSize / blockSize);
+  const blocks = Math.floor(size / blockSize);
+  const step = journalSteps(options).findLast((at) => at <= blocks) ?? 0;
+  for (const fewer of sizesBelow(blocks, step, survey, options)) {
+    const plan = planExactly(fewer, survey, options);
+    if (plan !== undefined) return plan;
+  }
+  return undefined;
+}
+
+/** A plan for a file system of `blocks`, with all the metadata that so many bring. Only a last group may be left out. */
+function planExactly(blocks: number, survey: Survey, options: PlanOptions): Plan | undefined {
+  const geometry = computeGeometry({ ...metadataOptions(survey, options), size: blocks * options.format.blockSize });
+  if (geometry === undefined) return undefined;
+  const journalBlocks = journalBlocksAt(blocks, options);
   const runs = geometry.free.flat();
   const free = runs.reduce((sum, { start, end }) => sum + end - start, 0);
   const mapping = mappingOf(options.format);
@@ -42,33 +54,68 @@ export function planWithin(size: number, survey: Survey, options: PlanOptions): 
   return needed <= free ? { geometry, journalBlocks } : undefined;
 }
 
+function metadataOptions(survey: Survey, { format, inodeRatio, growTo }: PlanOptions): MetadataOptions {
+  // A sixteenth of the inodes is kept for new files, however small the files of the tree are.
+  return { format, inodeRatio, growTo, inodes: survey.inodes + Math.ceil(survey.inodes / 16) };
+}
+
+function journalBlocksAt(blocks: number, { format: { blockSize }, journalSize, growTo }: PlanOptions): number {
+  const size = blocks * blockSize;
+  return Math.floor((journalSize ?? defaultJournalSize(size, growTo ?? size, blockSize)) / blockSize);
+}
+
+/** In blocks, ascending: the sizes at which a larger journal comes in. */
+function journalSteps({ format: { blockSize }, journalSize }: PlanOptions): number[] {
+  return journalSize === undefined ? journalSizeSteps(blockSize).map((size) => size / blockSize) : [];
+}
+
+/**
+ * `blocks`, and the sizes below, down to `least`, at which less metadata comes, as long as content, journal and inodes alone
+ * are not too much. Between them, a size takes no more than the next larger one of them.
+ */
+function* sizesBelow(blocks: number, least: number, survey: Survey, options: PlanOptions): Generator<number> {
+  const metadata = metadataOptions(survey, options);
+  for (let at = blocks; at >= least && at >= leastBlocks(at, survey, options); at = blocksBelowStep(metadata, at))
+    yield at;
+}
+
+/** What a file system of `blocks` has to hold at least. It grows by less than a block for each that `blocks` does. */
+function leastBlocks(blocks: number, survey: Survey, options: PlanOptions): number {
+  const { blockSize, inodeSize } = options.format;
+  // A group has an inode for each of its blocks at most, and a file system 2^32 - 1.
+  const inodes = Math.min((blocks * blockSize) / Math.max(options.inodeRatio, blockSize), 2 ** 31);
+  return survey.blocks + journalBlocksAt(blocks, options) + Math.floor((inodes * inodeSize) / blockSize) - 1;
+}
+
 /**
  * The smallest size, in bytes, from which on every size takes the tree. Where the default journal becomes larger, a tree
  * may fit below and not above: then it is a size above.
  */
 export function smallestSize(survey: Survey, options: PlanOptions): number {
-  const { blockSize } = options.format;
-  const fits = (blocks: number) => planWithin(blocks * blockSize, survey, options) !== undefined;
-  let low = 0;
-  if (options.journalSize === undefined) {
-    for (const step of journalSizeSteps(blockSize)) {
-      if (!fits(step / blockSize)) low = step / blockSize;
+  const fits = (blocks: number) => planExactly(blocks, survey, options) !== undefined;
+  const firstFit = (from: number, to: number) => {
+    let [low, high] = [from, to];
+    while (high - low > 1) {
+      const middle = Math.floor((low + high) / 2);
+      if (fits(middle)) high = middle;
+      else low = middle;
+    }
+    return high;
+  };
+  const least = journalSteps(options).findLast((step) => !fits(step)) ?? 0;
+  let high = Math.max(least, survey.blocks) + 64;
+  while (!fits(high)) high *= 2;
+  // That one does not fit below a step of the metadata does not mean that none does.
+  let smallest = firstFit(least, high);
+  for (const blocks of sizesBelow(smallest - 1, least + 1, survey, options)) {
+    if (fits(blocks)) {
+      smallest = firstFit(Math.max(blocksBelowStep(metadataOptions(survey, options), blocks), least), blocks);
     }
   }
-  let high = Math.max(low, survey.blocks) + 64;
-  while (!fits(high)) {
-    low = high;
-    high *= 2;
-  }
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) high = middle;
-    else low = middle;
-  }
-  return high * blockSize;
+  return smallest * options.format.blockSize;
 }
 
-/** The `does-not-fit` error for a tree that no file system of `size` bytes takes: it has the size that would do, and what is large. */
+/** The `does-not-fit` error for a tree that `size` bytes do not take: it has the size that would do, and what is large. */
 export function doesNotFit(size: number, tree: Tree | undefined, survey: Survey, options: PlanOptions): ImgbuildError {
   const needed = smallestSize(survey, options);
   const largest = tree === undefined ? [] : listLargest(tree, sizesIn(survey, options.format));
@@ -76,7 +123,7 @@ export function doesNotFit(size: number, tree: Tree | undefined, survey: Survey,
     "does-not-fit",
     `the ext4 file system needs ${formatSize(needed)} (${needed} bytes) and has ${formatSize(size)} (${size} bytes)`,
     {
-      hint: `Make it at least ${Math.max(needed - size, 1)} bytes larger, or put less into it.`,
+      hint: `Make it at least ${needed - size} bytes larger, or put less into it.`,
       data: { needed, available: size, largest },
     },
   );

@@ -3,9 +3,8 @@
  * indirect block lists the reserved blocks of the first group, and each of these, as an indirect block, its counterparts in
  * the groups that hold copies of the superblock. Linux fs/ext4/resize.c (verify_reserved_gdb).
  */
-import { DIRECT_POINTERS, DOUBLE_INDIRECT, POINTER_SIZE } from "./block-map.js";
 import { backupGroups, type Geometry } from "./geometry.js";
-import { INODE_BLOCK_BYTES } from "./layout.js";
+import { DIRECT_POINTERS, DOUBLE_INDIRECT, INODE_BLOCK_BYTES, POINTER_SIZE } from "./layout.js";
 
 export interface ResizeInode {
   /** i_block. */

@@ -1,5 +1,5 @@
 /** Takes a directory apart: entries, and the long names before them. Deleted ones and orphaned long names are passed over. */
-import { type ByteString, fromText } from "../bytes/bytestring.js";
+import { type ByteString, display, fromText } from "../bytes/bytestring.js";
 import type { ReadableDevice } from "../bytes/device.js";
 import type { StructValues } from "../bytes/struct.js";
 import type { Timestamp } from "../tree/node.js";
@@ -144,7 +144,7 @@ export async function decodeDirectory(device: ReadableDevice, pieces: Iterable<P
 }
 
 function decodeEntry(name: string, entry: StructValues<typeof directoryEntry>, at: number): FatEntry {
-  if (name === "" || /[\0/]/.test(name)) throw corrupt(at, `a directory has the name ${JSON.stringify(name)}`);
+  if (name === "" || /[\0/]/.test(name)) throw corrupt(at, `a directory has the name "${display(fromText(name))}"`);
   const has = (attribute: number) => (entry.attributes & attribute) !== 0;
   const facts = {
     name: fromText(name),

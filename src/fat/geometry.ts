@@ -140,13 +140,16 @@ function findGeometry(size: number, wanted: Wanted): Geometry | undefined {
   return undefined;
 }
 
-/** Throws a `layout-conflict` error that says which sizes the type can have, when it cannot have this one. */
+/**
+ * Throws a `layout-conflict` error that says which sizes the type can have, when it cannot have this one. Of a size that is
+ * too small, its `data` have what the hint is made of: the bytes `needed`, and the `alternative` to them, where there is one.
+ */
 function checkSize(size: number, wanted: Wanted, needed: ClustersNeeded): void {
   if (findGeometry(size, wanted) !== undefined) return;
   const { type, sectorSize } = wanted;
   const name = type === undefined ? "FAT" : `FAT${type}`;
   const shown = size < 2 ** 10 ? formatSize(size) : `${formatSize(size)} (${size} bytes)`;
-  const refuse = (why: string, hint: string, data: Readonly<Record<string, number>> = {}) =>
+  const refuse = (why: string, hint: string, data: Readonly<Record<string, unknown>> = {}) =>
     new ImgbuildError("layout-conflict", `${name} cannot be ${shown}: ${why}`, {
       hint,
       data: { type: type ?? null, size, ...data },
@@ -162,10 +165,12 @@ function checkSize(size: number, wanted: Wanted, needed: ClustersNeeded): void {
   if (least !== undefined && size < least) {
     const clusters = CLUSTER_LIMITS[type ?? 12][0];
     const enough = smallestVolume(wanted, needed) ?? least;
+    const other = type === undefined ? undefined : findRoom(size, { ...wanted, type: undefined }, needed)?.type;
+    const alternative = other === undefined ? undefined : `leave the type out to get FAT${other}`;
     throw refuse(
       `it has at least ${clusters.toLocaleString("en-US")} cluster${clusters === 1 ? "" : "s"}, and so ${least} bytes`,
-      `Make it at least ${formatSize(alignUp(enough, 2 ** 20))}${type === 32 ? ", or leave the type out to get FAT16." : "."}`,
-      { needed: enough },
+      `Make it at least ${formatSize(alignUp(enough, 2 ** 20))}${alternative === undefined ? "" : `, or ${alternative}`}.`,
+      { needed: enough, ...(alternative !== undefined && { alternative }) },
     );
   }
   throw refuse(
@@ -204,33 +209,47 @@ export function chooseRoom(size: number, wanted: Wanted, needed: ClustersNeeded)
   return smallest === undefined || smallest > size ? undefined : findRoom(smallest, wanted, needed);
 }
 
+/** Clusters, of so many sectors, that volumes from `from` to `upTo` sectors can have. */
+interface ClusterChoice {
+  readonly sectorsPerCluster: number;
+  readonly from: number;
+  readonly upTo: number;
+}
+
+const halvings = (sectorsPerCluster: number) =>
+  Array.from({ length: Math.log2(sectorsPerCluster) + 1 }, (_, i) => sectorsPerCluster / 2 ** i);
+
+/** Whatever `findRoom` may choose. */
+const CLUSTER_CHOICES: Readonly<Record<FatType, readonly ClusterChoice[]>> = (() => {
+  const small = CLUSTER_SIZES.map((sectorsPerCluster) => ({ sectorsPerCluster, from: 0, upTo: MAX_SECTORS }));
+  const large = FAT32_CLUSTERS.flatMap(({ upTo, sectorsPerCluster: usual }, i) => {
+    const from = (FAT32_CLUSTERS[i - 1]?.upTo ?? 0) + 1;
+    return halvings(usual).map((sectorsPerCluster) => ({ sectorsPerCluster, from, upTo }));
+  });
+  return { 12: small, 16: small, 32: large };
+})();
+
 /**
  * The smallest size in bytes of a volume with room for content that takes `needed(type, clusterBytes)` clusters. Undefined
  * when the type cannot be as large.
+ *
+ * How many clusters a size gives does not grow with it everywhere, so it goes sector by sector; but from a bound below which
+ * there is no room, and no further than what the bound leaves out can amount to. That depends on no size.
  */
 export function smallestVolume(wanted: Wanted, needed: ClustersNeeded): number | undefined {
   const { type, sectorSize, rootEntries } = wanted;
+  // Reserved sectors, the root, and two tables that hold two entries more, each rounded up to at most 64 sectors; as much
+  // once more, within which clusters of FAT12 and FAT16 become so many that the next larger ones are the usual ones.
+  const leftOut = 2 * (64 + (64 + Math.ceil(Math.max(ROOT_ENTRIES, rootEntries) / (sectorSize / ENTRY_SIZE))) + 2 * 65);
   let best: number | undefined;
   for (const candidate of type === undefined ? ([12, 16, 32] as const) : [type]) {
     const [least, most] = CLUSTER_LIMITS[candidate];
-    const choices =
-      candidate === 32
-        ? FAT32_CLUSTERS.map(({ sectorsPerCluster }, i) => ({
-            sectorsPerCluster,
-            from: (FAT32_CLUSTERS[i - 1]?.upTo ?? 0) + 1,
-          }))
-        : CLUSTER_SIZES.map((sectorsPerCluster) => ({ sectorsPerCluster, from: 0 }));
-    for (const { sectorsPerCluster, from } of choices) {
+    for (const { sectorsPerCluster, from, upTo } of CLUSTER_CHOICES[candidate]) {
       const want = Math.max(needed(candidate, sectorsPerCluster * sectorSize), least);
       if (want > most) continue;
-      // Its clusters and its tables at least; then sector by sector, as far as alignment and the root may take it.
-      const bare = want * sectorsPerCluster + Math.floor((want * candidate * FAT_COUNT) / 8 / sectorSize);
-      let sectors = Math.max(bare, from);
-      for (
-        const end = sectors + 8 * 64 + Math.ceil(rootEntries / (sectorSize / ENTRY_SIZE));
-        sectors <= end;
-        sectors++
-      ) {
+      const clustersAndTables = want * sectorsPerCluster + FAT_COUNT * Math.floor((want * candidate) / 8 / sectorSize);
+      let sectors = Math.max(clustersAndTables, from);
+      for (const end = Math.min(sectors + leftOut, upTo); sectors <= end; sectors++) {
         const size = sectors * sectorSize;
         if (best !== undefined && size >= best) break;
         if (findRoom(size, wanted, needed) !== undefined) best = size;

@@ -25,4 +25,4 @@
 export type { FatDirectory, FatEntry, FatFile } from "./entries.js";
 export type { FatType, SectorSize } from "./layout.js";
 export { type FatFacts, type FatReader, openFat } from "./reader.js";
-export { type FatOptions, type FatSummary, measureFat, writeFat } from "./writer.js";
+export { checkFat, type FatOptions, type FatSummary, measureFat, writeFat } from "./writer.js";

@@ -48,6 +48,11 @@ export interface FatOptions {
    * With 4096 everything is measured in eight times as much, and FAT32 begins at 257 MiB.
    */
   readonly sectorSize?: SectorSize;
+  /**
+   * Sectors of the disk in front of the volume, for boot code that reads the disk ("BPB_HiddSec", fatgen103). Default: 0,
+   * which means that the disk has no partitions; it stands also for what 32 bits do not count.
+   */
+  readonly hiddenSectors?: number;
   /** 32 bits. Linux shows it as the UUID: 1234-abcd. */
   readonly volumeId: number;
   /** Seconds since 1970, for the label's entry. Files and folders have their own. */
@@ -93,8 +98,7 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
   const label = storedLabel(options);
   const plan = planTree(tree, label);
   const wanted = wantedFor(plan, options);
-  const geometry = chooseRoom(device.size, wanted, clusterCounter(plan));
-  if (geometry === undefined) throw doesNotFit(device.size, plan, wanted);
+  const geometry = geometryFor(device.size, plan, wanted);
   const clusterSize = clusterBytes(geometry);
   const used = countClusters(plan, geometry.type, clusterSize);
   if (label !== undefined && label !== options.label) {
@@ -114,7 +118,7 @@ export async function writeFat(device: Device, tree: Tree, options: FatOptions):
   }
 
   const chains = assignClusters(plan, geometry.type, clusterSize);
-  await writeReserved(device, geometry, options.volumeId, label, used);
+  await writeReserved(device, geometry, options, label, used);
   const table = encodeTable(geometry.type, chains);
   for (let copy = 0; copy < geometry.fatCount; copy++) {
     const at = fatStart(geometry, copy);
@@ -155,6 +159,18 @@ export function measureFat(tree: Tree, options: Pick<FatOptions, "label" | "type
   const size = smallestVolume(wantedFor(plan, options), clusterCounter(plan));
   if (size === undefined) throw tooLarge(options.type, plan);
   return size;
+}
+
+/** Throws what `writeFat` throws before it writes: for a tree that FAT cannot hold, or that a device of `size` bytes cannot. */
+export function checkFat(size: number, tree: Tree, options: Pick<FatOptions, "label" | "type" | "sectorSize">): void {
+  const plan = planTree(tree, storedLabel(options));
+  geometryFor(size, plan, wantedFor(plan, options));
+}
+
+function geometryFor(size: number, plan: FatPlan, wanted: Wanted): Geometry {
+  const geometry = chooseRoom(size, wanted, clusterCounter(plan));
+  if (geometry === undefined) throw doesNotFit(size, plan, wanted);
+  return geometry;
 }
 
 function storedLabel(options: Pick<FatOptions, "label">): string | undefined {
@@ -225,7 +241,7 @@ function tooLarge(type: FatType | undefined, plan: FatPlan, available?: number):
 async function writeReserved(
   device: Device,
   geometry: Geometry,
-  volumeId: number,
+  { volumeId, hiddenSectors = 0 }: FatOptions,
   label: string | undefined,
   used: number,
 ): Promise<void> {
@@ -244,6 +260,7 @@ async function writeReserved(
     // Only firmware that addresses by cylinder, head and sector reads these two: the largest that it knows.
     sectorsPerTrack: 63,
     heads: 255,
+    hiddenSectors: hiddenSectors < 2 ** 32 ? hiddenSectors : 0,
     totalSectors32: fat32 || geometry.sectors >= 0x10000 ? geometry.sectors : 0,
     driveNumber: 0x80,
     bootSignature: EXTENDED_BOOT_SIGNATURE,

@@ -4,7 +4,7 @@ import { seededId, seededUuid } from "../bytes/seeded-ids.js";
 import { alignUp, formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { measureExt4, writeExt4 } from "../ext4/index.js";
-import { measureFat, writeFat } from "../fat/index.js";
+import { checkFat, measureFat, writeFat } from "../fat/index.js";
 import { readPartitionTable, writeGpt, writeMbr } from "../partition/index.js";
 import { writeSquashfs } from "../squashfs/index.js";
 import type { Content } from "../tree/node.js";
@@ -70,7 +70,10 @@ async function measure(plan: Plan, prepared: Prepared, options: AssembleOptions)
   return fitted;
 }
 
-/** Places everything without writing it. Sizes of "fit" SquashFS partitions are missing and named in `unknown`. */
+/**
+ * Places everything without writing it, and checks what can be known to fit before it is written: FAT partitions, raw ones
+ * and the eMMC's boot partition. Sizes of "fit" SquashFS partitions are missing and named in `unknown`.
+ */
 export async function layOut(
   plan: Plan,
   prepared: Prepared,
@@ -80,7 +83,30 @@ export async function layOut(
   const unknown = plan.partitions
     .filter(({ name, size }) => size === "fit" && !fitted.has(name))
     .map(({ name }) => name);
-  return { layout: place(plan, fitted, bootloaderSizes(prepared)), unknown };
+  const layout = place(plan, fitted, bootloaderSizes(prepared));
+  for (const { partition, size } of layout.placements) {
+    if (partition.size !== "fit") checkRoom(size, plan, partition, prepared, options);
+  }
+  boot0Size(plan, prepared);
+  return { layout, unknown };
+}
+
+/** Throws what writing a FAT or raw partition of `size` bytes would, as far as it is about its size. */
+function checkRoom(
+  size: number,
+  plan: Plan,
+  partition: PartitionPlan,
+  prepared: Prepared,
+  options: AssembleOptions,
+): void {
+  const content = prepared.contents.get(partition.name);
+  try {
+    if (partition.filesystem === "fat")
+      checkFat(size, treeFor(partition, content), fatOptions(plan, partition, prepared, options));
+    if (partition.filesystem === "raw" && content !== undefined && !isTree(content)) checkLength(size, content);
+  } catch (error) {
+    throw explainCapacity(error, containerOf(partition), isTree(content) ? content : undefined);
+  }
 }
 
 /** Writes the image onto `device`, through `recorder`; it must be all zeros and without a limit, and gets its length. */
@@ -93,17 +119,35 @@ export async function assemble(
 ): Promise<AssembledImage> {
   const sizes = bootloaderSizes(prepared);
   const fitted = await measure(plan, prepared, options);
+  const isOpen = ({ name, size }: PartitionPlan) => size === "fit" && !fitted.has(name);
+  const compressOpen = async (besides?: PartitionPlan) => {
+    for (const partition of plan.partitions) {
+      if (partition === besides || !isOpen(partition)) continue;
+      fitted.set(partition.name, await compressedSize(recorder, plan, partition, prepared, options));
+    }
+  };
+  const placeAll = async () => {
+    try {
+      return place(plan, fitted, sizes);
+    } catch (error) {
+      if (!(error instanceof ImgbuildError) || error.data.uncounted === undefined) throw error;
+      // What it says is a bound, and following it would end in the next error.
+      await compressOpen();
+      return place(plan, fitted, sizes);
+    }
+  };
   const written: { used: number; uuid: string | undefined }[] = [];
   for (const [index, partition] of plan.partitions.entries()) {
-    options.stage?.(partition.name);
     // Its start depends on earlier sizes only, which are known by now: checkPlan lets no "rest" come before an open one.
-    const placement = place(plan, fitted, sizes).placements[index]!;
+    const placement = (await placeAll()).placements[index]!;
+    options.stage?.(partition.name);
     const content = prepared.contents.get(partition.name);
-    const open = partition.size === "fit" && !fitted.has(partition.name);
+    const open = isOpen(partition);
     const room = open ? (plan.storage.size ?? device.size) - placement.start : placement.size;
-    const window = slice(recorder, placement.start, room);
+    const stretch = { start: placement.start, window: slice(recorder, placement.start, room) };
     const container = open ? mediumOf(plan, partition, fitted, sizes) : containerOf(partition);
-    const result = await writePartition(window, plan, partition, content, prepared, options).catch((error) => {
+    const result = await writePartition(stretch, plan, partition, content, prepared, options).catch(async (error) => {
+      if (open && error instanceof ImgbuildError && error.code === "does-not-fit") await compressOpen(partition);
       throw explainCapacity(error, container, isTree(content) ? content : undefined);
     });
     if (open) fitted.set(partition.name, result.used);
@@ -124,6 +168,25 @@ export async function assemble(
       return { ...placement, used, uuid, partuuid: entry.partuuid };
     }),
   };
+}
+
+/** How long the file system of an open partition is: its writer goes on to the end also where there is no room for it. */
+async function compressedSize(
+  device: Device,
+  plan: Plan,
+  partition: PartitionPlan,
+  prepared: Prepared,
+  options: AssembleOptions,
+): Promise<number> {
+  options.stage?.(partition.name);
+  const content = prepared.contents.get(partition.name);
+  try {
+    const nowhere = { start: 0, window: slice(device, 0, 0) };
+    return (await writePartition(nowhere, plan, partition, content, prepared, options)).used;
+  } catch (error) {
+    if (error instanceof ImgbuildError && typeof error.data.needed === "number") return error.data.needed;
+    throw error;
+  }
 }
 
 function bootloaderSizes(prepared: Prepared): Map<string, number> {
@@ -167,8 +230,9 @@ function ext4Options(partition: PartitionOf<"ext4">, { identity }: Prepared, { t
   };
 }
 
+/** Writes content into `window` of a disk, whose byte `start` is the first of it. */
 async function writePartition(
-  window: Device,
+  { start, window }: { start: number; window: Device },
   plan: Plan,
   partition: PartitionPlan,
   content: Tree | Content | undefined,
@@ -182,7 +246,8 @@ async function writePartition(
       return { used: content.size, uuid: undefined };
     case "fat": {
       const fat = fatOptions(plan, partition, prepared, options);
-      await writeFat(window, treeFor(partition, content), fat);
+      const hiddenSectors = start / plan.storage.sectorSize;
+      await writeFat(window, treeFor(partition, content), { ...fat, hiddenSectors });
       const id = fat.volumeId.toString(16).toUpperCase().padStart(8, "0");
       return { used: window.size, uuid: `${id.slice(0, 4)}-${id.slice(4)}` };
     }
@@ -247,15 +312,7 @@ const COPY_CHUNK = 2 ** 20;
 
 /** Copies a file onto the device, in pieces. */
 export async function copyContent(device: Device, at: number, content: Content): Promise<void> {
-  if (content.size > device.size - at) {
-    throw new ImgbuildError(
-      "does-not-fit",
-      `${formatSize(content.size)} do not fit into ${formatSize(device.size - at)}`,
-      {
-        data: { needed: content.size, available: device.size - at },
-      },
-    );
-  }
+  checkLength(device.size - at, content);
   const reader = await content.open();
   try {
     for (let done = 0; done < content.size; done += COPY_CHUNK) {
@@ -266,6 +323,13 @@ export async function copyContent(device: Device, at: number, content: Content):
   } finally {
     await reader.close();
   }
+}
+
+function checkLength(available: number, { size }: Content): void {
+  if (size <= available) return;
+  throw new ImgbuildError("does-not-fit", `${formatSize(size)} do not fit into ${formatSize(available)}`, {
+    data: { needed: size, available },
+  });
 }
 
 async function writeUserAreaBootloader(device: Device, plan: Plan, prepared: Prepared): Promise<void> {

@@ -46,9 +46,13 @@ export function explainCapacity(
   const remedy = typeof needed === "number" ? remedyText(setting, settingFor(needed)) : undefined;
   // A size that the format itself does not have.
   if (error.code === "layout-conflict") {
-    const key = remedy === undefined ? [] : [`Set ${remedy}.`];
-    const hint = [error.hint ?? "", ...key].join(" ").trim();
-    return new ImgbuildError(error.code, `${name}: ${error.message}`, { hint, data: { ...error.data, name, remedy } });
+    const { alternative } = error.data;
+    const or = alternative === undefined ? "" : `, or ${alternative}`;
+    const hint = remedy === undefined ? error.hint : `Set ${remedy} or more${or}.`;
+    return new ImgbuildError(error.code, `${name}: ${error.message}`, {
+      ...(hint !== undefined && { hint }),
+      data: { ...error.data, name, remedy },
+    });
   }
   if (error.code !== "does-not-fit") return error;
   const known = error.data.largest as Largest | undefined;

@@ -1,7 +1,7 @@
 /** Who claims which bytes of the medium, and the refusal of a layout in which two claim the same. */
 import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { LEAST_ENTRIES, type TableShape, tableRanges } from "../partition/index.js";
+import { LEAST_ENTRIES, mbrReach, type TableShape, tableRanges } from "../partition/index.js";
 import type { Layout } from "./place.js";
 import type { Plan, StoragePlan } from "./plan.js";
 
@@ -42,8 +42,24 @@ export function sizeText(bytes: number): string {
   return `${bytes}`;
 }
 
-/** Throws `layout-conflict` when two claim the same bytes, or a partition begins where none can. */
-export function checkClaims(plan: Plan, layout: Layout, head: number, bootloader: ReadonlyMap<string, number>): void {
+/** That a hint's sizes leave out partitions whose sizes are not known yet, as a sentence that follows it; nothing without any. */
+export function uncountedText(uncounted: readonly string[]): string {
+  if (uncounted.length === 0) return "";
+  const whose = uncounted.length === 1 ? "its size is" : "their sizes are";
+  return ` That is without the content of ${uncounted.join(" and ")}, and more is needed for it: ${whose} known when it is compressed.`;
+}
+
+/**
+ * Throws `layout-conflict` when two claim the same bytes, or a partition begins where none can. `uncounted`: the names of
+ * partitions whose sizes are not known yet.
+ */
+export function checkClaims(
+  plan: Plan,
+  layout: Layout,
+  head: number,
+  bootloader: ReadonlyMap<string, number>,
+  uncounted: readonly string[],
+): void {
   const { storage } = plan;
   const claims = claimsOf(plan, layout, bootloader).sort((a, b) => a.start - b.start || a.end - b.end);
   let furthest: Claim | undefined;
@@ -51,15 +67,21 @@ export function checkClaims(plan: Plan, layout: Layout, head: number, bootloader
     if (furthest !== undefined && claim.start < furthest.end) {
       throw new ImgbuildError(
         "layout-conflict",
-        `${furthest.owner} (bytes ${furthest.start} to ${furthest.end}) overlaps ${claim.owner} (bytes ${claim.start} to ${claim.end})`,
+        `${describe(furthest, uncounted)} overlaps ${describe(claim, uncounted)}`,
         {
-          hint: remedy(plan, furthest, claim, claims),
-          data: { first: furthest.owner, second: claim.owner, overlap: furthest.end - claim.start },
+          hint: remedy(plan, furthest, claim, claims) + uncountedText(uncounted),
+          data: {
+            first: furthest.owner,
+            second: claim.owner,
+            overlap: furthest.end - claim.start,
+            ...(uncounted.length > 0 && { uncounted }),
+          },
         },
       );
     }
     if (furthest === undefined || claim.end > furthest.end) furthest = claim;
   }
+  if (storage.table === "mbr") checkReach(layout, storage);
   for (const { partition, start } of layout.placements) {
     if (start % storage.sectorSize !== 0) {
       throw new ImgbuildError("layout-conflict", `partition ${partition.name} begins inside a sector, at ${start}`, {
@@ -82,6 +104,25 @@ export function checkClaims(plan: Plan, layout: Layout, head: number, bootloader
       { hint: "Set storage.size to what the board really has, or change the area in storage.reserved." },
     );
   }
+}
+
+/** A claim and where it lies, as far as that is known. */
+function describe({ kind, owner, name, start, end }: Claim, uncounted: readonly string[]): string {
+  const open = kind === "partition" && uncounted.includes(name!);
+  return `${owner} (${open ? `from byte ${start} on` : `bytes ${start} to ${end}`})`;
+}
+
+function checkReach({ placements }: Layout, { sectorSize }: StoragePlan): void {
+  const reach = mbrReach(sectorSize);
+  const beyond = placements.find(({ start, size }) => start + size > reach);
+  if (beyond === undefined) return;
+  const { partition, start, size } = beyond;
+  const smaller = start < reach ? `, or partitions.${partition.name}.size=${sizeText(reach - start)} or less` : "";
+  throw new ImgbuildError(
+    "layout-conflict",
+    `partition ${partition.name} ends at byte ${start + size}, and an MBR reaches to ${reach}`,
+    { hint: `Set storage.table=gpt${smaller}.`, data: { partition: partition.name, start, size } },
+  );
 }
 
 function claimsOf(plan: Plan, layout: Layout, bootloader: ReadonlyMap<string, number>): Claim[] {

@@ -4,7 +4,7 @@ import { sameBytes } from "../bytes/same-bytes.js";
 import type { Partition, PartitionTable } from "../partition/index.js";
 import { compareTrees, type Difference } from "../tree/compare.js";
 import type { FileSystemFacts } from "./file-system.js";
-import { gapsOf, type OpenedImage, type Volume } from "./open-image.js";
+import { type Gap, gapsOf, type OpenedImage, type Volume } from "./open-image.js";
 import { volumeName } from "./verify.js";
 
 /** Something that is not a file: a field of the table, a label, bytes outside of file systems. */
@@ -61,17 +61,21 @@ export async function* diffBytes(where: string, a: ReadableDevice, b: ReadableDe
 }
 
 async function* diffGaps(a: OpenedImage, b: OpenedImage): AsyncGenerator<FactDifference> {
-  const others = gapsOf(b);
-  for (const { start, end } of gapsOf(a)) {
-    const other = others.find((gap) => gap.start === start);
-    if (other === undefined) continue;
-    const at = await firstDifference(a.device, start, b.device, start, Math.min(end, other.end) - start);
+  for (const { start, end } of commonGaps(gapsOf(a), gapsOf(b))) {
+    const at = await firstDifference(a.device, start, b.device, start, end - start);
     if (at === undefined) continue;
-    yield {
-      where: `outside of partitions, bytes ${start} to ${Math.min(end, other.end)}`,
-      what: "bytes",
-      offset: start + at,
-    };
+    yield { where: `outside of partitions, bytes ${start} to ${end}`, what: "bytes", offset: start + at };
+  }
+}
+
+/** What both leave free, in order: a partition that is moved or grows shifts where gaps begin and end. */
+function* commonGaps(a: readonly Gap[], b: readonly Gap[]): Generator<Gap> {
+  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+    const [left, right] = [a[i]!, b[j]!];
+    const [start, end] = [Math.max(left.start, right.start), Math.min(left.end, right.end)];
+    if (start < end) yield { start, end };
+    if (left.end <= right.end) i++;
+    else j++;
   }
 }
 

@@ -3,7 +3,7 @@ import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { tableRanges } from "../partition/index.js";
 import { type Largest, largestText, remedyText } from "./capacity.js";
-import { checkClaims, sizeText, tableShape } from "./claims.js";
+import { checkClaims, sizeText, tableShape, uncountedText } from "./claims.js";
 import { isLogical, type PartitionPlan, type Plan, type StoragePlan } from "./plan.js";
 
 /** A partition's place: [start, start + size) of the user area, in bytes. */
@@ -37,10 +37,12 @@ function fittedSize(partition: PartitionPlan, bytes: number, alignment: number):
 }
 
 /**
- * Places every partition of `plan`. `fitted` holds, by name, the content's length in bytes of each "fit" partition.
- * `bootloader` holds the length of each bootloader file, by name; those in the user area are kept free of partitions.
+ * Places every partition of `plan`. `fitted` holds, by name, the content's length in bytes of each "fit" partition; one that
+ * it lacks is placed as if it were empty. `bootloader` holds the length of each bootloader file, by name; those in the user
+ * area are kept free of partitions.
  *
- * Throws `does-not-fit` when the medium is too short, `layout-conflict` when two things claim the same bytes.
+ * Throws `does-not-fit` when the medium is too short, `layout-conflict` when two things claim the same bytes. Where `fitted`
+ * lacks a partition, what it says is a bound, names those that are not counted, and has them in `data.uncounted`.
  */
 export function place(
   plan: Plan,
@@ -49,6 +51,9 @@ export function place(
 ): Layout {
   const { alignment, sectorSize, size: medium } = plan.storage;
   const { head, tail } = tableBytes(plan.storage);
+  const uncounted = plan.partitions
+    .filter(({ name, size }) => size === "fit" && !fitted.has(name))
+    .map(({ name }) => name);
   const sizeOf = (partition: PartitionPlan): number | undefined => {
     if (partition.size === "rest") return undefined;
     if (partition.size !== "fit") return alignUp(partition.size, sectorSize);
@@ -60,14 +65,14 @@ export function place(
   for (const [index, partition] of plan.partitions.entries()) {
     const start = partition.offset ?? alignUp(free, alignment) + recordRoom(plan.storage, partition);
     const record = isLogical(plan.storage, partition) ? { recordAt: recordPlace(plan, index, free, start) } : {};
-    const size = sizeOf(partition) ?? restSize(plan, index, start, sizeOf);
+    const size = sizeOf(partition) ?? restSize(plan, index, start, sizeOf, uncounted);
     placements.push({ partition, start, size, ...record });
     free = Math.max(alignUp(head, sectorSize), start + size);
   }
   const end = Math.max(head, ...placements.map(({ start, size }) => start + size));
   const layout = { size: medium ?? alignUp(end + tail, alignment), placements };
-  checkFits(layout, plan.storage, tail);
-  checkClaims(plan, layout, head, bootloader);
+  checkFits(layout, plan.storage, tail, uncounted);
+  checkClaims(plan, layout, head, bootloader, uncounted);
   return layout;
 }
 
@@ -102,6 +107,7 @@ function restSize(
   index: number,
   start: number,
   sizeOf: (partition: PartitionPlan) => number | undefined,
+  uncounted: readonly string[],
 ): number {
   const { alignment, size: medium } = plan.storage;
   const { name } = plan.partitions[index]!;
@@ -131,12 +137,12 @@ function restSize(
     const others = plan.partitions.filter((partition) => partition.name !== name);
     const sizes = others.map((partition) => ({ path: partition.name, bytes: sizeOf(partition)! }));
     const problem = `nothing is left for ${name}: the other partitions`;
-    throw mediumTooSmall(problem, plan.storage, medium + alignment - size, medium, name, sizes);
+    throw mediumTooSmall(problem, plan.storage, medium + alignment - size, medium, name, sizes, uncounted);
   }
   return size;
 }
 
-function checkFits(layout: Layout, storage: StoragePlan, tail: number): void {
+function checkFits(layout: Layout, storage: StoragePlan, tail: number, uncounted: readonly string[]): void {
   const last = layout.placements.reduce<Placement | undefined>(
     (latest, next) => (latest === undefined || next.start + next.size > latest.start + latest.size ? next : latest),
     undefined,
@@ -146,11 +152,11 @@ function checkFits(layout: Layout, storage: StoragePlan, tail: number): void {
   if (needed > layout.size) {
     const sizes = layout.placements.map(({ partition, size }) => ({ path: partition.name, bytes: size }));
     const problem = `${last.partition.name} ends at ${last.start + last.size}: the partitions`;
-    throw mediumTooSmall(problem, storage, needed, layout.size, last.partition.name, sizes);
+    throw mediumTooSmall(problem, storage, needed, layout.size, last.partition.name, sizes, uncounted);
   }
 }
 
-/** The error for partitions that need `needed` bytes of a medium of `available`. */
+/** The error for partitions that need `needed` bytes of a medium of `available`, and more for those that are not counted. */
 function mediumTooSmall(
   problem: string,
   { alignment }: StoragePlan,
@@ -158,19 +164,23 @@ function mediumTooSmall(
   available: number,
   partition: string,
   sizes: Largest,
+  uncounted: readonly string[],
 ): ImgbuildError {
   const over = needed - available;
   const remedy = remedyText("storage.size=", needed);
-  const largest = [...sizes].sort((a, b) => b.bytes - a.bytes).slice(0, 10);
+  const largest = sizes
+    .filter(({ path }) => !uncounted.includes(path))
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, 10);
   const [first] = largest;
   const less = first === undefined ? 0 : Math.floor((first.bytes - over) / alignment) * alignment;
   const smaller = less > 0 ? `partitions.${first!.path}.size=${sizeText(less)} or less` : "make the partitions smaller";
   return new ImgbuildError(
     "does-not-fit",
-    `${problem} need a medium of ${needed} bytes, ${over} more than its ${available}`,
+    `${problem} need a medium of ${uncounted.length > 0 ? "at least " : ""}${needed} bytes, ${over} more than its ${available}`,
     {
-      hint: `Set ${remedy} or more if the board has it, or ${smaller}.${largestText(largest)}`,
-      data: { needed, available, over, partition, remedy, largest },
+      hint: `Set ${remedy} or more if the board has it, or ${smaller}.${uncountedText(uncounted)}${largestText(largest)}`,
+      data: { needed, available, over, partition, remedy, largest, ...(uncounted.length > 0 && { uncounted }) },
     },
   );
 }

@@ -20,7 +20,7 @@
 export { ATTRIBUTES, gptAttributes } from "./attributes.js";
 export { type GptOptions, type GptPartition, writeGpt } from "./gpt.js";
 export { GPT_ENTRIES } from "./layout.js";
-export { MBR_PARTITIONS, type MbrOptions, type MbrPartition, mbrPartuuid, writeMbr } from "./mbr.js";
+export { MBR_PARTITIONS, type MbrOptions, type MbrPartition, mbrPartuuid, mbrReach, writeMbr } from "./mbr.js";
 export {
   LEAST_ENTRIES,
   type ReservedRange,

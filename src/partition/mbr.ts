@@ -75,8 +75,13 @@ export async function writeMbr(device: Device, options: MbrOptions): Promise<voi
   await device.write(0, mbr.encode({ diskSignature: signature, entries, signature: MBR_SIGNATURE }));
 }
 
+/** Where a partition of an MBR ends at the latest, in bytes: its entry counts sectors in 32 bits. */
+export function mbrReach(sectorSize: SectorSize): number {
+  return (MAX_SECTOR + 1) * sectorSize;
+}
+
 function checkReach(partitions: readonly MbrPartition[], sectorSize: SectorSize): void {
-  const reach = (MAX_SECTOR + 1) * sectorSize;
+  const reach = mbrReach(sectorSize);
   const beyond = partitions.find(({ start, size }) => start + size > reach || size / sectorSize > MAX_SECTOR);
   if (beyond === undefined) return;
   const { number, start, size } = beyond;

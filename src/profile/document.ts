@@ -112,7 +112,7 @@ export function layerOfSettings(settings: readonly string[]): Layer {
         hint: "For example --set partitions.rootfs.size=256MiB",
       });
     }
-    const parsed = parseDocument(setting.slice(at + 1));
+    const parsed = parseDocument(setting.slice(at + 1), { prettyErrors: false });
     if (parsed.errors.length > 0) {
       throw new ImgbuildError("usage", `--set ${setting}: the value is not valid YAML: ${parsed.errors[0]!.message}`, {
         hint: "Quote text that holds YAML's special characters.",

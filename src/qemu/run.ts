@@ -1,5 +1,5 @@
 /** Boots an image in the emulator, with the guest's console on this terminal. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -49,6 +49,14 @@ function cannotStart(machine: QemuMachine, error: NodeJS.ErrnoException): Imgbui
   });
 }
 
+/** The exit status or the signal that a process ended with. */
+function ending(child: ChildProcess, machine: QemuMachine): Promise<number | NodeJS.Signals | null> {
+  return new Promise((resolve, reject) => {
+    child.once("error", (error) => reject(cannotStart(machine, error)));
+    child.once("exit", (code, signal) => resolve(code ?? signal));
+  });
+}
+
 const STOPPING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
@@ -74,19 +82,18 @@ export async function bootImage({ machine, image, start, write = false }: BootOp
 
 async function run(machine: QemuMachine, disk: QemuDisk, start: QemuStart): Promise<void> {
   const { program, args } = qemuCommand(machine, disk, start);
-  const child = spawn(program, args, { stdio: "inherit" });
+  let child: ChildProcess | undefined;
   let received: NodeJS.Signals | undefined;
   const stop = (signal: NodeJS.Signals) => {
     received = signal;
-    child.kill("SIGTERM");
+    child?.kill("SIGTERM");
   };
+  // Before the emulator starts: a signal that came in between would leave it without its parent.
   for (const signal of STOPPING) process.on(signal, stop);
   let ended: number | NodeJS.Signals | null;
   try {
-    ended = await new Promise((resolve, reject) => {
-      child.once("error", (error) => reject(cannotStart(machine, error)));
-      child.once("exit", (code, signal) => resolve(code ?? signal));
-    });
+    child = spawn(program, args, { stdio: "inherit" });
+    ended = await ending(child, machine);
   } finally {
     for (const signal of STOPPING) process.removeListener(signal, stop);
   }

@@ -56,7 +56,7 @@ export async function readLibcStats(folder: string, paths?: readonly ByteString[
   if (exitCode !== 0) {
     throw new ImgbuildError(
       exitCode === undefined ? "tool-missing" : "io-failed",
-      `cannot read owners and devices as fakeroot or pseudo has them: ${complaint || `there is no ${command}`}`,
+      `cannot read owners and devices as fakeroot or pseudo has them: ${complaint.split("\n")[0] || `there is no ${command}`}`,
       { hint: "GNU find and stat (packages findutils and coreutils) are needed below fakeroot and pseudo." },
     );
   }

@@ -1,6 +1,8 @@
 /**
  * Writes a tree into a folder of the host, from which nothing leads out. Every entry is made anew, in a folder that was made
  * or checked before; symlinks come after all else, so that nothing is ever written through one, whatever the tree has in it.
+ * What is no folder is made under a name of its own, beside its place, and moved there when it is complete: reading may fail
+ * half-way, and then what was in that place is still there.
  */
 import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
@@ -15,7 +17,7 @@ import type { Observer } from "./observer.js";
 import { type Tree, walk } from "./tree.js";
 
 export interface WriteDirectoryOptions {
-  /** Whether what is in the way is removed. Folders that are there are kept, with what else is in them. Default: an error. */
+  /** Whether what is in the way is replaced. Folders that are there are kept, with what else is in them. Default: an error. */
   readonly force?: boolean;
   /** Whether owners are set and devices made, which takes root. Default: whether this process is root's. */
   readonly privileged?: boolean;
@@ -34,7 +36,8 @@ const WINDOWS_RESERVED = /[\x00-\x1f"*:<>?\\|]|[. ]$|^(?:con|prn|aux|nul|com\d|l
  * attributes; with privileges owners and devices. What cannot be made is left out, and counted in one notice.
  *
  * Throws `source-invalid` where something is in the way, or where two names of the tree are one on the host, before anything
- * of the kind is overwritten; `not-representable` for names that would lead out of the folder; and what reading throws.
+ * of the kind is overwritten; `not-representable` for names that would lead out of the folder; and what reading throws. After
+ * an error, what was made until then stays, and of what was there before everything that nothing complete has replaced.
  */
 export async function writeDirectory(tree: Tree, folder: string, options: WriteDirectoryOptions = {}): Promise<void> {
   const { force = false, privileged = process.getuid?.() === 0, observer = {} } = options;
@@ -48,8 +51,14 @@ class DirectoryWriter {
   readonly #force: boolean;
   readonly #privileged: boolean;
   readonly #observer: Observer;
-  /** Folders that were there before, and may be used once. */
-  readonly #existing = new Set<ByteString>();
+  /** Under this name things are made, in the folder that they belong to. */
+  readonly #temporary = `.imgbuild-${randomBytes(8).toString("hex")}`;
+  /** Folders that were there before and may be used once, with the modes that they had. */
+  readonly #existing = new Map<ByteString, number>();
+  /** Folders that were there before and are in use, likewise. */
+  readonly #used = new Map<ByteString, number>();
+  /** Inodes of what is to be replaced. */
+  readonly #inTheWay = new Map<ByteString, bigint>();
   /** The first path of every node that was made. */
   readonly #made = new Map<Node, ByteString>();
   /** What was left out, and how often. */
@@ -66,9 +75,14 @@ class DirectoryWriter {
 
   async write(): Promise<void> {
     this.#prepare();
-    await this.#makeNodes();
-    await this.#makeSpecials();
-    this.#makeSymlinks();
+    try {
+      await this.#makeNodes();
+      await this.#makeSpecials();
+      await this.#makeSymlinks();
+    } catch (error) {
+      for (const [name, mode] of this.#used) fs.chmodSync(this.#hostPath(name), mode);
+      throw error;
+    }
     await this.#setMetadata();
     if (this.#omitted.size > 0) {
       const parts = [...this.#omitted].map(([what, count]) => `${what} (${count})`);
@@ -80,58 +94,102 @@ class DirectoryWriter {
     return name === "" ? Buffer.from(this.#folder) : Buffer.concat([this.#prefix, toBytes(name)]);
   }
 
-  /** Checks every name, and clears the way for all of them, or finds that it is blocked; nothing is written before. */
+  /** Checks every name, and finds what is in the way, or that it has to stay there; nothing is written before. */
   #prepare(): void {
     this.#attempt("" as ByteString, () => fs.mkdirSync(this.#folder, { recursive: true }));
-    this.#existing.add("" as ByteString);
+    this.#existing.set("" as ByteString, fs.statSync(this.#folder).mode);
     for (const { path: name, node } of walk(this.#tree)) {
       if (node.type === "directory") for (const entry of node.entries.keys()) checkName(entry, name);
       if (name === "") continue;
       const target = this.#hostPath(name);
       const parent = name.includes("/") ? (name.slice(0, name.lastIndexOf("/")) as ByteString) : ("" as ByteString);
       // What is not in a folder that is there is not there itself.
-      const found = this.#existing.has(parent) ? fs.lstatSync(target, { throwIfNoEntry: false }) : undefined;
+      const found = this.#existing.has(parent) ? lstat(target) : undefined;
       if (found === undefined) continue;
       if (!this.#force) {
         throw new ImgbuildError("source-invalid", `${this.#shown(name)} is there already`, {
           hint: "Extract into a folder that is empty or new, or give --force to replace what is in the way.",
         });
       }
-      if (found.isDirectory() && node.type === "directory") this.#existing.add(name);
-      // A folder with something in it is not removed for a file: that takes more than a word on the command line.
-      else this.#attempt(name, () => (found.isDirectory() ? fs.rmdirSync(target) : fs.unlinkSync(target)));
+      if (found.isDirectory() && node.type === "directory") this.#existing.set(name, Number(found.mode));
+      else if (found.isDirectory() && this.#attempt(name, () => fs.readdirSync(target)).length > 0) {
+        // That takes more than a word on the command line.
+        throw new ImgbuildError(
+          "source-invalid",
+          `${this.#shown(name)} is a folder with something in it, and a ${node.type} is to be there`,
+          {
+            hint: "Remove the folder, or extract into another one.",
+          },
+        );
+      } else this.#inTheWay.set(name, found.ino);
     }
+  }
+
+  /** Makes something with `make`, under a name of its own, and moves it to `name`; or leaves everything as it is. */
+  async #put(name: ByteString, make: (temporary: Buffer) => unknown): Promise<void> {
+    const temporary = this.#hostPath(`${name.slice(0, name.lastIndexOf("/") + 1)}${this.#temporary}` as ByteString);
+    try {
+      await make(temporary);
+      this.#clear(name);
+      this.#attempt(name, () => fs.renameSync(temporary, this.#hostPath(name)));
+    } catch (error) {
+      fs.rmSync(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  /**
+   * Makes place for `name`: only for a folder, or of one, does that take removing. Throws where something is there that was
+   * not: another name of the tree has become it, and a rename would replace that.
+   */
+  #clear(name: ByteString, forFolder = false): void {
+    const target = this.#hostPath(name);
+    const found = lstat(target);
+    if (found === undefined) return;
+    if (found.ino !== this.#inTheWay.get(name)) throw this.#twice(name);
+    if (found.isDirectory()) this.#attempt(name, () => fs.rmdirSync(target));
+    else if (forFolder) this.#attempt(name, () => fs.unlinkSync(target));
   }
 
   /** Folders, files, and further names of files. */
   async #makeNodes(): Promise<void> {
     for (const { path: name, node } of walk(this.#tree)) {
       if (node.type === "directory") {
-        // Usable for us alone until all is in place, whatever its mode will be.
-        if (!this.#existing.delete(name)) this.#attempt(name, () => fs.mkdirSync(this.#hostPath(name), 0o700));
-        else if (name !== "") this.#attempt(name, () => fs.chmodSync(this.#hostPath(name), 0o700));
+        this.#makeFolder(name);
         this.#made.set(node, name);
       } else if (node.type === "file") {
-        if (this.#isFurtherName(name, node)) continue;
-        await this.#writeFile(name, node.content);
+        if (await this.#isFurtherName(name, node)) continue;
+        await this.#put(name, (temporary) => this.#writeFile(name, temporary, node.content));
         this.#made.set(node, name);
       }
     }
   }
 
+  /** Usable for us alone until all is in place, whatever its mode will be. */
+  #makeFolder(name: ByteString): void {
+    const mode = this.#existing.get(name);
+    if (mode === undefined) {
+      this.#clear(name, true);
+      this.#attempt(name, () => fs.mkdirSync(this.#hostPath(name), 0o700));
+    } else if (name !== "") {
+      // Once: on some disks another name of the tree is the same folder.
+      this.#existing.delete(name);
+      this.#attempt(name, () => fs.chmodSync(this.#hostPath(name), 0o700));
+      this.#used.set(name, mode);
+    }
+  }
+
   /** Makes `name` another name of `node` when that has one already. */
-  #isFurtherName(name: ByteString, node: Node): boolean {
+  async #isFurtherName(name: ByteString, node: Node): Promise<boolean> {
     const known = this.#made.get(node);
     if (known === undefined) return false;
-    this.#attempt(name, () => fs.linkSync(this.#hostPath(known), this.#hostPath(name)));
+    await this.#put(name, (temporary) => this.#attempt(name, () => fs.linkSync(this.#hostPath(known), temporary)));
     return true;
   }
 
-  async #writeFile(name: ByteString, content: Content): Promise<void> {
+  async #writeFile(name: ByteString, temporary: Buffer, content: Content): Promise<void> {
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = fs.constants;
-    const fd = this.#attempt(name, () =>
-      fs.openSync(this.#hostPath(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
-    );
+    const fd = this.#attempt(name, () => fs.openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
     try {
       if (content.size > 0) await this.#copy(name, content, fd);
     } finally {
@@ -171,18 +229,17 @@ class DirectoryWriter {
     }
     if (specials.length === 0) return;
     // Node has no call for them, and hands no names to programs that are not UTF-8: they are made under plain ones.
-    const workshop = path.join(this.#folder, `.imgbuild-${randomBytes(8).toString("hex")}`);
+    const workshop = path.join(this.#folder, `${this.#temporary}.d`);
     fs.mkdirSync(workshop, 0o700);
     try {
       const script = specials.map(({ node }, i) => `mknod -m 600 ${i} ${mknodArguments(node)}\n`).join("");
       await runProgram("sh", [], workshop, drain, [Buffer.from(script)]);
       for (const [i, { name, node }] of specials.entries()) {
         const made = path.join(workshop, `${i}`);
-        if (this.#isFurtherName(name, node)) continue;
+        if (await this.#isFurtherName(name, node)) continue;
         if (!fs.existsSync(made)) this.#omit("device nodes and fifos that mknod cannot make here");
         else {
-          this.#refuseExisting(name);
-          this.#attempt(name, () => fs.renameSync(made, this.#hostPath(name)));
+          await this.#put(name, (temporary) => this.#attempt(name, () => fs.renameSync(made, temporary)));
           this.#made.set(node, name);
         }
       }
@@ -191,15 +248,11 @@ class DirectoryWriter {
     }
   }
 
-  /** A rename would replace what another name of the tree has become. */
-  #refuseExisting(name: ByteString): void {
-    if (fs.lstatSync(this.#hostPath(name), { throwIfNoEntry: false }) !== undefined) throw this.#twice(name);
-  }
-
-  #makeSymlinks(): void {
+  async #makeSymlinks(): Promise<void> {
     for (const { path: name, node } of walk(this.#tree)) {
-      if (node.type !== "symlink" || this.#isFurtherName(name, node)) continue;
-      this.#attempt(name, () => fs.symlinkSync(Buffer.from(toBytes(node.target)), this.#hostPath(name)));
+      if (node.type !== "symlink" || (await this.#isFurtherName(name, node))) continue;
+      const target = Buffer.from(toBytes(node.target));
+      await this.#put(name, (temporary) => this.#attempt(name, () => fs.symlinkSync(target, temporary)));
       this.#made.set(node, name);
     }
   }
@@ -271,6 +324,8 @@ class DirectoryWriter {
     return display(fromText(path.join(this.#folder, display(name))));
   }
 }
+
+const lstat = (target: Buffer) => fs.lstatSync(target, { throwIfNoEntry: false, bigint: true });
 
 /** Throws for a path whose names the host would take for something else. Readers let none of them through; this does not rely on it. */
 function checkName(name: ByteString, folder: ByteString): void {

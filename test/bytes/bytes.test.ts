@@ -3,7 +3,16 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import * as zlib from "node:zlib";
-import { type ByteString, compareBytes, display, fromBytes, fromText, toBytes } from "../../src/bytes/bytestring.js";
+import {
+  type ByteString,
+  compareBytes,
+  display,
+  escapeName,
+  fromBytes,
+  fromText,
+  safeText,
+  toBytes,
+} from "../../src/bytes/bytestring.js";
 import { crc32, crc32c } from "../../src/bytes/checksum.js";
 import { alignUp, formatSize, parseSize } from "../../src/bytes/size.js";
 import { formatUuid, uuidBytes } from "../../src/bytes/uuid.js";
@@ -28,7 +37,14 @@ test("names are displayed as UTF-8 where they are, and never reach the terminal 
   assert.equal(display(fromBytes(new Uint8Array([0x61, 0xff, 0xc3]))), "a\\xff\\xc3");
   assert.equal(display("\x1b[31mred\n\x7f" as ByteString), "\\x1b[31mred\\x0a\\x7f");
   // The C1 controls, which some terminals act on, U+009B as on ESC [.
-  assert.equal(display(fromText("\u009b31mred")), "\\x9b31mred");
+  assert.equal(display(fromText("\u009b31mred")), "\\xc2\\x9b31mred");
+  // A right-to-left override would turn what follows around.
+  assert.equal(display(fromText("\u202etxt.exe")), "\\xe2\\x80\\xaetxt.exe");
+  // Escaping escapes nothing twice: text may pass more than one place that prints.
+  const hostile = display(fromBytes(Uint8Array.from({ length: 256 }, (_, byte) => byte)));
+  assert.equal(safeText(hostile), hostile);
+  assert.match(hostile, /^[\x20-\x7e]*$/);
+  assert.equal(escapeName(fromText("a\\b\u009b")), "a\\\\b\\xc2\\x9b");
 });
 
 test("sizes are read and shown in powers of 1024", () => {

@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { type Device, MemoryDevice, RecordingDevice, slice } from "../../src/bytes/device.js";
 import { ExtentSet } from "../../src/bytes/extent.js";
-import { FileDevice, FileReader } from "../../src/bytes/file-device.js";
+import { FileDevice, FileReader, hostWriteError } from "../../src/bytes/file-device.js";
 import fc from "../support/fast-check.js";
 import { temporaryFolder } from "../support/tools.js";
 
@@ -191,4 +191,14 @@ test("files that are missing, too short or not to be written", async (t) => {
   assert.equal(Buffer.from(await reader.read(1, 4)).toString(), "2345");
   await assert.rejects(reader.read(3, 4), { code: "image-corrupt" });
   reader.close();
+});
+
+test("a write that fails says why in words, and what would help", () => {
+  const explained = (code: string) => hostWriteError("here", Object.assign(new Error("as Node says it"), { code }));
+  assert.match(explained("ENOSPC").hint!, /Free some space/);
+  // Space would not help a file that is longer than the disk's file system has files.
+  assert.match(explained("EFBIG").message, /too large for this disk/);
+  assert.doesNotMatch(explained("EFBIG").hint!, /space/);
+  assert.match(explained("EROFS").message, /cannot write here: it is on a read-only file system \(EROFS\)/);
+  assert.equal(explained("EBADMSG").message, "cannot write here: EBADMSG");
 });

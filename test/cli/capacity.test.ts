@@ -78,6 +78,53 @@ test("each partition of a build, the medium and boot0", (t) => {
   assert.equal(boot0, "u-boot.img");
 });
 
+test("a partition as long as its content counts before it is written; a dry run says that it is not counted", (t) => {
+  const folder = temporaryFolder(t);
+  const open = [...SMALL, makeRoot(folder), ...set("partitions.rootfs.size=fit")];
+  const large = (...settings: string[]) => [...open, ...set("partitions.bootfs.size=210MiB", ...settings)];
+  const userdata = "partitions.userdata.size=";
+  for (const args of [large(), large(`${userdata}8MiB`)]) {
+    assertExplained(folder, args, /need a medium of \d+ bytes/);
+    const { message, hint, data } = failure(folder, [...args, "--dry-run"]);
+    assert.match(message, /need a medium of at least \d+ bytes/);
+    assert.match(hint, /without the content of rootfs, and more is needed for it/);
+    assert.ok(data.needed < failure(folder, args).data.needed);
+    assert.ok(data.largest.every(({ path }) => path !== "rootfs"));
+  }
+  // The other way out holds too: a partition that becomes smaller.
+  const over = [...open, ...set(`${userdata}190MiB`)];
+  const [, smaller] = /or (partitions\.userdata\.size=\d+MiB) or less/.exec(failure(folder, over).hint)!;
+  const { status, stderr } = imgbuild([...over, ...set(smaller!)], { cwd: folder });
+  assert.equal(status, 0, stderr);
+  const overlap = failure(folder, [...open, ...set("partitions.rootfs.offset=12MiB"), "--dry-run"]);
+  assert.match(
+    overlap.message,
+    /partition bootfs \(bytes \d+ to \d+\) overlaps partition rootfs \(from byte 12582912 on\)/,
+  );
+  assert.match(overlap.hint, /without the content of rootfs/);
+});
+
+test("a dry run tells of what is known not to fit, as a build does", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  fs.writeFileSync(path.join(root, "boot/imx6dl-colibri-eval-v3.dtb"), Buffer.alloc(3 * 2 ** 20, 1));
+  const bootloader = path.join(folder, "bootloader");
+  fs.mkdirSync(bootloader);
+  for (const name of ["SPL", "u-boot.img"]) fs.writeFileSync(path.join(bootloader, name), Buffer.alloc(60_000));
+  fs.writeFileSync(path.join(folder, "blob"), Buffer.alloc(5000));
+  const raw = "partitions.firmware={filesystem: raw, size: 4KiB, type: linux, source: blob}";
+  for (const args of [
+    set("partitions.bootfs.size=2MiB"),
+    set("partitions.bootfs.fatType=32", "partitions.bootfs.size=16MiB"),
+    [...set("bootloader.size=64KiB"), "--bootloader", bootloader],
+    set(raw, "partitions.userdata.size=64MiB"),
+  ]) {
+    const build = [...SMALL, root, ...args];
+    assert.deepEqual(failure(folder, [...build, "--dry-run"]), failure(folder, build));
+  }
+  assert.equal(imgbuild([...SMALL, root, "--dry-run"], { cwd: folder }).status, 0);
+});
+
 test("single file systems, and a FAT that no size helps", (t) => {
   const folder = temporaryFolder(t);
   const tree = path.join(folder, "tree");

@@ -75,6 +75,14 @@ test("values that an option cannot have are named, with what it can have", (t) =
   fails(folder, [...squashfs, "--fragments=maybe"], 2, /--fragments=maybe is neither on nor off/, /--no-fragments/);
   fails(folder, [...squashfs, "-q=1"], 2, /-q=1 is neither/, /./);
   fails(folder, [...squashfs, "--strict-xattrs=yes"], 2, /--strict-xattrs=yes is neither/, /./);
+  for (const list of ["", ",", "ext3,", "ext3,,-dir_index"])
+    fails(
+      folder,
+      ["ext4", "x.img", "--size=8M", `--features=${list}`],
+      2,
+      /--features ".*" has an item that is empty/,
+      /one comma/,
+    );
   fails(folder, [...squashfs, "--level", "abc"], 2, /--level abc is not a number/, /whole number/);
   fails(folder, [...squashfs, "-l1", "-l2"], 2, /--level is given 2 times/, /./);
   fails(folder, [...squashfs, "--jobs=many"], 2, /--jobs many is not a number/, /./);
@@ -140,7 +148,15 @@ test("an output inside of the root, and one that cannot be there", (t) => {
   fails(folder, [...SMALL, root, "--output", path.join(root, "out")], 2, /inside of .*rootfs/, /elsewhere/);
   fails(folder, ["squashfs", root, path.join(root, "x.squashfs")], 2, /inside of .*rootfs/, /elsewhere/);
   fails(folder, ["squashfs", root, "nowhere/x.squashfs"], 1, /no folder nowhere/, /./);
-  fails(folder, [...SMALL, root, "--output", "/proc/imgbuild"], 1, /cannot write/, /./);
+  fails(
+    folder,
+    [...SMALL, root, "--output", "/proc/imgbuild"],
+    1,
+    /cannot write .*: no file can be made there \(ENOENT\)/,
+    /another folder/,
+  );
+  fails(folder, ["ext4", "/proc/x.img", "--size=8M"], 1, /cannot write \/proc: no file can be made/, /another folder/);
+  fails(folder, ["ext4", "x".repeat(300), "--size=8M"], 1, /the name is too long \(ENAMETOOLONG\)/, /shorter/);
 });
 
 test("a root that is too large says by how much, what is large, and which key to set; the last image stays", (t) => {
@@ -198,6 +214,33 @@ test("an image replaces a file, not a device, a folder or a symlink", (t) => {
   assert.equal(fs.readlinkSync(path.join(folder, "link.img")), "target.img");
   assert.ok(fs.statSync(path.join(folder, "target.img")).size > 2 ** 20);
   assert.deepEqual(fs.readdirSync(folder).sort(), ["link.img", "rootfs", "taken", "target.img"]);
+});
+
+test("an image goes where its symlinks lead, also where nothing is yet; circles are refused", (t) => {
+  const { folder, root } = setUp(t);
+  const at = (name: string) => path.join(folder, name);
+  fs.symlinkSync("loop", at("loop"));
+  fails(
+    folder,
+    ["ext4", root, "loop", "--size", "16M"],
+    2,
+    /the symlinks of loop lead in a circle/,
+    /remove the symlink/,
+  );
+  fails(folder, ["fat", root, "loop/x.img", "--size", "16M"], 2, /loop\/x\.img lead in a circle/, /./);
+  assert.equal(fs.readlinkSync(at("loop")), "loop");
+  // Over two links, one of them in a folder that is itself a link: `..` is above the folder that it leads to.
+  for (const name of ["a", "a/b", "images"]) fs.mkdirSync(at(name));
+  fs.symlinkSync("a/b", at("short"));
+  fs.symlinkSync("../../images/new.img", at("a/b/second"));
+  fs.symlinkSync("short/second", at("first"));
+  assert.equal(imgbuild(["squashfs", root, "first"], { cwd: folder }).status, 0);
+  assert.equal(fs.readlinkSync(at("first")), "short/second");
+  assert.equal(fs.readlinkSync(at("a/b/second")), "../../images/new.img");
+  assert.ok(fs.lstatSync(at("images/new.img")).isFile());
+  fs.symlinkSync("nowhere/new.img", at("lost"));
+  fails(folder, ["squashfs", root, "lost"], 1, /there is no folder .*nowhere for the image/, /Make it first/);
+  assert.equal(fs.readlinkSync(at("lost")), "nowhere/new.img");
 });
 
 test("a file that shrinks while it is read", async (t) => {

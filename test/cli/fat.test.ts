@@ -31,7 +31,14 @@ test("what cannot be made says what to change", (t) => {
     /Set --size 6MiB/,
     /zImage-6\.1 2\.9/,
   );
-  refused("--size 10MiB --type 32", /FAT32 cannot be 10 MiB/, /leave the type out to get FAT16\. Set --size 33MiB/);
+  refused(
+    "--size 10MiB --type 32",
+    /FAT32 cannot be 10 MiB/,
+    /^hint: Set --size 33MiB or more, or leave the type out to get FAT16\.$/m,
+  );
+  refused("--size 7MiB --type 32", /--size 33MiB or more, or leave the type out to get FAT12\./);
+  // Without the type it would be too small all the same.
+  refused("--size 4MiB --type 32", /^hint: Set --size 33MiB or more\.$/m);
   refused("--size 40MiB --type 32 --sector-size 4096", /65,525 clusters/, /Set --size 257MiB/);
   refused("--size 4GiB --type 16", /more than 65,524 clusters of at most 32 KiB/, /leave the type out to get FAT32/);
   refused("--size 3TiB", /at most 4,294,967,295 sectors/, /smaller than 2048 GiB/);

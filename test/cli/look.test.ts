@@ -5,6 +5,10 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { after, before, test } from "node:test";
+import { MemoryDevice } from "../../src/bytes/device.js";
+import { writeFat } from "../../src/fat/index.js";
+import { writeGpt } from "../../src/partition/index.js";
+import { OPTIONS, treeOf } from "../fat/volume.js";
 import { flip, MiB, makeFat, makeSource, place } from "../image/image-files.js";
 import { imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
 import { describeDirectory } from "../support/describe.js";
@@ -156,6 +160,40 @@ test("names that would harm a terminal are escaped, and found as they are shown"
   assert.equal(imgbuild(["cat", at("a.squashfs"), `/${shown}`]).stdout, "hostile");
 });
 
+test("what an image says of itself comes to a terminal escaped, in failures and notes too", async () => {
+  const hostile = "\u009b31m\x1b[31m\u202e\n";
+  const disk = new MemoryDevice(8 * MiB);
+  await writeGpt(disk, {
+    diskGuid: "11111111-1111-4111-8111-111111111111",
+    partitions: [1, 2].map((number) => ({
+      ...{ number, type: "linux", name: `${hostile}${number}`, start: number * MiB, size: MiB },
+      guid: `${number}1111111-1111-4111-8111-111111111111`,
+    })),
+  });
+  const table = path.join(folder, "hostile.img");
+  fs.writeFileSync(table, await disk.read(0, disk.size));
+  // A long name with a slash, which no writer writes: the message that refuses it has the name in it.
+  const fat = new MemoryDevice(MiB);
+  await writeFat(fat, treeOf({ "aXYZ of the long kind": "" }), OPTIONS);
+  const bytes = Buffer.from(await fat.read(0, fat.size));
+  Buffer.from("a/\u009b\u202e", "utf16le").copy(bytes, bytes.indexOf(Buffer.from("aXYZ", "utf16le")));
+  const volume = path.join(folder, "hostile.fat");
+  fs.writeFileSync(volume, bytes);
+
+  for (const [file, shown] of [
+    [table, "\\xc2\\x9b31m\\x1b[31m\\xe2\\x80\\xae\\x0a"],
+    [volume, '"a/\\xc2\\x9b\\xe2\\x80\\xae of the long kind"'],
+  ] as const) {
+    for (const args of [["ls"], ["verify"], ["inspect"], ["ls", "--verbose"], ["verify", "--progress", "plain"]]) {
+      const { stdout, stderr } = imgbuild([...args, file]);
+      const printed = stdout + stderr;
+      assert.ok(printed.includes(shown), `${args.join(" ")}: ${JSON.stringify(printed)}`);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+      assert.doesNotMatch(printed, /[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/, args.join(" "));
+    }
+  }
+});
+
 test("ls finds folders, files and symlinks as ls does", (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { at } = images();
@@ -293,6 +331,9 @@ test("a build is sound, is looked into by its names, and its manifest is held ag
     assert.ok(text.includes(part), `${part} in ${text}`);
   }
   const facts = JSON.parse(imgbuild(["inspect", "--json", output]).stdout);
+  const { start } = facts.volumes[0].partition;
+  const hidden = fs.readFileSync(path.join(output, "emmc.img")).readUInt32LE(start + 0x1c);
+  assert.equal(hidden, start / 512, "the FAT does not say where on the disk it lies");
   const manifest = JSON.parse(fs.readFileSync(path.join(output, "manifest.json"), "utf8"));
   assert.deepEqual(
     facts.volumes.map(({ partition, name, fileSystem }: never) => [

@@ -11,6 +11,8 @@ import { deepTree, descend } from "../support/deep-tree.js";
 import { lacks, lacksRoot, mounted, temporaryFolder } from "../support/tools.js";
 import { assertClean, debugfs, MiB, makeImage, OPTIONS } from "./support.js";
 
+const NO_SEED = "00000000-0000-0000-0000-000000000000";
+
 /** A tree whose folder "d" has an empty file of each name. */
 function folderOf(names: Iterable<string>, make = () => newFile(contentOf(new Uint8Array()))): { root: Directory } {
   const folder = newDirectory();
@@ -24,14 +26,27 @@ const numbered = (count: number, prefix = "") => Array.from({ length: count }, (
 
 test("names hash as debugfs hashes them", (t) => {
   if (lacks(t, "debugfs")) return;
-  const view = new DataView(uuidBytes(OPTIONS.hashSeed).buffer);
-  const seed = Int32Array.from({ length: 4 }, (_, i) => view.getInt32(4 * i, true));
-  for (const name of ["a", "ab", "abc", "abcd", "x".repeat(31), "y".repeat(32), "z".repeat(33), "longer-".repeat(36)]) {
-    const printed = debugfs("", `dx_hash -h half_md4 -s ${OPTIONS.hashSeed} ${name}`);
-    const [, major, minor] = /is 0x([0-9a-f]+) \(minor 0x([0-9a-f]+)\)/.exec(printed)!;
-    const hash = hashName(name as ByteString, seed);
-    assert.deepEqual([hash.major, hash.minor], [Number.parseInt(major!, 16), Number.parseInt(minor!, 16)], name);
+  const names = ["a", "ab", "abc", "abcd", "x".repeat(31), "y".repeat(32), "z".repeat(33), "longer-".repeat(36)];
+  for (const hashSeed of [OPTIONS.hashSeed, NO_SEED]) {
+    const view = new DataView(uuidBytes(hashSeed).buffer);
+    const seed = Int32Array.from({ length: 4 }, (_, i) => view.getInt32(4 * i, true));
+    for (const name of names) {
+      const printed = debugfs("", `dx_hash -h half_md4 -s ${hashSeed} ${name}`);
+      const [, major, minor] = /is 0x([0-9a-f]+) \(minor 0x([0-9a-f]+)\)/.exec(printed)!;
+      const hash = hashName(name as ByteString, seed);
+      assert.deepEqual([hash.major, hash.minor], [Number.parseInt(major!, 16), Number.parseInt(minor!, 16)], name);
+    }
   }
+});
+
+test("an index without a seed is one that e2fsck and the kernel agree with", async (t) => {
+  if (lacks(t, "e2fsck") || lacksRoot(t)) return;
+  const image = path.join(temporaryFolder(t), "image");
+  await makeImage(image, 16 * MiB, folderOf(numbered(400, "file-")), { hashSeed: NO_SEED });
+  assertClean(image);
+  await mounted(image, { type: "ext4" }, (folder) => {
+    for (let i = 0; i < 400; i++) assert.ok(fs.existsSync(`${folder}/d/file-${i}`), `${i}`);
+  });
 });
 
 for (const { count, blockSize, levels, prefix } of [

@@ -240,10 +240,11 @@ test("the superblock has the hash seed, the mount options and what is done about
 });
 
 test("what cannot be is refused by name", async () => {
-  const refused = async (options: Partial<Ext4Options>, message: RegExp) => {
+  const refused = async (options: Partial<Ext4Options>, message: RegExp, hint = /./) => {
     await assert.rejects(writeExt4(new MemoryDevice(16 * MiB), undefined, { ...OPTIONS, ...options }), {
       code: "usage",
       message,
+      hint,
     });
   };
   await refused({ features: "orphan_file" }, /orphan_file cannot be written/);
@@ -255,8 +256,16 @@ test("what cannot be is refused by name", async () => {
   await refused({ features: "-large_file" }, /resize_inode .* needs large_file/);
   await refused({ features: "uninit_bg" }, /metadata_csum and uninit_bg/);
   await refused({ features: "extra_isize", inodeSize: 128 }, /extra_isize needs inodes/);
-  await refused({ features: "ext2", journalSize: 8 * MiB }, /without the feature has_journal/);
-  await refused({ features: "-resize_inode", growTo: GiB }, /growing without resize_inode/);
+  await refused(
+    { features: "ext2", journalSize: 8 * MiB },
+    /without the feature has_journal/,
+    /has_journal on.*--journal-size/,
+  );
+  await refused(
+    { features: "-resize_inode", growTo: GiB },
+    /growing without resize_inode/,
+    /resize_inode on.*--grow-to/,
+  );
   await refused({ growTo: 128 * GiB, blockSize: 1024 }, /cannot be reserved/);
   await refused({ mountOptions: "journal_data,journal_data_ordered" }, /exclude each other/);
   await refused({ mountOptions: "o".repeat(64) }, /cannot hold the mount options/);

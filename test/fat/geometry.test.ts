@@ -4,6 +4,7 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
+import { chooseRoom, smallestVolume } from "../../src/fat/geometry.js";
 import { type FatType, measureFat, openFat, type SectorSize, writeFat } from "../../src/fat/index.js";
 import { newDirectory, newFile } from "../../src/tree/node.js";
 import type { Tree } from "../../src/tree/tree.js";
@@ -122,7 +123,7 @@ test("a type that the size does not allow is refused, and a small volume becomes
   await assert.rejects(writeFat(new MemoryDevice(32 * MiB), treeOf({}), { ...OPTIONS, type: 32 }), {
     code: "layout-conflict",
     message: /FAT32 cannot be 32 MiB.*65,525 clusters/,
-    hint: /33 MiB/,
+    hint: "Make it at least 33 MiB, or leave the type out to get FAT16.",
   });
   await assert.rejects(writeFat(new MemoryDevice(MiB), treeOf({}), { ...OPTIONS, type: 16 }), {
     code: "layout-conflict",
@@ -155,6 +156,29 @@ test("a FAT ends before 2^32 sectors, since it counts them in 32 bits", async (t
   const volume = await makeVolume(t, 2048 * GiB - 512, treeOf({}));
   assert.equal(volume.type, 32);
   assert.match(fsck(volume.image), /4294967295 sectors total/);
+});
+
+test("boot sector and backup say how many sectors of the disk are in front of the volume", async (t) => {
+  if (lacks(t, "fsck.fat", "mkfs.fat")) return;
+  const reference = path.join(temporaryFolder(t), "reference");
+  fs.writeFileSync(reference, "");
+  fs.truncateSync(reference, 64 * MiB);
+  run("mkfs.fat", ["-F", "32", "-h", "2048", reference]);
+  const field = (file: string, sector: number) => fs.readFileSync(file).readUInt32LE(sector * 512 + 0x1c);
+  assert.deepEqual([field(reference, 0), field(reference, 6)], [2048, 2048]);
+  for (const [hiddenSectors, stored] of [
+    [undefined, 0],
+    [2048, 2048],
+    [2 ** 32 - 1, 2 ** 32 - 1],
+    [2 ** 32, 0],
+  ] as const) {
+    for (const type of [16, 32] as const) {
+      const options = { type, ...(hiddenSectors !== undefined && { hiddenSectors }) };
+      const { image } = await makeVolume(t, 64 * MiB, treeOf({ a: "x" }), options);
+      for (const sector of type === 32 ? [0, 6] : [0]) assert.equal(field(image, sector), stored);
+      fsck(image);
+    }
+  }
 });
 
 test("a size that is too small is refused in whole sentences", async () => {
@@ -200,6 +224,53 @@ test("the measured size takes the tree, and a sector less does not", async (t) =
           ["does-not-fit", "layout-conflict"].includes(error.code) && error.data.needed === size,
         `tree ${i}, FAT${type}, ${size} bytes`,
       );
+    }
+  }
+});
+
+test("nothing fits into less than the smallest volume, which takes as many steps to find for any content", () => {
+  for (const sectorSize of [512, 4096] as const) {
+    for (const type of [undefined, 12, 16, 32] as const) {
+      // Files that the usual clusters of a size suit, and such that waste much of them.
+      for (const [files, bytes] of [
+        ...[
+          [3000, 500],
+          [4000, 900],
+          [60_000, 500],
+          [300_000, 1000],
+          [150_000, 3000],
+          [1_000_000, 7000],
+        ],
+        ...[
+          [5_000_000, 6000],
+          [2_000_000, 15_000],
+          [1, 34e6],
+          [1, 1e9],
+          [16, 4e9],
+          [500, 4e9],
+        ],
+      ] as [number, number][]) {
+        const wanted = { type, sectorSize, rootEntries: 20 };
+        let steps = 0;
+        const needed = (_: FatType, clusterBytes: number) => {
+          steps++;
+          return files * Math.ceil(bytes / clusterBytes);
+        };
+        // Below it there is no volume of the type at all, which is another error.
+        const least = smallestVolume(wanted, () => 1)!;
+        const smallest = smallestVolume(wanted, needed);
+        const about = `${files} files of ${bytes} bytes, FAT${type}, sectors of ${sectorSize}`;
+        assert.ok(steps < 10_000, `${about}: ${steps} steps`);
+        if (smallest === undefined) continue;
+        assert.equal(chooseRoom(smallest, wanted, needed)?.sectors, smallest / sectorSize, about);
+        for (let i = 1; i < 40; i++) {
+          for (const sectors of [smallest / sectorSize - i * i, Math.floor((smallest * (1 - i / 300)) / sectorSize)]) {
+            if (sectors * sectorSize < least) continue;
+            const found = chooseRoom(sectors * sectorSize, wanted, needed);
+            assert.equal(found, undefined, `${about}: ${smallest} bytes is not the smallest, ${sectors} sectors do`);
+          }
+        }
+      }
     }
   }
 });

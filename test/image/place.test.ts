@@ -247,6 +247,19 @@ test("the sizes that the error of a medium that is too small proposes are enough
   assert.notEqual(error(smaller!.replace(/\d+/, (size) => `${Number(size) + 4}`)), undefined);
 });
 
+test("a partition that an MBR does not reach is named, with how it would", () => {
+  const large = (...set: string[]) => load("colibri-imx6", "storage.size=3TiB", ...set);
+  const error = /partition userdata ends at byte 3298534883328, and an MBR reaches to 2199023255552/;
+  fails(
+    () => table(large()),
+    "layout-conflict",
+    error,
+    /storage\.table=gpt, or partitions\.userdata\.size=2096572MiB or less/,
+  );
+  assert.equal(table(large("partitions.userdata.size=2096572MiB")).at(-1)![2], 2096572);
+  fails(() => table(large("partitions.userdata.size=2096573MiB")), "layout-conflict", /an MBR reaches/, /./);
+});
+
 test("what does not fit onto the medium says by how much", () => {
   const plan = load("colibri-imx6", "partitions.rootfs.size=4GiB", "partitions.userdata.size=1MiB");
   fails(() => table(plan), "does-not-fit", new RegExp(`${(68 + 4096 + 1 - 3584) * MIB} more`), /storage\.size/);

@@ -165,3 +165,64 @@ test("--force replaces files, keeps folders and what else is in them, and remove
   await rejection(writeDirectory(other, target, { force: true }));
   assert.equal(fs.readFileSync(path.join(target, "etc/motd"), "utf8"), "new");
 });
+
+test("content that cannot be read to its end leaves what was there, and nothing half-done", async (t) => {
+  const target = path.join(temporaryFolder(t), "out");
+  fs.mkdirSync(path.join(target, "etc/empty"), { recursive: true });
+  fs.chmodSync(path.join(target, "etc"), 0o751);
+  for (const name of ["etc/config", "etc/later", "etc/linked", "symlink"])
+    fs.writeFileSync(path.join(target, name), "old");
+  fs.symlinkSync("etc/later", path.join(target, "etc/a-symlink"));
+  const before = describeDirectory(target);
+
+  const tree: Tree = { root: newDirectory() };
+  const size = 3 * 2 ** 20;
+  let reads = 0;
+  const damaged = newFile({
+    size,
+    open: async () => ({
+      async read() {
+        if (++reads > 1) throw new Error("this block is damaged");
+      },
+      async close() {},
+    }),
+  });
+  addNode(tree, fromText("etc/config"), damaged);
+  addNode(tree, fromText("etc/later"), file("new"));
+  addNode(tree, fromText("etc/linked"), damaged);
+  addNode(tree, fromText("etc/empty"), symlink("elsewhere"));
+  addNode(tree, fromText("symlink"), symlink("elsewhere"));
+  await rejection(writeDirectory(tree, target, { force: true }));
+  assert.equal(reads, 2, "it was to fail half-way");
+  assert.deepEqual(describeDirectory(target), before);
+
+  // Into a new folder, no part of the file stays.
+  const fresh = path.join(path.dirname(target), "fresh");
+  await rejection(writeDirectory(tree, fresh));
+  assert.deepEqual(fs.readdirSync(path.join(fresh, "etc")), []);
+});
+
+test("--force replaces anything by anything, full folders aside", async (t) => {
+  const folder = temporaryFolder(t);
+  const target = path.join(folder, "out");
+  const kinds: Record<string, (at: string) => void> = {
+    file: (at) => fs.writeFileSync(at, "old"),
+    symlink: (at) => fs.symlinkSync("nowhere", at),
+    folder: (at) => fs.mkdirSync(at),
+  };
+  fs.mkdirSync(target);
+  const tree: Tree = { root: newDirectory() };
+  const shared = file("new and linked");
+  for (const [was, make] of Object.entries(kinds)) {
+    for (const to of ["file", "linked", "symlink", "folder"]) {
+      make(path.join(target, `${was}-${to}`));
+      const nodes = { file: file("new"), linked: shared, symlink: symlink("x"), folder: newDirectory() };
+      addNode(tree, fromText(`${was}-${to}`), nodes[to as keyof typeof nodes]);
+    }
+  }
+  // Names of one file that is in the way are still two names.
+  fs.rmSync(path.join(target, "file-linked"));
+  fs.linkSync(path.join(target, "file-file"), path.join(target, "file-linked"));
+  await writeDirectory(tree, target, { force: true });
+  assert.deepEqual(describeDirectory(target), await describeTree(tree));
+});

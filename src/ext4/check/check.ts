@@ -56,6 +56,9 @@ export async function* checkImage(image: Image): AsyncGenerator<Finding> {
     if (known === undefined) report.blocksKnown = report.namesKnown = false;
     yield* report.take();
   }
+  if (image.fastCommits !== undefined) {
+    yield { severity: "warning", message: "there are fast commits: which blocks and inodes are in use is not checked" };
+  }
   const orphans = image.fastCommits === undefined ? await report.try(() => readOrphans(image)) : undefined;
   yield* report.take();
   const scan = new InodeScan(image, claims, report, orphans ?? new Set());

@@ -40,8 +40,8 @@ export interface StoredMap extends BlockMap {
 const MAX_EXTENTS = 2 ** 16;
 
 /**
- * How many blocks of maps, of directories and of data may still come. Sound file systems use each of their blocks once; so time and memory stay
- * within a factor of the image's length, whatever the image says.
+ * How many blocks of maps, of directories, of attributes and of data may still come. Sound file systems use each of their
+ * blocks once; so time and memory stay within a factor of the image's length, whatever the image says.
  */
 export class Budget {
   #left: number;

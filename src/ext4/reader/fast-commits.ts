@@ -56,7 +56,7 @@ interface Names {
 export class FastCommits {
   /** By number: the fields as they are now. */
   readonly #inodes = new Map<number, Uint8Array>();
-  /** By inode: what has become of ranges of its blocks, ascending. */
+  /** By inode: what has become of ranges of its blocks, ascending once all records are applied. */
   readonly #ranges = new Map<number, Run[]>();
   readonly #names = new Map<number, Names>();
   /** Directories that have no blocks yet. */
@@ -66,6 +66,7 @@ export class FastCommits {
   constructor(image: Image, records: readonly FastCommitRecord[]) {
     this.#image = image;
     for (const record of records) this.#apply(record);
+    for (const [number, changes] of this.#ranges) this.#ranges.set(number, settleRanges(changes));
   }
 
   /** The bytes of inode `number`, of which the image has `stored`. The place of its blocks stays, as in the kernel. */
@@ -117,10 +118,11 @@ export class FastCommits {
   }
 
   #apply({ tag, value, at }: FastCommitRecord): void {
+    // What only pads may have no bytes at all.
+    if (tag === TAG.pad || tag === TAG.tail || tag === TAG.head) return;
     const view = new DataView(value.buffer, value.byteOffset, value.length);
     const number = view.getUint32(0, true);
     const { superblock } = this.#image;
-    if (tag === TAG.pad || tag === TAG.tail || tag === TAG.head) return;
     if (number === 0 || number > superblock.inodes) throw corrupt(at, `a fast commit changes inode ${number}`);
     switch (tag) {
       case TAG.inode:
@@ -147,22 +149,9 @@ export class FastCommits {
   }
 
   #setRange(number: number, range: Run): void {
-    if (range.start === range.end) return;
-    const ranges = this.#ranges.get(number) ?? [];
-    this.#ranges.set(number, ranges);
-    const first = firstBehind(ranges, range.start);
-    let last = first;
-    while (last < ranges.length && ranges[last]!.start < range.end) last++;
-    const covered = ranges.slice(first, last);
-    const before = covered.slice(0, 1).filter(({ start }) => start < range.start);
-    const behind = covered.slice(-1).filter(({ end }) => end > range.end);
-    ranges.splice(
-      first,
-      last - first,
-      ...before.map((run) => ({ ...run, end: range.start })),
-      range,
-      ...behind.map((run) => from(run, range.end)),
-    );
+    const changes = this.#ranges.get(number);
+    if (changes === undefined) this.#ranges.set(number, [range]);
+    else changes.push(range);
   }
 
   #rename(tag: number, directory: number, number: number, name: ByteString): void {
@@ -180,6 +169,55 @@ export class FastCommits {
     if ((mode & 0o170000) === FILE_TYPES.directory.mode) this.#newDirectories.add(number);
     else this.#newDirectories.delete(number);
   }
+}
+
+/**
+ * What ranges have become, ascending, after `changes` one after the other: of those that overlap, the last one holds. The
+ * changes' ends part the blocks into pieces, each of which goes to the last change that has it: from the last change on,
+ * every piece is given away once, and is then left out by a link to the next that is free.
+ */
+function settleRanges(changes: readonly Run[]): Run[] {
+  const ends = Float64Array.from(changes.flatMap(({ start, end }) => [start, end])).sort();
+  const owners = new Int32Array(ends.length).fill(-1);
+  const links = Int32Array.from(ends, (_, piece) => piece);
+  const nextFree = (piece: number) => {
+    let free = piece;
+    while (links[free] !== free) {
+      // Halves the way for whoever comes next.
+      links[free] = links[links[free]!]!;
+      free = links[free]!;
+    }
+    return free;
+  };
+  for (let i = changes.length - 1; i >= 0; i--) {
+    const { start, end } = changes[i]!;
+    for (let at = nextFree(firstAtLeast(ends, start)); ends[at]! < end; at = nextFree(at)) {
+      owners[at] = i;
+      links[at] = at + 1;
+    }
+  }
+  const settled: Run[] = [];
+  for (let first = 0; first < ends.length; ) {
+    const owner = owners[first]!;
+    let behind = first + 1;
+    while (behind < ends.length && owners[behind] === owner) behind++;
+    // The last of the ends begins no piece.
+    const end = ends[Math.min(behind, ends.length - 1)]!;
+    if (owner >= 0 && ends[first]! < end) settled.push({ ...from(changes[owner]!, ends[first]!), end });
+    first = behind;
+  }
+  return settled;
+}
+
+/** The index of the first of ascending numbers that is `value` or more. */
+function firstAtLeast(numbers: Float64Array, value: number): number {
+  let low = 0;
+  for (let high = numbers.length; low < high; ) {
+    const middle = (low + high) >>> 1;
+    if (numbers[middle]! >= value) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** The index of the first of ascending runs that ends behind block `at`. */

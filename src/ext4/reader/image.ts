@@ -1,13 +1,11 @@
 /** An opened file system: blocks by their number, some of them kept, and the inode tables, found by the group descriptors. */
-import { crc32c } from "../../bytes/checksum.js";
 import type { ReadableDevice } from "../../bytes/device.js";
 import type { StructValues } from "../../bytes/struct.js";
-import { checksumNumber } from "../checksum.js";
+import { descriptorChecksum } from "../checksum.js";
 import { hasFeature } from "../feature-table.js";
 import { hasSuperblock } from "../geometry.js";
 import { groupDescriptor, superblock } from "../layout.js";
 import { corrupt } from "./corrupt.js";
-import { crc16 } from "./crc16.js";
 import type { FastCommits } from "./fast-commits.js";
 import type { Superblock } from "./superblock.js";
 
@@ -107,17 +105,9 @@ export class Image {
   }
 
   #checksumHolds(stored: Uint8Array, group: number, checksum: number): boolean {
-    const { superblock } = this;
-    const at = groupDescriptor.offsets.checksum;
-    if (superblock.checksums) {
-      stored.fill(0, at, at + 2);
-      return (crc32c(stored, checksumNumber(superblock.seed, group)) & 0xffff) === checksum;
-    }
-    if (!hasFeature(superblock.fields, "uninit_bg")) return true;
-    const number = new Uint8Array(4);
-    new DataView(number.buffer).setUint32(0, group, true);
-    const head = crc16(stored.subarray(0, at), crc16(number, crc16(superblock.fields.uuid, 0xffff)));
-    return crc16(stored.subarray(at + 2), head) === checksum;
+    const { checksums, seed, fields } = this.superblock;
+    if (!checksums && !hasFeature(fields, "uninit_bg")) return true;
+    return descriptorChecksum(stored, group, { seed: checksums ? seed : undefined, uuid: fields.uuid }) === checksum;
   }
 
   /**

@@ -2,15 +2,11 @@
  * Block maps of ext2 and ext3: twelve block numbers, then one each of a block of numbers, of a block of such, and of a block
  * of those. "Direct/Indirect Block Addressing" in Documentation/filesystems/ext4.
  */
-import { inode as inodeLayout } from "../layout.js";
+import { DIRECT_POINTERS, INDIRECT_LEVELS, inode as inodeLayout, POINTER_SIZE } from "../layout.js";
 import type { Budget, MappedBlocks, Run, StoredMap } from "./block-map.js";
 import { corrupt } from "./corrupt.js";
 import type { Image } from "./image.js";
 import type { InodeFacts } from "./inodes.js";
-
-const DIRECT = 12;
-const POINTER_SIZE = 4;
-const LEVELS = 3;
 
 export class IndirectMap implements StoredMap {
   readonly #image: Image;
@@ -30,19 +26,19 @@ export class IndirectMap implements StoredMap {
     const { blockSize } = this.#image.superblock;
     let view = new DataView(block.buffer, block.byteOffset, block.length);
     let at = this.#inode.at + inodeLayout.offsets.block;
-    if (number < DIRECT) return this.#adjacent(view, at, number, DIRECT, number);
+    if (number < DIRECT_POINTERS) return this.#adjacent(view, at, number, DIRECT_POINTERS, number);
 
     const perBlock = this.#perBlock;
-    let within = number - DIRECT;
+    let within = number - DIRECT_POINTERS;
     let level = 1;
-    for (; level <= LEVELS && within >= perBlock ** level; level++) within -= perBlock ** level;
-    if (level > LEVELS) {
+    for (; level <= INDIRECT_LEVELS && within >= perBlock ** level; level++) within -= perBlock ** level;
+    if (level > INDIRECT_LEVELS) {
       throw corrupt(
         this.#inode.at + inodeLayout.offsets.sizeLow,
         `inode ${this.#inode.number} is larger than its map can be`,
       );
     }
-    let index = DIRECT + level - 1;
+    let index = DIRECT_POINTERS + level - 1;
     for (; level > 0; level--) {
       const next = this.#pointer(view, at, index);
       const covered = perBlock ** level;
@@ -59,10 +55,10 @@ export class IndirectMap implements StoredMap {
     const { block } = this.#inode.stored;
     const view = new DataView(block.buffer, block.byteOffset, block.length);
     const at = this.#inode.at + inodeLayout.offsets.block;
-    yield* this.#dataOf(view, at, DIRECT, 0);
-    let start = DIRECT;
-    for (let level = 1; level <= LEVELS; level++) {
-      const index = DIRECT + level - 1;
+    yield* this.#dataOf(view, at, DIRECT_POINTERS, 0);
+    let start = DIRECT_POINTERS;
+    for (let level = 1; level <= INDIRECT_LEVELS; level++) {
+      const index = DIRECT_POINTERS + level - 1;
       const next = this.#pointer(view, at, index);
       if (next !== 0) yield* this.#blocksBelow(level, next, start, at + index * POINTER_SIZE);
       start += this.#perBlock ** level;

@@ -111,7 +111,9 @@ export async function readBareInode(image: Image, number: number, { any = false 
   if ((fields.flags & FLAG.encrypted) !== 0 && !any) {
     throw unsupported(`inode ${number} is encrypted`, "Copy the files on a system that has the key.");
   }
-  const size = fields.sizeLow + (type === "file" || type === "directory" ? fields.sizeHigh * 2 ** 32 : 0);
+  // Where the kernel does not take the upper halves, others may have left anything in them.
+  const largeSize = type === "file" || (type === "directory" && hasFeature(superblock.fields, "large_dir"));
+  const size = fields.sizeLow + (largeSize ? fields.sizeHigh * 2 ** 32 : 0);
   if (!Number.isSafeInteger(size)) throw wrong("sizeHigh", `has ${size} bytes, which is more than a file can have`);
   const reaches = (field: keyof typeof layout.offsets) => layout.offsets[field] + 4 <= BASE_INODE_SIZE + extraSize;
   const hugeFile = hasFeature(superblock.fields, "huge_file");
@@ -133,7 +135,7 @@ export async function readBareInode(image: Image, number: number, { any = false 
       hasInlineData: (fields.flags & FLAG.inlineData) !== 0,
       isIndexed: (fields.flags & INODE_FLAG.index) !== 0,
       isXattrValue: (fields.flags & FLAG.eaInode) !== 0,
-      xattrBlock: fields.xattrBlockLow + fields.xattrBlockHigh * 2 ** 32,
+      xattrBlock: fields.xattrBlockLow + (hasFeature(superblock.fields, "64bit") ? fields.xattrBlockHigh * 2 ** 32 : 0),
       extraSize,
       atime: fields.atime,
       seed,

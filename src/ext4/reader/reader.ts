@@ -199,7 +199,7 @@ class FileSystemReader implements Ext4Reader {
   }
 
   tree(): Promise<Tree> {
-    return readTree(this.#image, this.#xattrs, this.root);
+    return readTree(this.#image, this.root);
   }
 
   check(): AsyncGenerator<Finding> {

@@ -10,11 +10,11 @@ import { type Ext4Entry, readEntries } from "./directories.js";
 import type { Image } from "./image.js";
 import type { DirectoryInode } from "./inodes.js";
 import { type Ext4Inode, readInode } from "./symlinks.js";
-import type { XattrReader } from "./xattrs.js";
+import { XattrReader } from "./xattrs.js";
 
 /** Reads it, "lost+found" included. `root` is inode 2. */
-export async function readTree(image: Image, xattrs: XattrReader, root: DirectoryInode): Promise<Tree> {
-  return { root: await new TreeReader(image, xattrs).read(root) };
+export async function readTree(image: Image, root: DirectoryInode): Promise<Tree> {
+  return { root: await new TreeReader(image).read(root) };
 }
 
 /** A node that can have more names, and how many it says are missing. */
@@ -33,10 +33,10 @@ class TreeReader {
   /** Directories that still have to be read. */
   readonly #pending: { node: Directory; inode: DirectoryInode; parent: number }[] = [];
 
-  constructor(image: Image, xattrs: XattrReader) {
+  constructor(image: Image) {
     this.#image = image;
-    this.#xattrs = xattrs;
     this.#budget = new Budget(image);
+    this.#xattrs = new XattrReader(image, this.#budget);
   }
 
   async read(root: DirectoryInode): Promise<Directory> {

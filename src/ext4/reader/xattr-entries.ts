@@ -60,10 +60,14 @@ export function readAttributes(
     });
     position = next;
   }
-  for (const { size, value, valueAt, at: entryAt } of found) {
-    if (value !== undefined && size > 0 && valueAt - at < position + 4) {
-      throw corrupt(entryAt, `${what} have a value that is within their list`);
-    }
+  let end = at + position + 4;
+  let message = "a value that is within their list";
+  // One value for many would take much memory for little: the kernel writes none such, and e2fsck takes them for damage.
+  const values = found.filter(({ size, value }) => value !== undefined && size > 0);
+  for (const { size, valueAt, at: entryAt } of values.sort((a, b) => a.valueAt - b.valueAt)) {
+    if (valueAt < end) throw corrupt(entryAt, `${what} have ${message}`);
+    end = valueAt + size;
+    message = "values that overlap";
   }
   return found;
 }

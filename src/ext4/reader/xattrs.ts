@@ -5,9 +5,9 @@ import { isPortableXattr } from "../../tree/xattrs.js";
 import { xattrBlockSeed } from "../checksum.js";
 import { inode as inodeLayout, XATTR_MAGIC, xattrHeader } from "../layout.js";
 import { decodeAcl } from "./acl.js";
-import { blockMapOf } from "./block-map.js";
+import { type Budget, blockMapOf } from "./block-map.js";
 import { FileReader } from "./content.js";
-import { corrupt } from "./corrupt.js";
+import { corrupt, unsupported } from "./corrupt.js";
 import type { Image } from "./image.js";
 import { type InodeFacts, readBareInode } from "./inodes.js";
 import { attributesInInode, readAttributes, type StoredAttribute } from "./xattr-entries.js";
@@ -22,23 +22,37 @@ const PREFIXES = new Map([
 ]);
 const ACLS: ReadonlySet<number> = new Set([2, 3]);
 
-/** Blocks of attributes that are kept: inodes with the same attributes share them, and mostly follow each other. */
-const CACHED_BLOCKS = 64;
+/**
+ * Blocks of attributes, and values in inodes of their own, that are kept for when they are asked for again: inodes with the
+ * same attributes share them, and mostly follow each other.
+ */
+const KEPT = 64;
+/** In bytes: about what the memory takes that an attribute has in a map, besides its name and value. */
+const ENTRY_SIZE = 64;
+/** In bytes, of values in inodes of their own that one tree may have: they are in memory, all at once. */
+const MOST_VALUE_BYTES = 2 ** 28;
 
 export type XattrSet = ReadonlyMap<ByteString, Uint8Array>;
 
 const NONE: XattrSet = new Map();
 
+/**
+ * Attributes of one inode after the other. With a budget, for who keeps them all, every block and value is read once and shared
+ * by all that have it, and what they take is charged; at most `mostValueBytes` are in inodes of their own.
+ */
 export class XattrReader {
   readonly #image: Image;
+  readonly #budget: Budget | undefined;
   readonly #blocks = new Map<number, XattrSet>();
-  /** Values in inodes of their own, by the inode's number. Sound file systems have each once: they are not read twice. */
+  /** Values in inodes of their own, by the inode's number. */
   readonly #values = new Map<number, Uint8Array>();
-  #valueBytes: number;
+  readonly #mostValueBytes: number;
+  #valueBytes = 0;
 
-  constructor(image: Image) {
+  constructor(image: Image, budget?: Budget, mostValueBytes = MOST_VALUE_BYTES) {
     this.#image = image;
-    this.#valueBytes = image.superblock.blocks * image.superblock.blockSize;
+    this.#budget = budget;
+    this.#mostValueBytes = mostValueBytes;
   }
 
   /** Those that mean something in other file systems too. Map and values are shared: they may not be changed. */
@@ -47,16 +61,29 @@ export class XattrReader {
     const { xattrBlock } = inode.stored;
     if (xattrBlock === 0) return own;
     const block = await this.#block(xattrBlock, inode);
+    if (own.size === 0) return block;
+    const blocks = Math.floor((block.size * ENTRY_SIZE) / this.#image.superblock.blockSize);
+    this.#charge(blocks, inode);
     // The kernel looks into the inode first.
-    return own.size === 0 ? block : new Map([...block, ...own]);
+    return new Map([...block, ...own]);
+  }
+
+  #charge(blocks: number, { number, at }: InodeFacts): void {
+    this.#budget?.take(blocks, at + inodeLayout.offsets.xattrBlockLow, () => `the attributes of inode ${number}`);
+  }
+
+  /** Without a budget, the oldest makes room. */
+  #keep<T>(kept: Map<number, T>, number: number, what: T): void {
+    kept.set(number, what);
+    if (this.#budget === undefined && kept.size > KEPT) kept.delete(kept.keys().next().value!);
   }
 
   async #block(number: number, inode: InodeFacts): Promise<XattrSet> {
     let set = this.#blocks.get(number);
     if (set === undefined) {
+      this.#charge(1, inode);
       set = await this.#named(await this.#readBlock(number, inode));
-      this.#blocks.set(number, set);
-      if (this.#blocks.size > CACHED_BLOCKS) this.#blocks.delete(this.#blocks.keys().next().value!);
+      this.#keep(this.#blocks, number, set);
     }
     return set;
   }
@@ -109,12 +136,18 @@ export class XattrReader {
     if (inode.type !== "file" || !inode.stored.isXattrValue || inode.stored.hasInlineData)
       throw wrong("is there for something else");
     if (inode.size !== size) throw wrong(`has ${inode.size} bytes instead of ${size}`);
-    this.#valueBytes -= size;
-    if (this.#valueBytes < 0) throw wrong("uses blocks that others use too");
+    this.#charge(Math.ceil(size / this.#image.superblock.blockSize), inode);
+    this.#valueBytes += size;
+    if (this.#budget !== undefined && this.#valueBytes > this.#mostValueBytes) {
+      throw unsupported(
+        `the extended attributes in this file system have more than ${this.#mostValueBytes} bytes in inodes of their own`,
+        "Read its files one by one, or remove large attributes.",
+      );
+    }
     const value = new Uint8Array(size);
     await new FileReader(this.#image, inode, blockMapOf(this.#image, inode)).read(0, value);
     if (crc32c(value, this.#image.superblock.seed) !== inode.stored.atime) throw wrong("has a wrong checksum");
-    this.#values.set(number, value);
+    this.#keep(this.#values, number, value);
     return value;
   }
 }
