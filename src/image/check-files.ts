@@ -10,8 +10,8 @@ import type { Content } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import type { FileSystem, FormatReader } from "./file-system.js";
 
-/** Files and folders that are looked at in a file system whose tree is damaged, and could be one without end. */
-const MOST_ENTRIES = 2 ** 22;
+/** Names that are looked at: where the tree is damaged, there could be no end of them. */
+const MOST_NAMES = 2 ** 23;
 /** A file's content is read in such pieces. */
 const CHUNK = 2 ** 20;
 /**
@@ -42,13 +42,15 @@ interface Walkable<I> {
 
 /**
  * Yields what is damaged in the tree of `fileSystem` and in the files' contents; counts what was read in `checked`. First
- * asks for the tree, which checks it as a whole; where that fails, every part of it that can still be reached is looked at.
+ * asks for the tree, which checks it as a whole; where that fails, every part of it that can still be reached is looked at,
+ * up to `mostNames` names.
  */
 export async function* checkFiles(
   { format, tree }: FileSystem,
   size: number,
   checked: CheckedFiles,
   observer: Observer = {},
+  mostNames = MOST_NAMES,
 ): AsyncGenerator<FileFinding> {
   try {
     await tree();
@@ -56,7 +58,9 @@ export async function* checkFiles(
     yield findingOf(error);
   }
   const room = FREE_BYTES + size * MOST_EXPANSION;
-  yield* withWalkable(format, (walkable) => new Checker(walkable, room, checked, observer).check());
+  yield* withWalkable(format, (walkable) =>
+    new Checker(walkable, { room, most: mostNames }, checked, observer).check(),
+  );
 }
 
 /** A finding about a file or folder. */
@@ -81,10 +85,18 @@ class Checker<I> {
   /** Data that was read: SquashFS has equal files once. */
   readonly #read = new Set<string>();
   #room: number;
+  readonly #most: number;
+  #isCut = false;
 
-  constructor(walkable: Walkable<I>, room: number, checked: CheckedFiles, observer: Observer) {
+  constructor(
+    walkable: Walkable<I>,
+    limits: { room: number; most: number },
+    checked: CheckedFiles,
+    observer: Observer,
+  ) {
     this.#walkable = walkable;
-    this.#room = room;
+    this.#room = limits.room;
+    this.#most = limits.most;
     this.#checked = checked;
     this.#observer = observer;
   }
@@ -111,12 +123,13 @@ class Checker<I> {
   async *#list(path: ByteString, folder: I, pending: { path: ByteString; inode: I }[]): AsyncGenerator<FileFinding> {
     try {
       for await (const entry of this.#walkable.entries(folder)) {
-        if (++this.#checked.names > MOST_ENTRIES) {
-          throw new ImgbuildError(
-            "image-corrupt",
-            `there are more than ${MOST_ENTRIES} names: the rest is not looked at`,
-          );
+        if (this.#checked.names === this.#most) {
+          if (!this.#isCut)
+            yield { severity: "warning", message: `only ${this.#most} names were looked at, and there are more` };
+          this.#isCut = true;
+          return;
         }
+        this.#checked.names++;
         const name = (path === "" ? entry.name : `${path}/${entry.name}`) as ByteString;
         try {
           const inode = await entry.inode();

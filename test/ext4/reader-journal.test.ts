@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { openExt4 } from "../../src/ext4/index.js";
+import { verifyFile } from "../image/image-files.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
 import { describeImage, mke2fs, noise, reading } from "./reading.js";
@@ -299,6 +300,14 @@ test("fast commits are replayed as the kernel does", async (t) => {
   for (const blockSize of [1024, 4096]) {
     await crashWithFastCommits(image, copy, blockSize);
     await reading(copy, async ({ facts }) => assert.equal(facts.recovery?.fastCommits, true));
+    const { findings } = await verifyFile(copy);
+    assert.ok(
+      findings.every(({ severity }) => severity === "warning"),
+      JSON.stringify(findings),
+    );
+    const told = findings.map(({ message }) => message).join("\n");
+    assert.match(told, /the fast commits behind them, are applied/);
+    assert.match(told, /which blocks and inodes are in use is not checked/);
     const found = await describeFastCommits(describeImage(copy, { ignore: ["lost+found"] }));
     assert.ok(found.has("folder 0/moved") && found.has("old/hard link") && !found.has("gone") && !found.has("old/a"));
 

@@ -2,6 +2,8 @@
  * Blocks of attributes that inodes share, and inodes that hold the value of one: both count who refers to them. "Extended
  * Attributes" in Documentation/filesystems/ext4.
  */
+
+import { hasFeature } from "../feature-table.js";
 import { inode as layout, XATTR_MAGIC, xattrHeader } from "../layout.js";
 import type { Image } from "../reader/image.js";
 import type { InodeFacts } from "../reader/inodes.js";
@@ -9,6 +11,11 @@ import { attributesInInode, readAttributes, type StoredAttribute } from "../read
 import type { BlockClaims } from "./block-claims.js";
 import { blocksOfCluster } from "./group-layout.js";
 import type { Report } from "./report.js";
+
+/** Whether an inode holds the value of an attribute, which no name leads to. */
+export function isXattrValue({ superblock }: Image, { stored }: InodeFacts): boolean {
+  return stored.isXattrValue && hasFeature(superblock.fields, "ea_inode");
+}
 
 interface SharedBlock {
   readonly at: number;
@@ -41,8 +48,8 @@ export class AttributeClaims {
   /** Claims what the attributes of `inode` take, and returns how many blocks it pays for. Rejects where they are damaged. */
   async claim(inode: InodeFacts): Promise<number> {
     const own = this.#refer(attributesInInode(inode));
-    const { xattrBlock, isXattrValue, bytes } = inode.stored;
-    if (isXattrValue) {
+    const { xattrBlock, bytes } = inode.stored;
+    if (isXattrValue(this.#image, inode)) {
       // The count is where other inodes have i_ctime and i_version.
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       const [high, low] = [layout.offsets.ctime, layout.offsets.version].map((field) => view.getUint32(field, true));

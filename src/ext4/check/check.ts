@@ -27,7 +27,7 @@ import { checkCopy, checkTotals } from "./superblocks.js";
 export async function* checkImage(image: Image): AsyncGenerator<Finding> {
   const { superblock } = image;
   const report = new Report();
-  const groups: { facts: GroupFacts; at: number; scanned: boolean }[] = [];
+  const groups: ({ facts: GroupFacts; at: number; scanned: boolean } | undefined)[] = [];
   const claims = new BlockClaims(image, report);
   const tables = new Budget(image);
   claims.claimBootSector();
@@ -50,27 +50,29 @@ export async function* checkImage(image: Image): AsyncGenerator<Finding> {
           tables.take(range.count, place, () => `the inode table of group ${group}`);
         }
       }
-      groups[group] = { facts, at, scanned };
+      return { facts, at, scanned };
     });
-    if (!known) report.blocksKnown = report.namesKnown = false;
+    groups.push(known);
+    if (known === undefined) report.blocksKnown = report.namesKnown = false;
     yield* report.take();
   }
-  if (image.fastCommits !== undefined) return;
-
-  const scan = await scanInodes(image, claims, report);
-  if (scan === undefined) {
-    yield* report.take();
-    return;
+  if (image.fastCommits !== undefined) {
+    yield { severity: "warning", message: "there are fast commits: which blocks and inodes are in use is not checked" };
   }
-  for (const [group, known] of groups.entries()) {
-    if (known === undefined) continue;
-    if (!known.scanned) report.blocksKnown = report.namesKnown = false;
-    else for await (const _ of scan.group(group, known.facts)) yield* report.take();
-    yield* report.take();
-    if (claims.isHopeless) return;
-  }
-  for await (const _ of scan.compare()) yield* report.take();
+  const orphans = image.fastCommits === undefined ? await report.try(() => readOrphans(image)) : undefined;
   yield* report.take();
+  const scan = new InodeScan(image, claims, report, orphans ?? new Set());
+  if (orphans === undefined) report.blocksKnown = report.namesKnown = false;
+  else {
+    for (const [group, known] of groups.entries()) {
+      if (!known?.scanned) report.blocksKnown = report.namesKnown = false;
+      else for await (const _ of scan.group(group, known.facts)) yield* report.take();
+      yield* report.take();
+      if (claims.isHopeless) return;
+    }
+    for await (const _ of scan.compare()) yield* report.take();
+    yield* report.take();
+  }
 
   let [freeBlocks, freeInodes] = [0, 0];
   for (const [group, known] of groups.entries()) {
@@ -85,14 +87,6 @@ export async function* checkImage(image: Image): AsyncGenerator<Finding> {
   }
   if (report.blocksKnown) checkTotals(image, freeBlocks, freeInodes, report);
   yield* report.take();
-}
-
-async function scanInodes(image: Image, claims: BlockClaims, report: Report): Promise<InodeScan | undefined> {
-  let scan: InodeScan | undefined;
-  await report.try(async () => {
-    scan = new InodeScan(image, claims, report, await readOrphans(image));
-  });
-  return scan;
 }
 
 /** The block by which hosts see that another has mounted the file system (mmp). */

@@ -1,8 +1,9 @@
 /** Goes through the inode tables: who is in use, which blocks and names that makes, and whether each says so itself. */
+import { hasFeature, type KnownFeature } from "../feature-table.js";
 import { INODE, inode as layout } from "../layout.js";
 import type { Image } from "../reader/image.js";
 import { type BareInode, readBareInode } from "../reader/inodes.js";
-import { AttributeClaims } from "./attribute-claims.js";
+import { AttributeClaims, isXattrValue } from "./attribute-claims.js";
 import { GroupBits, GroupCounts } from "./bits.js";
 import type { BlockClaims } from "./block-claims.js";
 import type { GroupFacts } from "./group-layout.js";
@@ -13,7 +14,7 @@ import type { Report } from "./report.js";
 const READ_SIZE = 2 ** 16;
 /** A list of blocks that cannot be used, which mke2fs -c makes. */
 const BAD_BLOCKS = 1;
-const ENCRYPTED = 0x800;
+const FLAG = { encrypted: 0x800, imagic: 0x2000, casefold: 0x40000000 } as const;
 /** Symbolic links of up to so many bytes have no blocks. */
 const SHORT_TARGET = 60;
 
@@ -97,50 +98,50 @@ export class InodeScan {
     }
     this.#used.add(number - 1);
     this.#links.add(number - 1, links);
-    let inode: BareInode | undefined;
-    if (!(await this.#report.try(async () => void (inode = await readBareInode(this.#image, number, { any: true }))))) {
+    const inode = await this.#report.try(() => readBareInode(this.#image, number, { any: true }));
+    if (inode === undefined) {
       this.#report.blocksKnown = false;
       this.#report.namesKnown = false;
+      return;
     }
-    if (inode === undefined) return;
-    if (inode.stored.isXattrValue) this.#isValue.add(number - 1);
+    const flags = view.getUint32(at + offsets.flags, true);
+    const wrong = wrongFlag(this.#image, inode, flags);
+    if (wrong !== undefined) this.#report.error(`inode ${number} has the flag ${wrong}`, inode.at + offsets.flags);
+    if (isXattrValue(this.#image, inode)) this.#isValue.add(number - 1);
     const alone = await this.#claim(inode);
     if (inode.type !== "directory") return;
     this.#directories.set(group, this.directoriesOf(group) + 1);
     this.#isDirectory.add(number - 1);
     // Names in encrypted directories are no text; so what they lead to is not counted.
-    const encrypted = (view.getUint32(at + offsets.flags, true) & ENCRYPTED) !== 0;
-    const directory = inode;
-    const read = alone && !encrypted && (await this.#report.try(() => this.#names.add(directory)));
+    const isText = (flags & FLAG.encrypted) === 0;
+    const read = alone && isText && (await this.#report.try(() => this.#names.add(inode).then(() => true)));
     if (!read) this.#report.namesKnown = false;
   }
 
   /** Claims the blocks of an inode and compares their number. Returns whether they are its own. */
   async #claim(inode: BareInode): Promise<boolean> {
-    let alone = true;
-    const known = await this.#report.try(async () => {
-      let blocks = await this.#attributes.claim(inode);
-      if (hasBlocks(inode)) {
-        const claimed =
-          inode.number === INODE.resize
-            ? await this.#claims.claimResizeInode(inode)
-            : await this.#claims.claimFile(inode);
-        alone = claimed?.alone ?? false;
-        if (claimed === undefined) {
-          this.#report.blocksKnown = false;
-          return;
-        }
-        blocks += claimed.blocks;
-      }
-      const sectors = blocks * (this.#image.superblock.blockSize / 512);
-      if (sectors === inode.sectors) return;
+    const claimed = await this.#report.try(() => this.#claimAll(inode));
+    if (claimed === undefined) {
+      this.#report.blocksKnown = false;
+      return false;
+    }
+    const sectors = claimed.blocks * (this.#image.superblock.blockSize / 512);
+    if (sectors !== inode.sectors) {
       this.#report.error(
         `inode ${inode.number} says that it has ${inode.sectors} sectors, and has ${sectors}`,
         inode.at + layout.offsets.blocksLow,
       );
-    });
-    if (!known) this.#report.blocksKnown = false;
-    return known && alone;
+    }
+    return claimed.alone;
+  }
+
+  /** As `BlockClaims.claimFile`, with what the attributes take. */
+  async #claimAll(inode: BareInode): Promise<{ blocks: number; alone: boolean } | undefined> {
+    const blocks = await this.#attributes.claim(inode);
+    if (!hasBlocks(inode)) return { blocks, alone: true };
+    const isResize = inode.number === INODE.resize;
+    const own = await (isResize ? this.#claims.claimResizeInode(inode) : this.#claims.claimFile(inode));
+    return own && { blocks: blocks + own.blocks, alone: own.alone };
   }
 
   /** Compares names and references with what inodes say, group by group, once all were seen. */
@@ -168,6 +169,17 @@ export class InodeScan {
       }
     }
   }
+}
+
+/** The name of a flag that this inode may not have. */
+function wrongFlag({ superblock }: Image, { type, stored }: BareInode, flags: number): string | undefined {
+  const has = (name: KnownFeature) => hasFeature(superblock.fields, name);
+  const isDirectory = type === "directory";
+  if (stored.isIndexed && !(isDirectory && has("dir_index"))) return "index";
+  if ((flags & FLAG.casefold) !== 0 && !(isDirectory && has("casefold"))) return "casefold";
+  if ((flags & FLAG.imagic) !== 0 && !has("imagic_inodes")) return "imagic";
+  if (stored.hasInlineData && !has("inline_data")) return "inline_data";
+  return undefined;
 }
 
 /** Whether i_block leads to blocks. */

@@ -17,18 +17,18 @@ export class Report {
     this.#findings.push({ severity: "warning", message: `${message} (byte ${offset})`, offset });
   }
 
-  /** Does `what`. Returns whether it went well: an error about the image is a finding. */
-  async try(what: () => Promise<void>): Promise<boolean> {
+  /** What `what` resolves to; undefined when it rejects with an error about the image, which is a finding then. */
+  async try<T>(what: () => Promise<T>): Promise<T | undefined> {
     try {
-      await what();
-      return true;
+      return await what();
     } catch (thrown) {
       if (!(thrown instanceof ImgbuildError)) throw thrown;
-      // What is not known here was left out, and is no damage.
-      if (thrown.code === "source-unsupported") return false;
-      if (thrown.code !== "image-corrupt") throw thrown;
-      this.#findings.push({ severity: "error", message: thrown.message, offset: thrown.data.offset as number });
-      return false;
+      const { code, message, data } = thrown;
+      // What is only not known here is no damage.
+      if (code === "source-unsupported") return undefined;
+      if (code !== "image-corrupt") throw thrown;
+      this.#findings.push({ severity: "error", message, offset: data.offset as number });
+      return undefined;
     }
   }
 
