@@ -64,7 +64,7 @@ export function words(name: ByteString, from: number, into: Int32Array, signed =
 }
 
 /** What MD4 begins with: the seed of file systems that have none. */
-const MD4_STATE = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
+export const MD4_STATE = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
 
 const state = new Int32Array(4);
 const input = new Int32Array(8);

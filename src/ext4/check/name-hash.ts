@@ -1,10 +1,8 @@
 /** The hashes that the index of a directory may be ordered by, as its root and the superblock say. Linux fs/ext4/hash.c. */
 import type { ByteString } from "../../bytes/bytestring.js";
-import { halfMd4, words } from "../hash.js";
+import { halfMd4, MD4_STATE, words } from "../hash.js";
 import { HASH_HALF_MD4, HASH_LEGACY, HASH_TEA } from "../layout.js";
 
-/** What MD4 begins with, for file systems without a seed. RFC 1320, section 3.3. */
-const NO_SEED = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
 const TEA_DELTA = 0x9e3779b9;
 const MOST = 0xfffffffe;
 
@@ -15,7 +13,7 @@ export type NameHasher = (name: ByteString) => number;
 export function nameHasher(version: number, seed: Uint8Array, unsigned: boolean): NameHasher | undefined {
   const view = new DataView(seed.buffer, seed.byteOffset, seed.length);
   const stored = Int32Array.from({ length: 4 }, (_, i) => view.getInt32(4 * i, true));
-  const start = stored.some((word) => word !== 0) ? stored : NO_SEED;
+  const start = stored.some((word) => word !== 0) ? stored : MD4_STATE;
   switch (version) {
     case HASH_LEGACY:
       return (name) => finish(legacy(name, !unsigned));
