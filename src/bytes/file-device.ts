@@ -1,6 +1,7 @@
 /**
  * Files of the host as devices. The calls below are synchronous inside: the page cache answers them in microseconds, where
- * a trip through the thread pool costs tens; only large writes take it. So that timers and signals are still served, they pause now and then.
+ * a trip through the thread pool costs tens; only large writes take it. So that timers and signals are still served, they
+ * pause now and then.
  */
 import * as fs from "node:fs";
 import { performance } from "node:perf_hooks";

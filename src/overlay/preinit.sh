@@ -3,9 +3,9 @@
 # overlay over each folder that is to be writable. Then it becomes the real init.
 #
 # POSIX sh, for busybox ash and dash. Nothing in it may stop the boot: what fails is said, noted in /run/imgbuild/degraded,
-# and worked around, at the worst by leaving a folder read-only. (So nothing is redirected from or to a file with ":" or another
-# special built-in, and nothing calculated with what is no number: the shell would end, and the kernel panic.) Every process that is started costs the boot a millisecond
-# or more: on the usual way there are few.
+# and worked around, at the worst by leaving a folder read-only. (So nothing is redirected from or to a file with ":" or
+# another special built-in, and nothing calculated with what is no number: the shell would end, and the kernel panic.) Every
+# process that is started costs the boot a millisecond or more: on the usual way there are few.
 #
 # preinit.conf beside it is written by the build, one setting a line:
 #     userdata NUMBER          UserData's partition, on the disk that the root is on
