@@ -32,6 +32,7 @@ setfacl acl
 sfdisk fdisk
 sgdisk gdisk
 shellcheck shellcheck
+strace strace
 time time
 unsquashfs squashfs-tools
 xz xz-utils

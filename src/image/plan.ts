@@ -156,6 +156,8 @@ export interface OverlayPlan {
   readonly newRoot: NewRootPolicy;
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
+  /** Whether the device makes UserData fill the medium. */
+  readonly grow: boolean;
 }
 
 /** The machine that stands in for the board in `imgbuild boot`. */
