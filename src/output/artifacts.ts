@@ -42,6 +42,7 @@ export async function writeArtifacts(
   const files: SparseFile[] = [{ path: image.path, size: image.size, data: [...recorder.data] }];
   options.stage?.("single partitions");
   for (const { partition, start, used } of assembled.partitions) {
+    if (partition.role === "rootfs" && used === 0) continue;
     const file = workspace.create(partitionFile(partition), used);
     const data = await copyData(recorder, start, used, file);
     files.push({ path: file.path, size: used, data });

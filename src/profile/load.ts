@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { similarNames } from "../bytes/similar-names.js";
 import { ImgbuildError } from "../errors.js";
 import { checkPlan } from "../image/check-plan.js";
-import { MBR_PRIMARIES, type PartitionPlan, type Plan } from "../image/plan.js";
+import { MBR_PRIMARIES, PARTITION_ROLES, type PartitionPlan, type Plan } from "../image/plan.js";
 import { isRecord, type Layer, layerOfSettings, merge, profileFile, readLayers, type Value } from "./document.js";
 import { jsonSchema, type Profile, profileSchema } from "./schema.js";
 
@@ -70,6 +70,7 @@ function resolve(name: string, profile: Profile, folder: string): Plan {
       ([key, partition], index): PartitionPlan => ({
         ...partition,
         name: key,
+        role: partition.role ?? PARTITION_ROLES.find((role) => role === key) ?? "data",
         number: partition.number ?? defaultNumber(rest.storage.table, index, count),
         hybrid: hybridType(partition),
         type:
