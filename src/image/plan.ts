@@ -21,6 +21,8 @@ export interface Plan {
   readonly bootloader?: BootloaderPlan | undefined;
   readonly boot: BootPlan;
   readonly overlay: OverlayPlan;
+  /** What is made of the image, by the names in src/output/outputs.ts. */
+  readonly outputs: readonly string[];
   readonly emulator?: EmulatorPlan | undefined;
 }
 

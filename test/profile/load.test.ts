@@ -141,6 +141,7 @@ test("the JSON Schema describes every key of the first level", () => {
     "bootloader",
     "boot",
     "overlay",
+    "outputs",
     "emulator",
   ]);
 });
