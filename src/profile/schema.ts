@@ -8,6 +8,7 @@ import { KERNEL_FORMATS, NEW_ROOT_POLICIES } from "../image/plan.js";
 import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
+import { teziSchema } from "./tezi-schema.js";
 
 function size(description: string) {
   return z
@@ -301,6 +302,7 @@ export const profileSchema = z
       .min(1)
       .default([...DEFAULT_OUTPUTS])
       .describe(`What is made of the image. ${describeOutputs()}.`),
+    tezi: teziSchema.optional(),
     emulator: z
       .strictObject({
         machine: z.enum(["sabrelite", "virt"]),

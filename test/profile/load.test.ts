@@ -142,6 +142,7 @@ test("the JSON Schema describes every key of the first level", () => {
     "boot",
     "overlay",
     "outputs",
+    "tezi",
     "emulator",
   ]);
 });
