@@ -10,6 +10,7 @@ import type { Plan } from "../image/plan.js";
 import { type BuildInputs, type Prepared, prepare } from "../image/prepare.js";
 import { writeArtifacts } from "../output/artifacts.js";
 import type { Manifest } from "../output/manifest.js";
+import { OUTPUT_NAMES, outputsOf } from "../output/outputs.js";
 import { Workspace } from "../output/workspace.js";
 import { shippedProfiles } from "../profile/document.js";
 import { loadProfile } from "../profile/load.js";
@@ -69,7 +70,14 @@ const options = {
     describe: "change a key of the profile: partitions.rootfs.size=256MiB",
     group,
   },
-  format: { type: "list", value: "LIST", choices: ["img"], describe: "outputs", shownDefault: "img", group },
+  format: {
+    type: "list",
+    value: "LIST",
+    choices: OUTPUT_NAMES,
+    describe: "what is made of the image",
+    shownDefault: "the profile's outputs",
+    group,
+  },
   ...sourceOptions,
   "dry-run": { type: "flag", describe: "print the layout, write nothing", default: false, group },
   ...commonOptions,
@@ -88,8 +96,10 @@ type BuildArguments = Arguments<typeof options, typeof operands>;
 export const build = defineCommand({ describe: "Builds an image for a board.", operands, options, run });
 
 async function run(args: BuildArguments): Promise<void> {
-  const profile = loadProfile(args.profile, { set: args.set, folder: process.cwd() });
+  const formats = args.format === undefined ? [] : [`outputs=[${args.format}]`];
+  const profile = loadProfile(args.profile, { set: [...args.set, ...formats], folder: process.cwd() });
   const { plan } = profile;
+  await outputsOf(plan);
   const reporter = reporterFor(args);
   const folder = args.output ?? path.join("out", plan.profile);
   const workspace = new Workspace(folder);

@@ -21,6 +21,9 @@ export interface Plan {
   readonly bootloader?: BootloaderPlan | undefined;
   readonly boot: BootPlan;
   readonly overlay: OverlayPlan;
+  /** What is made of the image, by the names in src/output/outputs.ts. */
+  readonly outputs: readonly string[];
+  readonly tezi?: TeziPlan | undefined;
   readonly emulator?: EmulatorPlan | undefined;
 }
 
@@ -157,6 +160,43 @@ export interface OverlayPlan {
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
 }
+
+export const TEZI_COMPRESSIONS = ["none", "gz", "xz", "zst"] as const;
+
+/** What the Toradex Easy Installer is told besides. */
+export interface TeziPlan {
+  /** Product numbers of the modules, four digits each. */
+  readonly productIds: readonly string[];
+  readonly name?: string | undefined;
+  readonly version?: string | undefined;
+  /** YYYY-MM-DD. */
+  readonly releaseDate?: string | undefined;
+  readonly autoinstall: boolean;
+  /** The eMMC in the installer's /dev. */
+  readonly device: string;
+  readonly compression: (typeof TEZI_COMPRESSIONS)[number];
+  /** Paths of files on the host. */
+  readonly environment?: string | undefined;
+  readonly prepareScript?: string | undefined;
+  readonly wrapupScript?: string | undefined;
+  readonly errorScript?: string | undefined;
+  readonly icon?: string | undefined;
+  readonly marketing?: string | undefined;
+  readonly license?: string | undefined;
+  readonly releaseNotes?: string | undefined;
+  readonly licenseTitle?: string | undefined;
+}
+
+export const TEZI_FILES = [
+  "environment",
+  "prepareScript",
+  "wrapupScript",
+  "errorScript",
+  "icon",
+  "marketing",
+  "license",
+  "releaseNotes",
+] as const satisfies readonly (keyof TeziPlan)[];
 
 /** The machine that stands in for the board in `imgbuild boot`. */
 export interface EmulatorPlan {

@@ -7,6 +7,7 @@ import type { Prepared } from "../image/prepare.js";
 import { version } from "./version.js";
 
 export interface Artifact {
+  /** With `/` behind the name of a folder: "tezi/image.json". */
   readonly file: string;
   /** In bytes. */
   readonly size: number;

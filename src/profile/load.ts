@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { similarNames } from "../bytes/similar-names.js";
 import { ImgbuildError } from "../errors.js";
 import { checkPlan } from "../image/check-plan.js";
-import { MBR_PRIMARIES, type PartitionPlan, type Plan } from "../image/plan.js";
+import { MBR_PRIMARIES, type PartitionPlan, type Plan, TEZI_FILES } from "../image/plan.js";
 import { isRecord, type Layer, layerOfSettings, merge, profileFile, readLayers, type Value } from "./document.js";
 import { jsonSchema, type Profile, profileSchema } from "./schema.js";
 
@@ -72,10 +72,11 @@ function withoutChain(values: Value): Value {
 }
 
 function resolve(name: string, profile: Profile, folder: string): Plan {
-  const { extends: _, abstract: __, partitions, seed, ...rest } = profile;
+  const { extends: _, abstract: __, partitions, seed, tezi, ...rest } = profile;
   const count = Object.keys(partitions).length;
   return {
     ...rest,
+    tezi: tezi && withPaths(tezi, TEZI_FILES, folder),
     profile: name,
     seed: seed ?? name,
     partitions: Object.entries(partitions).map(
@@ -91,6 +92,12 @@ function resolve(name: string, profile: Profile, folder: string): Plan {
       }),
     ),
   };
+}
+
+/** `values` with the paths that it has under `keys` resolved from `folder`. */
+function withPaths<T extends object>(values: T, keys: readonly (keyof T)[], folder: string): T {
+  const named = keys.filter((key) => values[key] !== undefined);
+  return { ...values, ...Object.fromEntries(named.map((key) => [key, path.resolve(folder, `${values[key]}`)])) };
 }
 
 /** By the place; where an MBR needs logical partitions, its fourth number is the extended one's. */

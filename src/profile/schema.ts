@@ -5,8 +5,10 @@
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
 import { KERNEL_FORMATS, NEW_ROOT_POLICIES } from "../image/plan.js";
+import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
+import { teziSchema } from "./tezi-schema.js";
 
 function size(description: string) {
   return z
@@ -299,6 +301,12 @@ export const profileSchema = z
           .describe("Files that a factory reset carries over; * ? and [ ] stand for characters."),
       })
       .prefault({}),
+    outputs: z
+      .array(z.enum(OUTPUT_NAMES))
+      .min(1)
+      .default([...DEFAULT_OUTPUTS])
+      .describe(`What is made of the image. ${describeOutputs()}.`),
+    tezi: teziSchema.optional(),
     emulator: z
       .strictObject({
         machine: z.enum(["sabrelite", "virt"]),

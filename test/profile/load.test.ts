@@ -186,6 +186,8 @@ test("the JSON Schema describes every key of the first level", () => {
     "bootloader",
     "boot",
     "overlay",
+    "outputs",
+    "tezi",
     "emulator",
   ]);
 });
