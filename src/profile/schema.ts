@@ -201,6 +201,10 @@ export const profileSchema = z
       .string()
       .optional()
       .describe("A shipped profile, or a file, whose values are taken where this one is silent."),
+    abstract: z
+      .boolean()
+      .optional()
+      .describe("This file is for others to extend: no image can be built of it as it is."),
     description: z.string().default(""),
     architecture: z.enum(["arm", "arm64"]).describe("The processor the kernel is for."),
     seed: z
