@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { userdataGrowth } from "../../src/image/growth.js";
-import { partitionNamed } from "../../src/image/plan.js";
+import { partitionWithRole } from "../../src/image/plan.js";
 import { writeMbr } from "../../src/partition/index.js";
 import { loadPlan } from "../../src/profile/load.js";
 import { MiB, makeDisk, readTable } from "../partition/disk.js";
 
 const growthOf = (profile: string, ...set: string[]) => {
   const plan = loadPlan(profile, { folder: "/", set });
-  return userdataGrowth(plan, partitionNamed(plan, "userdata")!);
+  return userdataGrowth(plan, partitionWithRole(plan, "userdata")!);
 };
 
 test("UserData grows where it is the last partition, and not over what is reserved", () => {
@@ -16,7 +16,7 @@ test("UserData grows where it is the last partition, and not over what is reserv
   assert.equal(growthOf("qemu-arm64", "overlay.grow=false"), undefined);
   assert.equal(growthOf("qemu-arm64", "partitions.userdata.hybrid=true"), undefined);
   const plan = loadPlan("qemu-arm64", { folder: "/" });
-  const userdata = partitionNamed(plan, "userdata")!;
+  const userdata = partitionWithRole(plan, "userdata")!;
   const reserved = [{ name: "calibration", start: 2 ** 30, size: 4096 }];
   assert.deepEqual(userdataGrowth({ ...plan, storage: { ...plan.storage, reserved } }, userdata)?.reserved, [2 ** 30]);
   assert.equal(userdataGrowth({ ...plan, partitions: plan.partitions.toReversed() }, userdata), undefined);
