@@ -3,6 +3,7 @@ import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { parseFeatures, parseMountOptions } from "../ext4/index.js";
 import { GPT_ENTRIES, gptAttributes, gptType, MBR_PARTITIONS, mbrType, tableRanges } from "../partition/index.js";
+import { baseLayers } from "./base-layers.js";
 import { tableShape } from "./claims.js";
 import {
   type Ext4Partition,
@@ -32,7 +33,8 @@ function refuse(message: string, hint: string): ImgbuildError {
  * Throws `profile-invalid`, or `layout-conflict` for what the table cannot say: a type or an attribute, a shape that no GPT
  * has.
  */
-export function checkPlan({ partitions, storage }: Plan): void {
+export function checkPlan(plan: Plan): void {
+  const { partitions, storage } = plan;
   checkRoles(partitions);
   checkStorage(storage);
   const rest = partitions.findIndex(({ size }) => size === "rest");
@@ -59,6 +61,7 @@ export function checkPlan({ partitions, storage }: Plan): void {
   }
   if (storage.table === "mbr") checkMbr(partitions, storage);
   else checkGpt(partitions, storage);
+  baseLayers(plan);
 }
 
 /** One root at least, two at most, and one of what else imgbuild fills. */

@@ -11,6 +11,7 @@ import { type Content, contentOf, newDirectory, newFile, readContent } from "../
 import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import { bootScript, encodeScript } from "../uboot/index.js";
+import { baseLayers } from "./base-layers.js";
 import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
 import { userdataGrowth } from "./growth.js";
 import { type Plan, partitionWithRole } from "./plan.js";
@@ -64,6 +65,7 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
       newRoot,
       keep: keep.map(fromText),
       userdataPartition: userdata.number,
+      layers: baseLayers(plan),
       growth,
       time: { seconds: time, nanoseconds: 0 },
     });
