@@ -55,8 +55,8 @@ export interface Inode {
   node(): Promise<Node>;
   /** What is in a folder, in no particular order. Inodes are not read before they are asked for. */
   entries(): AsyncGenerator<DirectoryEntry>;
-  /** A folder with all that is below it. */
-  tree(): Promise<Tree>;
+  /** A folder with all that is below it. Damage elsewhere does not disturb. */
+  tree(damaged?: TreeReading<unknown>["damaged"]): Promise<Tree>;
 }
 
 export interface DirectoryEntry {

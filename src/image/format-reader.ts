@@ -34,7 +34,7 @@ export function fileSystemOf<I extends FormatInode, E extends { readonly name: B
         yield { name: entry.name, inode: async () => inodeOf(await reader.inode(entry)) };
       }
     },
-    tree: () => reader.tree({ from: directory(inode) }),
+    tree: (damaged) => reader.tree({ from: directory(inode), damaged }),
   });
   return {
     facts,
