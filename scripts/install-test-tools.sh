@@ -16,6 +16,7 @@ dtc device-tree-compiler
 e2fsck e2fsprogs
 fakeroot fakeroot
 fsck.fat dosfstools
+fw_printenv libubootenv-tool
 genimage genimage
 gensquashfs squashfs-tools-ng
 getfattr attr
