@@ -33,6 +33,7 @@ setfacl acl
 sfdisk fdisk
 sgdisk gdisk
 shellcheck shellcheck
+strace strace
 time time
 unsquashfs squashfs-tools
 xz xz-utils

@@ -166,6 +166,8 @@ export interface OverlayPlan {
   readonly newRoot: NewRootPolicy;
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
+  /** Whether the device makes UserData fill the medium. */
+  readonly grow: boolean;
 }
 
 export const TEZI_COMPRESSIONS = ["none", "gz", "xz", "zst"] as const;

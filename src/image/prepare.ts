@@ -12,6 +12,7 @@ import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import { bootScript, encodeScript } from "../uboot/index.js";
 import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
+import { userdataGrowth } from "./growth.js";
 import { type Plan, partitionWithRole } from "./plan.js";
 
 export interface BuildInputs {
@@ -56,18 +57,25 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   const kernelArguments = [`rootfstype=${rootfs.filesystem}`, "ro", "rootwait"];
   if (userdata !== undefined) {
     const { paths, volatile, newRoot, keep } = plan.overlay;
-    const { init, lacking, added } = await installOverlay(root, {
+    const growth = userdataGrowth(plan, userdata);
+    const { init, lacking, lackingToGrow, added } = await installOverlay(root, {
       paths: paths.map(fromText),
       volatile: volatile.map(fromText),
       newRoot,
       keep: keep.map(fromText),
       userdataPartition: userdata.number,
+      growth,
       time: { seconds: time, nanoseconds: 0 },
     });
     kernelArguments.push(`init=${init}`);
     if (lacking.length > 0) {
       notice(`the root lacks ${lacking.join(", ")}: not all that overlayctl offers will work on the device`);
     }
+    if (lackingToGrow.length > 0) {
+      notice(`the root lacks ${lackingToGrow.join(", ")}: on a larger medium UserData will not grow to its end`);
+    }
+    // A power cut between the two sectors that sfdisk changes in a GPT leaves its copy, which the kernel looks at only if told to.
+    if (growth !== undefined && plan.storage.table === "gpt") kernelArguments.push("gpt");
     notice(`added to the root: ${added.map(display).join(", ")}`);
     contents.set(userdata.name, userdataTree(plan, inputs));
   }

@@ -307,6 +307,12 @@ export const profileSchema = z
           .array(z.string().startsWith("/"))
           .default([])
           .describe("Files that a factory reset carries over; * ? and [ ] stand for characters."),
+        grow: z
+          .boolean()
+          .default(true)
+          .describe(
+            "At the first boot UserData grows to the end of the medium, where nothing lies behind it and the root has sfdisk, partx and resize2fs.",
+          ),
       })
       .prefault({}),
     outputs: z
