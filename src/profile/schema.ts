@@ -344,5 +344,5 @@ export interface SchemaNode {
 
 /** The JSON Schema of what a profile file may hold. */
 export function jsonSchema(): SchemaNode {
-  return { ...z.toJSONSchema(profileSchema, { io: "input" }), title: "imgbuild profile" };
+  return { ...(z.toJSONSchema(profileSchema, { io: "input" }) as SchemaNode), title: "imgbuild profile" };
 }
