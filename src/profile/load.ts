@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { similarNames } from "../bytes/similar-names.js";
 import { ImgbuildError } from "../errors.js";
 import { checkPlan } from "../image/check-plan.js";
-import { MBR_PRIMARIES, type PartitionPlan, type Plan, TEZI_FILES } from "../image/plan.js";
+import { MBR_PRIMARIES, PARTITION_ROLES, type PartitionPlan, type Plan, TEZI_FILES } from "../image/plan.js";
 import {
   isRecord,
   type Layer,
@@ -99,6 +99,7 @@ function resolve(name: string, profile: Profile, folderOf: (keys: readonly strin
       ([key, partition], index): PartitionPlan => ({
         ...partition,
         name: key,
+        role: partition.role ?? PARTITION_ROLES.find((role) => role === key) ?? "data",
         number: partition.number ?? defaultNumber(rest.storage.table, index, count),
         hybrid: hybridType(partition),
         type:

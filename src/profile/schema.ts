@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
-import { KERNEL_FORMATS, NEW_ROOT_POLICIES } from "../image/plan.js";
+import { KERNEL_FORMATS, NEW_ROOT_POLICIES, PARTITION_ROLES } from "../image/plan.js";
 import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
@@ -51,7 +51,15 @@ const headroom = z
   })
   .describe('With "fit": room beyond the content, as a size or as a share of it (25%).');
 
+const role = z
+  .enum(PARTITION_ROLES)
+  .optional()
+  .describe(
+    "What it is for; imgbuild fills bootfs, rootfs and userdata. Two may be rootfs: slots A and B. Default: its name if that is one of these, else data.",
+  );
+
 const common = {
+  role,
   number: z
     .int()
     .min(1)
@@ -92,7 +100,7 @@ const common = {
   source: z
     .string()
     .optional()
-    .describe("Content of a partition other than bootfs, rootfs and userdata: a folder or tar; for raw, a file."),
+    .describe("Content of a partition with the role data: a folder or tar; for raw, a file."),
 };
 
 const partition = z.discriminatedUnion("filesystem", [

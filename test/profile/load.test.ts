@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { ImgbuildError } from "../../src/errors.js";
-import { partitionNamed } from "../../src/image/plan.js";
+import { partitionWithRole } from "../../src/image/plan.js";
 import { readLayers, shippedProfiles } from "../../src/profile/document.js";
 import { loadPlan } from "../../src/profile/load.js";
 import { jsonSchema } from "../../src/profile/schema.js";
@@ -57,8 +57,8 @@ test("colibri-imx6 has its bootloader at sectors 2 and 138 of boot0", () => {
 
 test("--set changes one key and leaves the others", () => {
   const plan = loadPlan("colibri-imx6", { folder, set: ["partitions.rootfs.size=100MiB", "boot.arguments=[quiet]"] });
-  assert.equal(partitionNamed(plan, "rootfs")?.size, 100 * 2 ** 20);
-  assert.equal(partitionNamed(plan, "bootfs")?.size, 64 * 2 ** 20);
+  assert.equal(partitionWithRole(plan, "rootfs")?.size, 100 * 2 ** 20);
+  assert.equal(partitionWithRole(plan, "bootfs")?.size, 64 * 2 ** 20);
   assert.deepEqual(plan.boot.arguments, ["quiet"]);
 });
 
