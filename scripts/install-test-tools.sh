@@ -9,6 +9,7 @@ set -eu
 tools='
 7z p7zip-full
 apt-get apt
+bmaptool bmap-tools
 dpkg-deb dpkg
 busybox busybox-static
 cpio cpio
@@ -32,6 +33,7 @@ setcap libcap2-bin
 setfacl acl
 sfdisk fdisk
 sgdisk gdisk
+simg2img android-sdk-libsparse-utils
 shellcheck shellcheck
 strace strace
 time time

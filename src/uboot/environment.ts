@@ -11,7 +11,7 @@
  */
 import { type ByteString, fromBytes, toBytes } from "../bytes/bytestring.js";
 import { crc32 } from "../bytes/checksum.js";
-import { struct, u32, u8 } from "../bytes/struct.js";
+import { struct, u8, u32 } from "../bytes/struct.js";
 import { ImgbuildError } from "../errors.js";
 
 /** Variables by name, in the order in which they are stored. */

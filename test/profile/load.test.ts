@@ -152,7 +152,7 @@ test("a relative path starts from the file that it is written in, one in --set f
     folder: "/project",
     set: ["partitions.third={filesystem: raw, size: 1MiB, source: x}"],
   });
-  const sourceOf = (name: string) => partitionNamed(plan, name)?.source;
+  const sourceOf = (name: string) => plan.partitions.find((partition) => partition.name === name)?.source;
   assert.equal(sourceOf("data"), path.join(path.dirname(shared), "data"));
   assert.equal(sourceOf("more"), path.join(path.dirname(own), "../more.bin"));
   assert.equal(sourceOf("third"), "/project/x");
