@@ -9,7 +9,9 @@ set -eu
 tools='
 7z p7zip-full
 apt-get apt
+dmsetup dmsetup
 dpkg-deb dpkg
+bmaptool bmap-tools
 busybox busybox-static
 cpio cpio
 dtc device-tree-compiler

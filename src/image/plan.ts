@@ -21,6 +21,7 @@ export interface Plan {
   readonly bootloader?: BootloaderPlan | undefined;
   readonly boot: BootPlan;
   readonly overlay: OverlayPlan;
+  readonly flash: FlashPlan;
   readonly emulator?: EmulatorPlan | undefined;
 }
 
@@ -156,6 +157,23 @@ export interface OverlayPlan {
   readonly newRoot: NewRootPolicy;
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
+}
+
+/** What scripts and recipes for flashing have to know of the board. */
+export interface FlashPlan {
+  /** The number of its eMMC, as U-Boot counts. */
+  readonly mmc?: number | undefined;
+  /** Of boards that uuu can flash. */
+  readonly uuu?:
+    | {
+        /** The boot ROM's protocol. */
+        readonly rom: "sdp" | "sdps";
+        /** Where the SPL takes the second bootloader file to, where there is one. */
+        readonly loadAddress?: number | undefined;
+        /** USB ids that uuu does not know, as its CFG: lines say them. */
+        readonly devices: readonly string[];
+      }
+    | undefined;
 }
 
 /** The machine that stands in for the board in `imgbuild boot`. */
