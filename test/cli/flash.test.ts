@@ -195,7 +195,7 @@ test("mounted, read-only and foreign devices are refused", (t) => {
 test("partitions: a disk's image is refused, a file system is taken, and a mounted one protects the disk", (t) => {
   if (lacksRoot(t) || lacks(t, "losetup", "sfdisk", "mkfs.ext4")) return;
   const backing = file(t, 100 * MiB, 0);
-  run("sfdisk", ["-q", backing], { input: Buffer.from("1M,64M,83\n,64M,83\n") });
+  run("sfdisk", ["-q", backing], { input: Buffer.from("1M,40M,83\n,40M,83\n") });
   const device = loop(t, backing, "--partscan");
   if (!fs.existsSync(`${device}p1`)) {
     t.skip("this kernel makes no partitions of a loop device");
