@@ -258,6 +258,8 @@ async function writePartition(
       return { used: window.size, uuid: ext4.uuid };
     }
     case "squashfs": {
+      // Slot B, which the first update fills.
+      if (content === undefined && partition.role === "rootfs") return { used: 0, uuid: undefined };
       const { compressor, level, xz, blockSize, exports } = partition;
       const { time, jobs, observer } = options;
       const { size } = await writeSquashfs(window, treeFor(partition, content), {

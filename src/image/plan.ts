@@ -22,6 +22,9 @@ export interface Plan {
   readonly boot: BootPlan;
   readonly overlay: OverlayPlan;
   readonly flash: FlashPlan;
+  /** What is made of the image, by the names in src/output/outputs.ts. */
+  readonly outputs: readonly string[];
+  readonly tezi?: TeziPlan | undefined;
   readonly emulator?: EmulatorPlan | undefined;
 }
 
@@ -47,9 +50,16 @@ export interface ReservedPlan {
 /** How long a partition is: a number of bytes, what its content needs, or what the others leave. */
 export type PartitionSize = number | "fit" | "rest";
 
+/**
+ * What a partition is for. imgbuild fills bootfs, rootfs and userdata; two may be rootfs: slots A and B, in their order. The
+ * others are the user's own.
+ */
+export const PARTITION_ROLES = ["bootfs", "rootfs", "userdata", "data"] as const;
+export type PartitionRole = (typeof PARTITION_ROLES)[number];
+
 interface PartitionCommon {
-  /** "bootfs", "rootfs", "userdata", or a name of the user's own. */
   readonly name: string;
+  readonly role: PartitionRole;
   /** As the kernel counts, from 1. */
   readonly number: number;
   readonly size: PartitionSize;
@@ -69,7 +79,7 @@ interface PartitionCommon {
   readonly attributes: readonly string[];
   /** GPT only: its type in a hybrid MBR, if it is to be in one. */
   readonly hybrid?: string | undefined;
-  /** What goes into it, for partitions other than bootfs, rootfs and userdata: a folder, a tar or a file. */
+  /** What goes into it, for partitions with the role data: a folder, a tar or a file. */
   readonly source?: string | undefined;
 }
 
@@ -176,6 +186,43 @@ export interface FlashPlan {
     | undefined;
 }
 
+export const TEZI_COMPRESSIONS = ["none", "gz", "xz", "zst"] as const;
+
+/** What the Toradex Easy Installer is told besides. */
+export interface TeziPlan {
+  /** Product numbers of the modules, four digits each. */
+  readonly productIds: readonly string[];
+  readonly name?: string | undefined;
+  readonly version?: string | undefined;
+  /** YYYY-MM-DD. */
+  readonly releaseDate?: string | undefined;
+  readonly autoinstall: boolean;
+  /** The eMMC in the installer's /dev. */
+  readonly device: string;
+  readonly compression: (typeof TEZI_COMPRESSIONS)[number];
+  /** Paths of files on the host. */
+  readonly environment?: string | undefined;
+  readonly prepareScript?: string | undefined;
+  readonly wrapupScript?: string | undefined;
+  readonly errorScript?: string | undefined;
+  readonly icon?: string | undefined;
+  readonly marketing?: string | undefined;
+  readonly license?: string | undefined;
+  readonly releaseNotes?: string | undefined;
+  readonly licenseTitle?: string | undefined;
+}
+
+export const TEZI_FILES = [
+  "environment",
+  "prepareScript",
+  "wrapupScript",
+  "errorScript",
+  "icon",
+  "marketing",
+  "license",
+  "releaseNotes",
+] as const satisfies readonly (keyof TeziPlan)[];
+
 /** The machine that stands in for the board in `imgbuild boot`. */
 export interface EmulatorPlan {
   readonly machine: "sabrelite" | "virt";
@@ -199,7 +246,12 @@ export function isLogical({ table }: StoragePlan, { number }: PartitionPlan): bo
 }
 export const MBR_PRIMARIES = 4;
 
-/** The partition of that name, or undefined. */
-export function partitionNamed(plan: Plan, name: string): PartitionPlan | undefined {
-  return plan.partitions.find((partition) => partition.name === name);
+/** The partition with that role, or undefined. Of two slots it is A, which the build fills. */
+export function partitionWithRole(plan: Plan, role: PartitionRole): PartitionPlan | undefined {
+  return plan.partitions.find((partition) => partition.role === role);
+}
+
+/** Slot B, where the profile has two slots for the root. */
+export function secondSlot({ partitions }: Plan): PartitionPlan | undefined {
+  return partitions.filter(({ role }) => role === "rootfs")[1];
 }

@@ -12,7 +12,7 @@ import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import { bootScript, encodeScript } from "../uboot/index.js";
 import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
-import { type Plan, partitionNamed } from "./plan.js";
+import { type Plan, partitionWithRole } from "./plan.js";
 
 export interface BuildInputs {
   /** The root file system. It is changed: the init script and mount points are added. */
@@ -30,7 +30,7 @@ export interface BuildInputs {
 }
 
 export interface Prepared {
-  /** Content by partition name; partitions without one stay empty. */
+  /** Content by partition name; partitions without one stay empty, as slot B does. */
   readonly contents: ReadonlyMap<string, Tree | Content>;
   /** Bootloader files by name. Empty when the board's own is to be used. */
   readonly bootloader: ReadonlyMap<string, Content>;
@@ -49,8 +49,8 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   const { root, time, notice } = inputs;
   const contents = new Map(inputs.sources);
   const identity = `${plan.seed} ${treeDigest(root)}`;
-  const userdata = partitionNamed(plan, "userdata");
-  const rootfs = partitionNamed(plan, "rootfs")!;
+  const userdata = partitionWithRole(plan, "userdata");
+  const rootfs = partitionWithRole(plan, "rootfs")!;
 
   const bootTree: Tree = { root: newDirectory({ mtime: { seconds: time, nanoseconds: 0 } }) };
   const kernelArguments = [`rootfstype=${rootfs.filesystem}`, "ro", "rootwait"];
@@ -69,16 +69,17 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
       notice(`the root lacks ${lacking.join(", ")}: not all that overlayctl offers will work on the device`);
     }
     notice(`added to the root: ${added.map(display).join(", ")}`);
-    contents.set("userdata", userdataTree(plan, inputs));
+    contents.set(userdata.name, userdataTree(plan, inputs));
   }
   kernelArguments.push(...plan.boot.arguments);
 
   let initramfs: string | undefined;
-  if (partitionNamed(plan, "bootfs") !== undefined) {
+  const bootfs = partitionWithRole(plan, "bootfs");
+  if (bootfs !== undefined) {
     initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments);
-    contents.set("bootfs", bootTree);
+    contents.set(bootfs.name, bootTree);
   }
-  contents.set("rootfs", root);
+  contents.set(rootfs.name, root);
   return { contents, bootloader: findBootloader(plan, inputs), kernelArguments, initramfs, identity };
 }
 
@@ -120,7 +121,7 @@ async function fillBootfs(
         : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
     deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
     initramfs: initramfs === undefined ? undefined : INITRAMFS,
-    rootPartition: partitionNamed(plan, "rootfs")!.number,
+    rootPartition: partitionWithRole(plan, "rootfs")!.number,
     arguments: kernelArguments,
     console: boot.console,
   });
@@ -148,8 +149,8 @@ async function initramfsContent(
   if (boot.initramfs !== "auto" && boot.initramfs !== "none") {
     return requireFile(inputs.bootFiles, boot.initramfs, "the initramfs that boot.initramfs names");
   }
-  const rootfs = partitionNamed(plan, "rootfs")!;
-  const writable = partitionNamed(plan, "userdata") === undefined ? [] : (["overlay", "ext4"] as const);
+  const rootfs = partitionWithRole(plan, "rootfs")!;
+  const writable = partitionWithRole(plan, "userdata") === undefined ? [] : (["overlay", "ext4"] as const);
   const planned = await planInitramfs(inputs.root, {
     ...(await kernelFacts(inputs.bootFiles, kernelName, kernel)),
     drivers: boot.drivers,

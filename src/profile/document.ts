@@ -16,8 +16,10 @@ export interface Layer {
 }
 
 const SHIPPED = path.resolve(import.meta.dirname, "../../../profiles");
+/** Profiles that are no boards, which boards and other bases extend. */
+const BASES = path.join(SHIPPED, "base");
 
-/** Names of the profiles that come with imgbuild. */
+/** Names of the boards that come with imgbuild. */
 export function shippedProfiles(): string[] {
   return fs
     .readdirSync(SHIPPED)
@@ -30,14 +32,17 @@ function looksLikeFile(name: string): boolean {
   return /\.(ya?ml|json)$/.test(name) || name.includes("/") || name.includes(path.sep);
 }
 
-/** The file of a profile: a path, relative to `from`, or the name of a shipped one. Throws `profile-unknown`. */
+/** The file of a profile: a path, relative to `from`, or the name of a shipped one or base. Throws `profile-unknown`. */
 export function profileFile(name: string, from: string): string {
-  const file = looksLikeFile(name) ? path.resolve(from, name) : path.join(SHIPPED, `${name}.yaml`);
-  if (fs.existsSync(file)) return file;
+  const places = looksLikeFile(name)
+    ? [path.resolve(from, name)]
+    : [SHIPPED, BASES].map((folder) => path.join(folder, `${name}.yaml`));
+  const file = places.find((place) => fs.existsSync(place));
+  if (file !== undefined) return file;
   const known = shippedProfiles();
   throw new ImgbuildError(
     "profile-unknown",
-    looksLikeFile(name) ? `there is no profile ${file}` : `there is no profile "${name}"`,
+    looksLikeFile(name) ? `there is no profile ${places[0]}` : `there is no profile "${name}"`,
     {
       hint: `Shipped profiles: ${known.join(", ")}. A profile of your own is named by its file: --profile ./board.yaml.`,
       data: { name, known },

@@ -4,7 +4,7 @@ import type { z } from "zod";
 import { similarNames } from "../bytes/similar-names.js";
 import { ImgbuildError } from "../errors.js";
 import { checkPlan } from "../image/check-plan.js";
-import { MBR_PRIMARIES, type PartitionPlan, type Plan } from "../image/plan.js";
+import { MBR_PRIMARIES, PARTITION_ROLES, type PartitionPlan, type Plan, TEZI_FILES } from "../image/plan.js";
 import { isRecord, type Layer, layerOfSettings, merge, profileFile, readLayers, type Value } from "./document.js";
 import { jsonSchema, type Profile, profileSchema } from "./schema.js";
 
@@ -25,13 +25,15 @@ export interface LoadedProfile {
 /** Loads the profile `name` (shipped, or a file). Throws `profile-unknown`, or `profile-invalid` with file, line and key. */
 export function loadProfile(name: string, options: LoadOptions): LoadedProfile {
   const file = profileFile(name, options.folder);
-  const layers = [layerOfSettings(options.set ?? []), ...readLayers(file)];
+  const files = readLayers(file);
+  refuseAbstract(files[0]!, name);
+  const layers = [layerOfSettings(options.set ?? []), ...files];
   const values = layers.map((layer) => layer.values).reduceRight((general, special) => merge(general, special));
   const parsed = profileSchema.safeParse(values, { reportInput: true });
   if (!parsed.success) throw explained(parsed.error, layers);
   const plan = resolve(path.basename(file).replace(/\.(ya?ml|json)$/, ""), parsed.data, path.dirname(file));
   checkPlan(plan);
-  return { plan, resolved: withoutExtends(values) };
+  return { plan, resolved: withoutChain(values) };
 }
 
 /** The plan of `loadProfile` alone. */
@@ -53,23 +55,35 @@ export function planOfResolved(name: string, resolved: unknown): Plan {
   );
 }
 
-function withoutExtends(values: Value): Value {
+/** An abstract profile is for others to extend: the key counts in the file that is asked for, not in what that extends. */
+function refuseAbstract({ origin, values }: Layer, name: string): void {
+  if (!isRecord(values) || values.abstract !== true) return;
+  throw new ImgbuildError("profile-invalid", `${name} is no board, but what boards have in common`, {
+    hint: `Write a profile of your own that says \`extends: ${name}\` and the rest, or choose one of \`imgbuild profiles\`.`,
+    data: { file: origin },
+  });
+}
+
+/** The values without the keys that are about files, not about the board. */
+function withoutChain(values: Value): Value {
   if (!isRecord(values)) return values;
-  const { extends: _, ...rest } = values;
+  const { extends: _, abstract: __, ...rest } = values;
   return rest;
 }
 
 function resolve(name: string, profile: Profile, folder: string): Plan {
-  const { extends: _, partitions, seed, ...rest } = profile;
+  const { extends: _, abstract: __, partitions, seed, tezi, ...rest } = profile;
   const count = Object.keys(partitions).length;
   return {
     ...rest,
+    tezi: tezi && withPaths(tezi, TEZI_FILES, folder),
     profile: name,
     seed: seed ?? name,
     partitions: Object.entries(partitions).map(
       ([key, partition], index): PartitionPlan => ({
         ...partition,
         name: key,
+        role: partition.role ?? PARTITION_ROLES.find((role) => role === key) ?? "data",
         number: partition.number ?? defaultNumber(rest.storage.table, index, count),
         hybrid: hybridType(partition),
         type:
@@ -79,6 +93,12 @@ function resolve(name: string, profile: Profile, folder: string): Plan {
       }),
     ),
   };
+}
+
+/** `values` with the paths that it has under `keys` resolved from `folder`. */
+function withPaths<T extends object>(values: T, keys: readonly (keyof T)[], folder: string): T {
+  const named = keys.filter((key) => values[key] !== undefined);
+  return { ...values, ...Object.fromEntries(named.map((key) => [key, path.resolve(folder, `${values[key]}`)])) };
 }
 
 /** By the place; where an MBR needs logical partitions, its fourth number is the extended one's. */

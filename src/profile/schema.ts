@@ -4,9 +4,11 @@
  */
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
-import { KERNEL_FORMATS, NEW_ROOT_POLICIES } from "../image/plan.js";
+import { KERNEL_FORMATS, NEW_ROOT_POLICIES, PARTITION_ROLES } from "../image/plan.js";
+import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
+import { teziSchema } from "./tezi-schema.js";
 
 function size(description: string) {
   return z
@@ -49,7 +51,15 @@ const headroom = z
   })
   .describe('With "fit": room beyond the content, as a size or as a share of it (25%).');
 
+const role = z
+  .enum(PARTITION_ROLES)
+  .optional()
+  .describe(
+    "What it is for; imgbuild fills bootfs, rootfs and userdata. Two may be rootfs: slots A and B. Default: its name if that is one of these, else data.",
+  );
+
 const common = {
+  role,
   number: z
     .int()
     .min(1)
@@ -90,7 +100,7 @@ const common = {
   source: z
     .string()
     .optional()
-    .describe("Content of a partition other than bootfs, rootfs and userdata: a folder or tar; for raw, a file."),
+    .describe("Content of a partition with the role data: a folder or tar; for raw, a file."),
 };
 
 const partition = z.discriminatedUnion("filesystem", [
@@ -217,6 +227,10 @@ export const profileSchema = z
       .string()
       .optional()
       .describe("A shipped profile, or a file, whose values are taken where this one is silent."),
+    abstract: z
+      .boolean()
+      .optional()
+      .describe("This file is for others to extend: no image can be built of it as it is."),
     description: z.string().default(""),
     architecture: z.enum(["arm", "arm64"]).describe("The processor the kernel is for."),
     seed: z
@@ -322,6 +336,12 @@ export const profileSchema = z
       })
       .prefault({}),
     flash,
+    outputs: z
+      .array(z.enum(OUTPUT_NAMES))
+      .min(1)
+      .default([...DEFAULT_OUTPUTS])
+      .describe(`What is made of the image. ${describeOutputs()}.`),
+    tezi: teziSchema.optional(),
     emulator: z
       .strictObject({
         machine: z.enum(["sabrelite", "virt"]),

@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { readPseudoFile } from "../../src/host.js";
+import { OUTPUT_NAMES } from "../../src/output/outputs.js";
 import { COMPRESSORS, type FormatCompressor, readSortFile } from "../../src/squashfs/index.js";
 import { newDirectory } from "../../src/tree/index.js";
 import { imgbuild } from "../support/cli.js";
@@ -85,4 +86,13 @@ test("every compressor is documented, with its levels and its default", () => {
     return [name, `${minLevel}`, `${maxLevel}`, `${defaultLevel}`];
   });
   assert.deepEqual(rows, expected);
+});
+
+test("every output is documented, and no other", () => {
+  const document = fs.readFileSync(path.resolve(import.meta.dirname, "../../../docs/outputs.md"), "utf8");
+  const rows = [...document.matchAll(/^\| ([a-z0-9.]+) +\|/gm)].map(([, name]) => name!);
+  assert.deepEqual(
+    rows.filter((name) => name !== "output"),
+    OUTPUT_NAMES,
+  );
 });
