@@ -21,6 +21,7 @@ export interface Plan {
   readonly bootloader?: BootloaderPlan | undefined;
   readonly boot: BootPlan;
   readonly overlay: OverlayPlan;
+  readonly flash: FlashPlan;
   /** What is made of the image, by the names in src/output/outputs.ts. */
   readonly outputs: readonly string[];
   readonly tezi?: TeziPlan | undefined;
@@ -168,6 +169,23 @@ export interface OverlayPlan {
   readonly keep: readonly string[];
   /** Whether the device makes UserData fill the medium. */
   readonly grow: boolean;
+}
+
+/** What scripts and recipes for flashing have to know of the board. */
+export interface FlashPlan {
+  /** The number of its eMMC, as U-Boot counts. */
+  readonly mmc?: number | undefined;
+  /** Of boards that uuu can flash. */
+  readonly uuu?:
+    | {
+        /** The boot ROM's protocol. */
+        readonly rom: "sdp" | "sdps";
+        /** Where the SPL takes the second bootloader file to, where there is one. */
+        readonly loadAddress?: number | undefined;
+        /** USB ids that uuu does not know, as its CFG: lines say them. */
+        readonly devices: readonly string[];
+      }
+    | undefined;
 }
 
 export const TEZI_COMPRESSIONS = ["none", "gz", "xz", "zst"] as const;

@@ -195,6 +195,32 @@ const bootloaderFile = z
 /** As long as an eMMC's boot partition can be: 255 units of 128 KiB. JEDEC JESD84-B51, BOOT_SIZE_MULT. */
 const MAX_BOOT_PARTITION = `${255 * 128}KiB`;
 
+const flash = z
+  .strictObject({
+    mmc: z.int().nonnegative().optional().describe("The number of the board's eMMC, as U-Boot's `mmc dev` counts."),
+    uuu: z
+      .strictObject({
+        rom: z
+          .enum(["sdp", "sdps"])
+          .describe(
+            "How the boot ROM takes a bootloader over USB. sdp: i.MX6, i.MX7, i.MX8M Mini and 8M. sdps: i.MX8X, i.MX8, i.MX8M Nano and Plus, i.MX9.",
+          ),
+        loadAddress: z
+          .int()
+          .nonnegative()
+          .optional()
+          .describe("Where the SPL takes the second bootloader file to, where that is a file of its own."),
+        devices: z
+          .array(z.string().regex(/^(?:SDPV|FB): [-\w ]+$/, 'what follows "CFG:" in a script of uuu'))
+          .default([])
+          .describe("USB ids that uuu does not know: what follows CFG: in its scripts."),
+      })
+      .optional()
+      .describe("Boards that NXP's uuu can flash over USB."),
+  })
+  .prefault({})
+  .describe("What scripts and recipes for flashing have to know of the board.");
+
 export const profileSchema = z
   .strictObject({
     extends: z
@@ -315,6 +341,7 @@ export const profileSchema = z
           ),
       })
       .prefault({}),
+    flash,
     outputs: z
       .array(z.enum(OUTPUT_NAMES))
       .min(1)
