@@ -25,6 +25,7 @@ export interface Plan {
   /** What is made of the image, by the names in src/output/outputs.ts. */
   readonly outputs: readonly string[];
   readonly tezi?: TeziPlan | undefined;
+  readonly slots: SlotsPlan;
   readonly emulator?: EmulatorPlan | undefined;
 }
 
@@ -224,6 +225,18 @@ export const TEZI_FILES = [
   "license",
   "releaseNotes",
 ] as const satisfies readonly (keyof TeziPlan)[];
+
+export const CONFIRMATIONS = ["automatic", "manual"] as const;
+
+/** Of a profile with two slots for the root. */
+export interface SlotsPlan {
+  /** How often a new root is tried before the old one is back. */
+  readonly tries: number;
+  /** Who says that a new root is good: the end of its boot, or an application by `overlayctl confirm`. */
+  readonly confirm: (typeof CONFIRMATIONS)[number];
+  /** Where it is kept which slot is booted, in bytes from the medium's start; undefined: in front of the first partition. */
+  readonly environmentAt?: number | undefined;
+}
 
 /** The machine that stands in for the board in `imgbuild boot`. */
 export interface EmulatorPlan {

@@ -17,9 +17,12 @@
  *     requests.sh      reset, snapshot, restore, delete, merge
  *     layers.sh        folding one layer into another
  *     root-change.sh   another root under what was written
+ *     environment.sh   which of two root slots is booted: reading and writing that
+ *     slots.sh         the slots: which one runs, rollback, confirm; update.sh: writing the other one
  *     overlayctl.sh    the command; report.sh: what it prints; transfer.sh: export and import
  */
 export {
+  type DeviceSlots,
   type Growth,
   type InstalledOverlay,
   installOverlay,

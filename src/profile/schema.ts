@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
-import { KERNEL_FORMATS, NEW_ROOT_POLICIES, PARTITION_ROLES } from "../image/plan.js";
+import { CONFIRMATIONS, KERNEL_FORMATS, NEW_ROOT_POLICIES, PARTITION_ROLES } from "../image/plan.js";
 import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
@@ -192,6 +192,20 @@ const bootloaderFile = z
   })
   .transform(({ file, sector, offset }) => ({ file, offset: offset ?? sector! * 512 }));
 
+const slots = z
+  .strictObject({
+    tries: z.int().min(1).max(9).default(3).describe("How often a new root is tried before the old one is back."),
+    confirm: z
+      .enum(CONFIRMATIONS)
+      .default("automatic")
+      .describe("Who says that a new root is good. automatic: the end of its boot. manual: overlayctl confirm."),
+    environmentAt: size(
+      "Where 8 KiB are that say which slot is booted: a multiple of 4KiB. Default: right in front of the first partition.",
+    ).optional(),
+  })
+  .prefault({})
+  .describe("For profiles with two partitions of the role rootfs: updates that fall back.");
+
 /** As long as an eMMC's boot partition can be: 255 units of 128 KiB. JEDEC JESD84-B51, BOOT_SIZE_MULT. */
 const MAX_BOOT_PARTITION = `${255 * 128}KiB`;
 
@@ -348,6 +362,7 @@ export const profileSchema = z
       .default([...DEFAULT_OUTPUTS])
       .describe(`What is made of the image. ${describeOutputs()}.`),
     tezi: teziSchema.optional(),
+    slots,
     emulator: z
       .strictObject({
         machine: z.enum(["sabrelite", "virt"]),
