@@ -168,6 +168,8 @@ export interface OverlayPlan {
   readonly newRoot: NewRootPolicy;
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
+  /** Layers over the root from elsewhere: src/overlay/layer-source.ts reads `from`. */
+  readonly layers: readonly { readonly path: string; readonly from: string }[];
   /** Whether the device makes UserData fill the medium. */
   readonly grow: boolean;
 }

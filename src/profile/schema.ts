@@ -347,6 +347,24 @@ export const profileSchema = z
           .array(z.string().startsWith("/"))
           .default([])
           .describe("Files that a factory reset carries over; * ? and [ ] stand for characters."),
+        layers: z
+          .array(
+            z.strictObject({
+              path: z
+                .string()
+                .startsWith("/")
+                .describe("The folder that the layer lies over; what it holds is in there."),
+              from: z
+                .string()
+                .describe(
+                  "userdata:FILE, a SquashFS on UserData; partition:NAME, of this profile; or LABEL=, UUID=, PARTLABEL=, PARTUUID= as the device's mount knows them.",
+                ),
+            }),
+          )
+          .default([])
+          .describe(
+            "Layers between the root and what is written, later ones above. Where no overlay is at their path, they are read-only. One that is missing is left out.",
+          ),
         grow: z
           .boolean()
           .default(true)
