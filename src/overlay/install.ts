@@ -13,7 +13,7 @@ import {
 } from "../tree/node.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
-import { type ReadyHook, readyHook } from "./ready-hook.js";
+import { mountUnits, type ReadyHook, ROM, readyHook } from "./ready-hook.js";
 import { rootManifest } from "./root-manifest.js";
 import { checkRealPath, overlayName, sortOverlays } from "./userdata.js";
 
@@ -50,8 +50,6 @@ const LIBRARY = "/usr/lib/imgbuild";
 const SCRIPT = fromText(`${LIBRARY}/preinit`);
 /** Where UserData is mounted. Its own folder in the root: what lies below /mnt, /media and /run may be mounted over. */
 const USERDATA = fromText("/userdata");
-/** Where the read-only root is found when the whole root has an overlay. */
-const ROM = fromText("/rom");
 
 /** What is installed, by the names of the files in this folder. */
 const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[] = [
@@ -146,6 +144,12 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
     config.push(`overlay ${name} ${identity} ${path}`);
     if (options.newRoot === "refresh") addFile(`${LIBRARY}/manifest/${name}`, 0o644, bytes);
   }
+  const mounts = [
+    USERDATA,
+    ...(wholeRoot ? [ROM] : []),
+    ...places.map(({ path }) => path).filter((path) => path !== "/"),
+  ];
+  for (const { path, text } of mountUnits(tree, realInit, mounts)) addFile(path, 0o644, Buffer.from(text, "latin1"));
   for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
   addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
   return { init: SCRIPT, realInit, lacking, added };
