@@ -17,6 +17,7 @@ dtc device-tree-compiler
 e2fsck e2fsprogs
 fakeroot fakeroot
 fsck.fat dosfstools
+fw_printenv libubootenv-tool
 genimage genimage
 gensquashfs squashfs-tools-ng
 getfattr attr
@@ -34,6 +35,7 @@ sfdisk fdisk
 sgdisk gdisk
 simg2img android-sdk-libsparse-utils
 shellcheck shellcheck
+strace strace
 time time
 unsquashfs squashfs-tools
 xz xz-utils

@@ -6,7 +6,7 @@ import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { layOut } from "../image/assemble.js";
 import { type FileSource, filesInTree } from "../image/boot-files.js";
-import type { Plan } from "../image/plan.js";
+import { type Plan, partitionWithRole } from "../image/plan.js";
 import { type BuildInputs, type Prepared, prepare } from "../image/prepare.js";
 import { writeArtifacts } from "../output/artifacts.js";
 import type { Manifest } from "../output/manifest.js";
@@ -115,13 +115,16 @@ async function run(args: BuildArguments): Promise<void> {
           time: inputs.time,
           jobs: args.jobs,
           observer: reporter.observer,
-          stage: (name: string) => reporter.stage(name, name === "rootfs" ? totals(root) : undefined),
+          stage: (name: string) =>
+            reporter.stage(name, name === partitionWithRole(plan, "rootfs")?.name ? totals(root) : undefined),
         };
         if (args.dryRun) {
           const laidOut = await layOut(plan, prepared, assembling);
           reporter.end();
           process.stdout.write(
-            args.json ? `${JSON.stringify(layoutJson(prepared, laidOut))}\n` : layoutText(plan, prepared, laidOut),
+            args.json
+              ? `${JSON.stringify(layoutJson(plan, prepared, laidOut))}\n`
+              : layoutText(plan, prepared, laidOut),
           );
           return;
         }
@@ -182,19 +185,20 @@ function defaultBootFiles([first]: readonly string[], root: Tree): FileSource[] 
   return [inRoot, folderSource(path.dirname(path.resolve(first)), false, "ROOTFS")];
 }
 
-function layoutJson(prepared: Prepared, { layout, unknown }: Awaited<ReturnType<typeof layOut>>): object {
+function layoutJson(plan: Plan, prepared: Prepared, { layout, unknown }: Awaited<ReturnType<typeof layOut>>): object {
   const open = layout.placements.findIndex(({ partition }) => unknown.includes(partition.name));
   return {
     size: layout.size,
     partitions: layout.placements.map(({ partition, start, size }, index) => ({
       name: partition.name,
+      role: partition.role,
       number: partition.number,
       filesystem: partition.filesystem,
       // What lies behind a partition whose size only compressing can tell has no place yet.
       offset: open >= 0 && index > open ? null : start,
       size: unknown.includes(partition.name) ? null : size,
     })),
-    bootFiles: bootFiles(prepared),
+    bootFiles: bootFiles(plan, prepared),
     kernelArguments: prepared.kernelArguments,
   };
 }

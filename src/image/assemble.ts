@@ -2,7 +2,7 @@
 import { type Device, type RecordingDevice, slice } from "../bytes/device.js";
 import { seededId, seededUuid } from "../bytes/seeded-ids.js";
 import { ImgbuildError } from "../errors.js";
-import { measureExt4, writeExt4 } from "../ext4/index.js";
+import { checkExt4, measureExt4, writeExt4 } from "../ext4/index.js";
 import { checkFat, measureFat, writeFat } from "../fat/index.js";
 import { readPartitionTable, writeGpt, writeMbr } from "../partition/index.js";
 import { writeSquashfs } from "../squashfs/index.js";
@@ -71,8 +71,8 @@ async function measure(plan: Plan, prepared: Prepared, options: AssembleOptions)
 }
 
 /**
- * Places everything without writing it, and checks what can be known to fit before it is written: FAT partitions, raw ones
- * and the eMMC's boot partition. Sizes of "fit" SquashFS partitions are missing and named in `unknown`.
+ * Places everything without writing it, and checks what can be known to fit before it is written: ext4, FAT and raw
+ * partitions, and the eMMC's boot partition. Sizes of "fit" SquashFS partitions are missing and named in `unknown`.
  */
 export async function layOut(
   plan: Plan,
@@ -85,22 +85,24 @@ export async function layOut(
     .map(({ name }) => name);
   const layout = place(plan, fitted, bootloaderSizes(prepared));
   for (const { partition, size } of layout.placements) {
-    if (partition.size !== "fit") checkRoom(size, plan, partition, prepared, options);
+    if (partition.size !== "fit") await checkRoom(size, plan, partition, prepared, options);
   }
   boot0Size(plan, prepared);
   return { layout, unknown };
 }
 
-/** Throws what writing a FAT or raw partition of `size` bytes would, as far as it is about its size. */
-function checkRoom(
+/** Throws what writing an ext4, FAT or raw partition of `size` bytes would, as far as it is about its size. */
+async function checkRoom(
   size: number,
   plan: Plan,
   partition: PartitionPlan,
   prepared: Prepared,
   options: AssembleOptions,
-): void {
+): Promise<void> {
   const content = prepared.contents.get(partition.name);
   try {
+    if (partition.filesystem === "ext4")
+      await checkExt4(size, isTree(content) ? content : undefined, ext4Options(partition, prepared, options));
     if (partition.filesystem === "fat")
       checkFat(size, treeFor(partition, content), fatOptions(plan, partition, prepared, options));
     if (partition.filesystem === "raw" && content !== undefined && !isTree(content)) checkLength(size, content);
@@ -258,6 +260,8 @@ async function writePartition(
       return { used: window.size, uuid: ext4.uuid };
     }
     case "squashfs": {
+      // Slot B, which the first update fills.
+      if (content === undefined && partition.role === "rootfs") return { used: 0, uuid: undefined };
       const { compressor, level, xz, blockSize, exports } = partition;
       const { time, jobs, observer } = options;
       const { size } = await writeSquashfs(window, treeFor(partition, content), {
@@ -276,7 +280,8 @@ async function writePartition(
 }
 
 function containerOf({ name, filesystem }: PartitionPlan): Container {
-  return { name, filesystem, setting: `partitions.${name}.size=` };
+  const ratioSetting = filesystem === "ext4" ? `partitions.${name}.inodeRatio=` : undefined;
+  return { name, filesystem, setting: `partitions.${name}.size=`, ratioSetting };
 }
 
 /** A partition that becomes as long as its content: what is too small for it is the medium. */

@@ -49,9 +49,16 @@ export interface ReservedPlan {
 /** How long a partition is: a number of bytes, what its content needs, or what the others leave. */
 export type PartitionSize = number | "fit" | "rest";
 
+/**
+ * What a partition is for. imgbuild fills bootfs, rootfs and userdata; two may be rootfs: slots A and B, in their order. The
+ * others are the user's own.
+ */
+export const PARTITION_ROLES = ["bootfs", "rootfs", "userdata", "data"] as const;
+export type PartitionRole = (typeof PARTITION_ROLES)[number];
+
 interface PartitionCommon {
-  /** "bootfs", "rootfs", "userdata", or a name of the user's own. */
   readonly name: string;
+  readonly role: PartitionRole;
   /** As the kernel counts, from 1. */
   readonly number: number;
   readonly size: PartitionSize;
@@ -71,7 +78,7 @@ interface PartitionCommon {
   readonly attributes: readonly string[];
   /** GPT only: its type in a hybrid MBR, if it is to be in one. */
   readonly hybrid?: string | undefined;
-  /** What goes into it, for partitions other than bootfs, rootfs and userdata: a folder, a tar or a file. */
+  /** What goes into it, for partitions with the role data: a folder, a tar or a file. */
   readonly source?: string | undefined;
 }
 
@@ -159,6 +166,8 @@ export interface OverlayPlan {
   readonly newRoot: NewRootPolicy;
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
+  /** Whether the device makes UserData fill the medium. */
+  readonly grow: boolean;
 }
 
 export const TEZI_COMPRESSIONS = ["none", "gz", "xz", "zst"] as const;
@@ -221,7 +230,12 @@ export function isLogical({ table }: StoragePlan, { number }: PartitionPlan): bo
 }
 export const MBR_PRIMARIES = 4;
 
-/** The partition of that name, or undefined. */
-export function partitionNamed(plan: Plan, name: string): PartitionPlan | undefined {
-  return plan.partitions.find((partition) => partition.name === name);
+/** The partition with that role, or undefined. Of two slots it is A, which the build fills. */
+export function partitionWithRole(plan: Plan, role: PartitionRole): PartitionPlan | undefined {
+  return plan.partitions.find((partition) => partition.role === role);
+}
+
+/** Slot B, where the profile has two slots for the root. */
+export function secondSlot({ partitions }: Plan): PartitionPlan | undefined {
+  return partitions.filter(({ role }) => role === "rootfs")[1];
 }

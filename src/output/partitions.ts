@@ -7,6 +7,7 @@ export const partitions: Output = {
   async write({ image, assembled, options }, folder) {
     options.stage?.("single partitions");
     for (const { partition, start, used } of assembled.partitions) {
+      if (partition.role === "rootfs" && used === 0) continue;
       await copyData(image, start, used, folder.create(partitionFile(partition), used));
     }
   },

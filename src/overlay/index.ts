@@ -12,6 +12,7 @@
  *     preinit.sh       process 1: mounts, and becomes the real init
  *     mounts.sh        what is mounted, and how overlays are to be
  *     userdata.sh      finding, checking and mounting UserData
+ *     grow.sh          growing it to the end of its disk
  *     state.sh         the state of one overlay, and how it is changed
  *     requests.sh      reset, snapshot, restore, delete, merge
  *     layers.sh        folding one layer into another
@@ -19,6 +20,7 @@
  *     overlayctl.sh    the command; report.sh: what it prints; transfer.sh: export and import
  */
 export {
+  type Growth,
   type InstalledOverlay,
   installOverlay,
   NEW_ROOT_POLICIES,

@@ -21,6 +21,14 @@ import { checkRealPath, overlayName, sortOverlays } from "./userdata.js";
 export const NEW_ROOT_POLICIES = ["keep", "reset", "refresh"] as const;
 export type NewRootPolicy = (typeof NEW_ROOT_POLICIES)[number];
 
+/** How the device makes UserData fill its disk. */
+export interface Growth {
+  /** The number of the extended partition that UserData's partition lies in, if it is a logical one. */
+  readonly extended?: number | undefined;
+  /** Where something begins that it must not grow over, in bytes from the medium's start. */
+  readonly reserved: readonly number[];
+}
+
 export interface OverlayOptions {
   /** The folders that are to be writable, absolute: "/home/root"; or "/" alone. */
   readonly paths: readonly ByteString[];
@@ -31,6 +39,8 @@ export interface OverlayOptions {
   readonly keep: readonly ByteString[];
   /** UserData's number in the partition table. */
   readonly userdataPartition: number;
+  /** How UserData is to grow on the device; undefined: not at all. */
+  readonly growth?: Growth | undefined;
   /** Modification time of all that is added. */
   readonly time: Timestamp;
 }
@@ -42,6 +52,8 @@ export interface InstalledOverlay {
   readonly realInit: ByteString;
   /** Programs that the root lacks and that resets, snapshots or `overlayctl` call. It boots without them. */
   readonly lacking: readonly string[];
+  /** Programs that the root lacks and that UserData grows with, where it is to. */
+  readonly lackingToGrow: readonly string[];
   /** What was put into the tree, in the order in which it was. Absolute paths. */
   readonly added: readonly ByteString[];
 }
@@ -58,6 +70,7 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["preinit.sh", SCRIPT, 0o755],
   ["mounts.sh", `${LIBRARY}/mounts.sh`, 0o644],
   ["userdata.sh", `${LIBRARY}/userdata.sh`, 0o644],
+  ["grow.sh", `${LIBRARY}/grow.sh`, 0o644],
   ["state.sh", `${LIBRARY}/state.sh`, 0o644],
   ["requests.sh", `${LIBRARY}/requests.sh`, 0o644],
   ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
@@ -77,6 +90,8 @@ const MORE_PROGRAMS = [
   ...["cat", "cmp", "cp", "date", "df", "du", "grep", "readlink", "rmdir", "sed", "sha256sum", "tar", "touch", "tr"],
   "umount",
 ];
+/** What UserData grows with. */
+const GROWING_PROGRAMS = ["sfdisk", "partx", "resize2fs"];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /** Not on the root file system: mounted over before or by the script. */
@@ -127,6 +142,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   if (hook !== undefined) addHook(hook, add, addFile, metadata);
   const config = [
     ...[`userdata ${options.userdataPartition}`, `mount ${USERDATA}`, `init ${realInit}`],
+    ...growthLines(options.growth),
     ...[`first ${hook === undefined ? "ready" : "pending"}`, `policy ${options.newRoot}`],
     ...options.keep.map((pattern) => `keep ${checkKeep(pattern)}`),
   ];
@@ -148,7 +164,13 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   }
   for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
   addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
-  return { init: SCRIPT, realInit, lacking, added };
+  const lackingToGrow = options.growth === undefined ? [] : GROWING_PROGRAMS.filter((name) => lacksProgram(tree, name));
+  return { init: SCRIPT, realInit, lacking, lackingToGrow, added };
+}
+
+function growthLines(growth: Growth | undefined): string[] {
+  if (growth === undefined) return [];
+  return [`grow ${growth.extended ?? "-"}`, ...growth.reserved.map((start) => `reserved ${Math.floor(start / 512)}`)];
 }
 
 function script(name: string): Uint8Array {
@@ -258,12 +280,15 @@ function findInit(tree: Tree): ByteString {
   );
 }
 
+function lacksProgram(tree: Tree, name: string): boolean {
+  return !PROGRAM_FOLDERS.some((folder) => isProgram(follow(tree, fromText(`${folder}/${name}`))));
+}
+
 /** Returns those of the programs that the root lacks and can boot without. */
 function checkPrograms(tree: Tree, wholeRoot: boolean): string[] {
-  const has = (path: string) => isProgram(follow(tree, fromText(path)));
-  const lacks = (name: string) => !PROGRAM_FOLDERS.some((folder) => has(`${folder}/${name}`));
+  const lacks = (name: string) => lacksProgram(tree, name);
   const missing = (wholeRoot ? [...PROGRAMS, "pivot_root"] : PROGRAMS).filter(lacks);
-  if (!has("/bin/sh")) missing.unshift("/bin/sh");
+  if (!isProgram(follow(tree, fromText("/bin/sh")))) missing.unshift("/bin/sh");
   if (missing.length === 0) return MORE_PROGRAMS.filter(lacks);
   throw new ImgbuildError(
     "source-invalid",

@@ -10,6 +10,8 @@
 # preinit.conf beside it is written by the build, one setting a line:
 #     userdata NUMBER          UserData's partition, on the disk that the root is on
 #     mount PATH               where UserData is mounted
+#     grow -|NUMBER            UserData is to fill its disk; the number is that of the extended partition which it lies in
+#     reserved SECTOR          where something begins that it must not grow over, in sectors of 512 bytes
 #     init PATH                the real init
 #     first pending|ready      what a new overlay is: whether something in the root says when the first boot has completed
 #     policy POLICY            what becomes of what was written, over another root: keep, reset or refresh
@@ -178,6 +180,10 @@ set_up() {
 	# shellcheck source=src/overlay/state.sh
 	. "$library/state.sh"
 	mount_userdata
+	if [ "$base" = "$mount/overlay" ] && [ "$grow" ] && ! grown; then
+		# shellcheck source=src/overlay/grow.sh
+		. "$library/grow.sh" && grow_userdata
+	fi
 	load overlay
 	features
 	read_resets
@@ -200,10 +206,12 @@ set_up() {
 	done 3<"$config"
 }
 
+grow=
 while read -r key value; do
 	case $key in
 	userdata) userdata=$value ;;
 	mount) mount=$value ;;
+	grow) grow=$value ;;
 	init) init=$value ;;
 	first) first=$value ;;
 	policy) policy=$value ;;

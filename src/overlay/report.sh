@@ -176,6 +176,9 @@ plain_status() {
 		echo "UserData: not mounted"
 	fi
 	while read -r reason; do
+		echo "UserData does not fill its disk: $reason"
+	done 2>/dev/null <"$run/not-grown"
+	while read -r reason; do
 		echo "Degraded: $reason"
 	done 2>/dev/null <"$run/degraded"
 	while read -r action words; do
@@ -251,6 +254,8 @@ json_status() {
 	else
 		printf null
 	fi
+	printf ',"notGrown":'
+	list "$run/not-grown"
 	printf ',"degraded":'
 	list "$run/degraded"
 	printf ',"requests":'

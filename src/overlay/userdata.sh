@@ -3,10 +3,19 @@
 # In: userdata and mount of preinit.conf; say, degraded, mounted and load of preinit.sh. Sets base: where the overlays' state
 # is, which is $mount/overlay, or $run/volatile in memory, or empty where even that cannot be had.
 
-# find_userdata: sets device to UserData's node: the partition of that number on the disk whose partition is mounted on /.
-# Names and UUIDs would not do: the installer makes up new ones, and a card with the same image may be in another slot.
+# node_of FOLDER: sets node to that of a disk or partition, by its folder in /sys.
+node_of() {
+	node=
+	while IFS='=' read -r key value; do
+		[ "$key" = DEVNAME ] && node=/dev/$value
+	done <"$1/uevent"
+	[ -b "$node" ]
+}
+
+# find_userdata: sets partition to UserData's folder in /sys, and device to its node: the partition of that number on the disk
+# whose partition is mounted on /. Names and UUIDs would not do: the installer makes up new ones, and a card with the same
+# image may be in another slot.
 find_userdata() {
-	device=
 	while read -r _ _ numbers _ point _; do
 		[ "$point" = / ] && disk=$numbers
 	done </proc/self/mountinfo
@@ -14,13 +23,20 @@ find_userdata() {
 		[ -e "$entry" ] || continue
 		read -r number <"$entry"
 		[ "$number" = "$userdata" ] || continue
-		while IFS='=' read -r key value; do
-			[ "$key" = DEVNAME ] && device=/dev/$value
-		done <"${entry%/partition}/uevent"
-		[ -b "$device" ]
+		partition=${entry%/partition}
+		node_of "$partition" && device=$node
 		return
 	done
 	return 1
+}
+
+# grown: whether UserData has been made to fill its disk, and the sizes are what they were then. Starts no program.
+grown() {
+	record=
+	[ ! -e "$mount/grown" ] || read -r record <"$mount/grown"
+	read -r size <"$partition/size"
+	read -r disk_size <"$partition/../size"
+	[ "$record" = "$disk_size $size" ]
 }
 
 # check HOW: e2fsck -p, or -fy, on UserData, where the root has it; false when UserData is not in order after that. The exit

@@ -323,3 +323,18 @@ test("no two overlays share a folder on UserData", () => {
     { numRuns: 2000 },
   );
 });
+
+test("growth: what the device has to know of the table, and the programs that it wants", async () => {
+  const tree = sampleTree();
+  const { lackingToGrow } = await install(tree, ["/etc"], { growth: { extended: 4, reserved: [2 ** 20, 2 ** 30] } });
+  assert.deepEqual(lackingToGrow, ["sfdisk", "partx", "resize2fs"]);
+  assert.match(await textOf(tree, "usr/lib/imgbuild/preinit.conf"), /\ngrow 4\nreserved 2048\nreserved 2097152\n/);
+  const none = sampleTree();
+  assert.deepEqual((await install(none)).lackingToGrow, []);
+  assert.doesNotMatch(await textOf(none, "usr/lib/imgbuild/preinit.conf"), /grow/);
+  const all = sampleTree();
+  for (const name of ["sbin/sfdisk", "bin/partx", "sbin/resize2fs"]) addNode(all, fromText(name), program());
+  const growth = { reserved: [] };
+  assert.deepEqual((await install(all, ["/etc"], { growth })).lackingToGrow, []);
+  assert.match(await textOf(all, "usr/lib/imgbuild/preinit.conf"), /\ngrow -\n/);
+});
