@@ -29,6 +29,21 @@ export const OUTPUTS = {
     describe: "emmc.img.bmap, a block map for bmaptool, with checksums",
     load: async () => (await import("./bmap.js")).bmap,
   },
+  "img.gz": {
+    describe: "emmc.img.gz",
+    with: ["boot0"],
+    load: async () => (await import("./compressed-image.js")).compressedImage("gz"),
+  },
+  "img.xz": {
+    describe: "emmc.img.xz",
+    with: ["boot0"],
+    load: async () => (await import("./compressed-image.js")).compressedImage("xz"),
+  },
+  "img.zst": {
+    describe: "emmc.img.zst",
+    with: ["boot0"],
+    load: async () => (await import("./compressed-image.js")).compressedImage("zst"),
+  },
   simg: {
     describe: "emmc.simg, an Android sparse image for fastboot",
     with: ["boot0"],
