@@ -36,6 +36,7 @@ sgdisk gdisk
 shellcheck shellcheck
 time time
 unsquashfs squashfs-tools
+uuu uuu
 xz xz-utils
 zstd zstd
 '

@@ -25,6 +25,12 @@ export const OUTPUTS = {
     describe: "boot0.img, the eMMC's boot partition, where the bootloader goes there",
     load: async () => (await import("./boot0.js")).boot0,
   },
+  uuu: {
+    describe:
+      "uuu.auto, the bootloader's files and the folder uuu, for NXP's uuu: over USB, with the board in recovery mode",
+    with: ["boot0"],
+    load: async () => (await import("./uuu.js")).uuu,
+  },
 } as const satisfies Record<string, Listed>;
 
 export type OutputName = keyof typeof OUTPUTS;
