@@ -15,7 +15,7 @@ import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
 import { type LayerSource, layerSourceLine } from "./layer-source.js";
 import { checkDepth, findPlaces, ROM, USERDATA } from "./places.js";
-import { type ReadyHook, readyHook } from "./ready-hook.js";
+import { mountUnits, type ReadyHook, readyHook } from "./ready-hook.js";
 import { rootManifest } from "./root-manifest.js";
 
 /** What becomes of what was written to an overlay when the root under it is replaced: docs/device.md. */
@@ -53,8 +53,20 @@ export interface OverlayOptions {
   readonly flagPartition?: number | undefined;
   /** How UserData is to grow on the device; undefined: not at all. */
   readonly growth?: Growth | undefined;
+  /** Where there are two slots for the root. */
+  readonly slots?: DeviceSlots | undefined;
   /** Modification time of all that is added. */
   readonly time: Timestamp;
+}
+
+/** Two slots for the root, as the device has to know them. */
+export interface DeviceSlots {
+  /** Their numbers in the partition table. */
+  readonly partitions: readonly [number, number];
+  /** Where the environment is, in bytes from the disk's start: docs/decisions/0017. */
+  readonly environmentAt: number;
+  readonly tries: number;
+  readonly confirm: "automatic" | "manual";
 }
 
 export interface InstalledOverlay {
@@ -86,6 +98,9 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
   ["root-change.sh", `${LIBRARY}/root-change.sh`, 0o644],
   ["report.sh", `${LIBRARY}/report.sh`, 0o644],
+  ["environment.sh", `${LIBRARY}/environment.sh`, 0o644],
+  ["slots.sh", `${LIBRARY}/slots.sh`, 0o644],
+  ["update.sh", `${LIBRARY}/update.sh`, 0o644],
   ["transfer.sh", `${LIBRARY}/transfer.sh`, 0o644],
   ["overlayctl.sh", "/usr/sbin/overlayctl", 0o755],
 ];
@@ -102,6 +117,8 @@ const MORE_PROGRAMS = [
 ];
 /** What UserData grows with. */
 const GROWING_PROGRAMS = ["sfdisk", "partx", "resize2fs"];
+/** What two slots need besides. */
+const SLOT_PROGRAMS = ["dd", "gzip", "head", "mkfifo", "od", "tail", "tee", "wc"];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /**
@@ -139,7 +156,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   const realInit = findInit(tree);
   const places = findPlaces(tree, options);
   const wholeRoot = places.some(({ path }) => path === "/");
-  const lacking = checkPrograms(tree, wholeRoot);
+  const lacking = checkPrograms(tree, wholeRoot, options.slots !== undefined);
   for (const path of ["/dev", "/proc", "/run", "/sys"]) mountPoint(fromText(path));
   mountPoint(fromText("/tmp"), 0o1777);
   mountPoint(USERDATA);
@@ -152,6 +169,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
     ...growthLines(options.growth),
     ...(options.flagPartition === undefined ? [] : [`flag ${options.flagPartition}`]),
     ...[`first ${hook === undefined ? "ready" : "pending"}`, `policy ${options.newRoot}`],
+    ...slotSettings(options.slots, hook),
     ...options.keep.map((pattern) => `keep ${checkKeep(pattern)}`),
   ];
   let layerNumber = 0;
@@ -177,6 +195,12 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
     config.push(`overlay ${name} ${identity} ${path}`);
     if (options.newRoot === "refresh") addFile(`${LIBRARY}/manifest/${name}`, 0o644, bytes);
   }
+  const mounts = [
+    USERDATA,
+    ...(wholeRoot ? [ROM] : []),
+    ...places.map(({ path }) => path).filter((path) => path !== "/"),
+  ];
+  for (const { path, text } of mountUnits(tree, realInit, mounts)) addFile(path, 0o644, Buffer.from(text, "latin1"));
   for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
   addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
   const lackingToGrow = options.growth === undefined ? [] : GROWING_PROGRAMS.filter((name) => lacksProgram(tree, name));
@@ -186,6 +210,18 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
 function growthLines(growth: Growth | undefined): string[] {
   if (growth === undefined) return [];
   return [`grow ${growth.extended ?? "-"}`, ...growth.reserved.map((start) => `reserved ${Math.floor(start / 512)}`)];
+}
+
+function slotSettings(slots: DeviceSlots | undefined, hook: ReadyHook | undefined): string[] {
+  if (slots === undefined) return [];
+  const { partitions, environmentAt, tries, confirm } = slots;
+  if (confirm === "automatic" && hook === undefined) {
+    throw refuse(
+      "nothing in the root tells when a boot has completed, and so nothing would confirm a new root",
+      "Set slots.confirm to manual, and have an application call `overlayctl confirm`.",
+    );
+  }
+  return [`slots ${partitions.join(" ")} ${environmentAt / 4096} ${tries} ${confirm}`];
 }
 
 function script(name: string): Uint8Array {
@@ -239,11 +275,11 @@ function lacksProgram(tree: Tree, name: string): boolean {
 }
 
 /** Returns those of the programs that the root lacks and can boot without. */
-function checkPrograms(tree: Tree, wholeRoot: boolean): string[] {
+function checkPrograms(tree: Tree, wholeRoot: boolean, slots: boolean): string[] {
   const lacks = (name: string) => lacksProgram(tree, name);
   const missing = (wholeRoot ? [...PROGRAMS, "pivot_root"] : PROGRAMS).filter(lacks);
   if (!isProgram(follow(tree, fromText("/bin/sh")))) missing.unshift("/bin/sh");
-  if (missing.length === 0) return MORE_PROGRAMS.filter(lacks);
+  if (missing.length === 0) return [...MORE_PROGRAMS, ...(slots ? SLOT_PROGRAMS : [])].filter(lacks);
   throw new ImgbuildError(
     "source-invalid",
     `the root file system lacks programs that set up the overlay: ${missing.join(", ")}`,

@@ -28,6 +28,10 @@ help() {
 		  storage                   which device UserData is on
 		  storage use DEVICE        have it on that one, an ext4 on a USB stick, say; the internal one when it is not there
 		  storage release           have it on the internal one again
+		  update FILE               write a new root into the other slot, and have it tried from the next boot on: a SquashFS,
+		                            plain or packed with gzip, xz or zstd (- is the standard input)
+		  rollback                  go back to the root before this one
+		  confirm                   the root that is on trial is good; the system says so by itself, unless it is not to
 		  cancel                    drop what is to be done at the next boot
 		  ready                     note that the first boot has completed; the system does so by itself
 		  help                      this
@@ -39,6 +43,9 @@ help() {
 		  --keep PATTERN            reset: carry these files over too; may be repeated
 		  --copy                    storage use: take what was written along
 		  --no-keep                 reset: carry nothing over, not even what the image says
+		  --sha256 HEX              update: what the hash of FILE has to be; otherwise FILE.sha256 or manifest.json beside it
+		                            says so, where there is one
+		  --force                   update: also to a root that has no modules for the kernel
 
 		Ends with 0; 1 when it could not be done; 2 when it was called wrongly.
 	END
@@ -171,7 +178,7 @@ request_reset() {
 
 command=${1:-}
 [ $# = 0 ] || shift
-json='' only='' reboot='' keep='' no_keep='' copy_option='' first_word='' second_word=''
+force='' sha256='' json='' only='' reboot='' keep='' no_keep='' copy_option='' first_word='' second_word=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--json) json=yes ;;
@@ -179,13 +186,15 @@ while [ $# -gt 0 ]; do
 	--no-keep) no_keep=yes ;;
 	--copy) copy_option=yes ;;
 	--help) command=help ;;
-	--overlay | --keep)
+	--force) force=yes ;;
+	--overlay | --keep | --sha256)
 		[ $# -gt 1 ] || usage "$1 needs a value"
 		case $1 in
 		--overlay)
 			find_overlay "$2" || usage "there is no overlay $2"
 			only=$only$2$newline
 			;;
+		--sha256) sha256=$2 ;;
 		*)
 			case $2 in
 			/*) keep=$keep$2$newline ;;
@@ -218,6 +227,16 @@ snapshot | restore | delete | merge | reset | import | ready | cancel | storage)
 	need_userdata
 	take_lock
 	;;
+update | rollback | confirm) take_lock ;;
+esac
+case $command in
+status | ready | update | rollback | confirm)
+	# shellcheck source=src/overlay/slots.sh
+	. "$library/slots.sh"
+	;;
+esac
+case $command in
+update | rollback | confirm) find_slots ;;
 esac
 case $command in
 help | --help | -h | '') help ;;
@@ -264,7 +283,20 @@ storage)
 	esac
 	;;
 cancel) rm -f "$mount/request" && sync ;;
-ready) each_overlay ready && rm -f "$run/pending" ;;
+ready)
+	each_overlay ready && rm -f "$run/pending"
+	if [ -e "$run/trial" ]; then
+		find_slots
+		confirm_boot
+	fi
+	;;
+update)
+	# shellcheck source=src/overlay/update.sh
+	. "$library/update.sh"
+	update "$first_word"
+	;;
+rollback) roll_back ;;
+confirm) confirm_slot ;;
 export | import)
 	# shellcheck source=src/overlay/transfer.sh
 	. "$library/transfer.sh"

@@ -13,6 +13,7 @@
 #     grow -|NUMBER            UserData is to fill its disk; the number is that of the extended partition which it lies in
 #     reserved SECTOR          where something begins that it must not grow over, in sectors of 512 bytes
 #     init PATH                the real init
+#     slots A B BLOCK TRIES CONFIRM   two slots for the root (slots.sh): their partitions, and where their environment is
 #     first pending|ready      what a new overlay is: whether something in the root says when the first boot has completed
 #     policy POLICY            what becomes of what was written, over another root: keep, reset or refresh
 #     flag NUMBER              BootFS's partition, where the file factory-reset asks for a factory reset, too
@@ -29,6 +30,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 library=${0%/*}
 config=$library/preinit.conf
 run=/run/imgbuild
+slots=
 
 # Level 3 (error) reaches the console even of a kernel that was told to be quiet.
 say() {
@@ -185,6 +187,10 @@ set_up() {
 	. "$library/mounts.sh"
 	mount_kernel_filesystems
 	[ -d "$run" ] || mkdir "$run"
+	if [ "$slots" ]; then
+		# shellcheck source=src/overlay/slots.sh
+		. "$library/slots.sh" && note_slots
+	fi
 	# shellcheck source=src/overlay/userdata.sh
 	. "$library/userdata.sh"
 	# shellcheck source=src/overlay/state.sh
@@ -241,6 +247,7 @@ while read -r key value; do
 	init) init=$value ;;
 	first) first=$value ;;
 	policy) policy=$value ;;
+	slots) slots=yes ;;
 	esac
 done <"$config"
 [ $$ = 1 ] && set_up

@@ -199,6 +199,10 @@ plain_status() {
 		*) echo "At the next boot: $action $words" ;;
 		esac
 	done 2>/dev/null <"$mount/request"
+	if [ -e "$run/slots" ]; then
+		find_slots
+		plain_slots
+	fi
 	each_overlay plain_overlay
 	[ "$only" ] || each_layer_line plain_layer_line
 	return 0
@@ -295,7 +299,12 @@ json_status() {
 	list "$run/degraded"
 	printf ',"requests":'
 	list "$mount/request"
-	printf ',"overlays":['
+	printf ','
+	if [ -e "$run/slots" ]; then
+		find_slots
+		json_slots
+	fi
+	printf '"overlays":['
 	comma=
 	each_overlay json_overlay
 	printf '],"layers":['
