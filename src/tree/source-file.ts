@@ -129,8 +129,14 @@ class HostFile implements Content {
     if (at + into.length === this.size) checkUnchanged(fd, this, shown);
   }
 
-  async readWhole(into: Uint8Array): Promise<void> {
-    await breathe();
+  readWhole(into: Uint8Array): Promise<void> | undefined {
+    const pause = breathe();
+    if (pause !== undefined) return pause.then(() => this.#fill(into));
+    this.#fill(into);
+    return undefined;
+  }
+
+  #fill(into: Uint8Array): void {
     const fd = this.#openFile();
     try {
       this.read(fd, into, 0);
