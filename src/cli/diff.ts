@@ -34,7 +34,7 @@ export const diff = defineCommand({
       await interruptible(
         scratch.remove,
         () => open(args.before, (a) => open(args.after, (b) => report(differences(a, b), args.json, reporter))),
-        "not all was compared",
+        () => "not all was compared",
       );
     } finally {
       scratch.remove();

@@ -54,11 +54,10 @@ export const extract = defineCommand({
       if (toTar) await writeOutput(writeTar(tree, reporter.observer));
       else {
         const writing = directoryWriting(tree, output, { force, observer: reporter.observer });
-        const state = `what is complete stays in ${output}`;
         await interruptible(
           () => writing.abandon(),
           () => writing.write(),
-          state,
+          () => `what is complete stays in ${output}`,
         );
       }
       reporter.end();

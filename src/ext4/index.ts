@@ -52,9 +52,10 @@ export { parseMountOptions } from "./mount-options.js";
 
 export const ERROR_BEHAVIOURS = Object.keys(ON_ERROR) as readonly OnError[];
 
+export { openExt4 } from "./open.js";
 export type { Ext4Entry } from "./reader/directories.js";
 export type { DeviceInode, DirectoryInode, FileInode, InodeFacts, SpecialInode } from "./reader/inodes.js";
-export { type Ext4Facts, type Ext4Reader, type Ext4Recovery, openExt4 } from "./reader/reader.js";
+export type { Ext4Facts, Ext4Reader, Ext4Recovery } from "./reader/reader.js";
 export type { Ext4Inode, SymlinkInode } from "./reader/symlinks.js";
 
 export interface Ext4Options {

@@ -103,15 +103,8 @@ export interface Ext4Reader {
   check(): AsyncGenerator<Finding>;
 }
 
-/**
- * Opens the ext2, ext3 or ext4 file system that begins at byte 0 of `device`. When it was not unmounted, its journal is
- * replayed in memory, which reads all of it: what is found then is what the kernel would find.
- *
- * Rejects with `image-corrupt` when it is no such file system, when it was cut short or is damaged where all begins;
- * with `source-unsupported` for features that cannot be read and for journals on other devices; and with what the device
- * rejects with.
- */
-export async function openExt4(device: ReadableDevice): Promise<Ext4Reader> {
+/** `openExt4`, with the code that it takes. */
+export async function openReader(device: ReadableDevice): Promise<Ext4Reader> {
   const stored = await readSuperblock(device);
   if (!hasFeature(stored.fields, "needs_recovery")) return openImage(new Image(device, stored), undefined);
   const before = new Image(device, stored);
