@@ -63,6 +63,9 @@ export function checkPlan(plan: Plan): void {
   if (storage.table === "mbr") checkMbr(partitions, storage);
   else checkGpt(partitions, storage);
   baseLayers(plan);
+  if (plan.overlay.resetFlag === "bootfs" && !partitions.some(({ role }) => role === "bootfs")) {
+    throw refuse("overlay.resetFlag is bootfs, and no partition is", "Set it to userdata, or add partitions.bootfs.");
+  }
 }
 
 /** One root at least, two at most, and one of what else imgbuild fills. */

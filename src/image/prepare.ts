@@ -69,6 +69,7 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
       keep: keep.map(fromText),
       userdataPartition: userdata.number,
       layers: baseLayers(plan),
+      flagPartition: plan.overlay.resetFlag === "bootfs" ? partitionWithRole(plan, "bootfs")?.number : undefined,
       growth,
       slots,
       time: { seconds: time, nanoseconds: 0 },

@@ -16,6 +16,7 @@
 #     slots A B BLOCK TRIES CONFIRM   two slots for the root (slots.sh): their partitions, and where their environment is
 #     first pending|ready      what a new overlay is: whether something in the root says when the first boot has completed
 #     policy POLICY            what becomes of what was written, over another root: keep, reset or refresh
+#     flag NUMBER              BootFS's partition, where the file factory-reset asks for a factory reset, too
 #     keep PATTERN             files that a factory reset carries over
 #     overlay NAME ID PATH     a folder to be writable; its state is in overlay/NAME on UserData, ID is the identity of what the
 #                              root has there
@@ -199,11 +200,19 @@ set_up() {
 		# shellcheck source=src/overlay/grow.sh
 		. "$library/grow.sh" && grow_userdata
 	fi
+	if [ "$base" = "$mount/overlay" ] && [ -e "$mount/storage" ]; then
+		# shellcheck source=src/overlay/storages.sh
+		. "$library/storages.sh" && use_other_storage
+	fi
 	load overlay
 	features
 	read_resets
 	made='' layered=''
 	if [ "$base" = "$mount/overlay" ]; then
+		if [ "$flag" ]; then
+			# shellcheck source=src/overlay/boot-flag.sh
+			. "$library/boot-flag.sh" && take_flag
+		fi
 		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then
 			# shellcheck source=src/overlay/requests.sh
 			. "$library/requests.sh" && carry_out
@@ -228,12 +237,13 @@ set_up() {
 	done 3<"$config"
 }
 
-grow='' root_numbers=''
+grow='' flag='' root_numbers=''
 while read -r key value; do
 	case $key in
 	userdata) userdata=$value ;;
 	mount) mount=$value ;;
 	grow) grow=$value ;;
+	flag) flag=$value ;;
 	init) init=$value ;;
 	first) first=$value ;;
 	policy) policy=$value ;;

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
-import { CONFIRMATIONS, KERNEL_FORMATS, NEW_ROOT_POLICIES, PARTITION_ROLES } from "../image/plan.js";
+import { CONFIRMATIONS, KERNEL_FORMATS, NEW_ROOT_POLICIES, PARTITION_ROLES, RESET_FLAGS } from "../image/plan.js";
 import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
@@ -347,6 +347,12 @@ export const profileSchema = z
           .array(z.string().startsWith("/"))
           .default([])
           .describe("Files that a factory reset carries over; * ? and [ ] stand for characters."),
+        resetFlag: z
+          .enum(RESET_FLAGS)
+          .default("userdata")
+          .describe(
+            "Where a file factory-reset asks for a factory reset: on userdata; or on bootfs too, which is mounted at every boot to look.",
+          ),
         layers: z
           .array(
             z.strictObject({
