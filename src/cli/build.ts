@@ -6,10 +6,11 @@ import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { layOut } from "../image/assemble.js";
 import { type FileSource, filesInTree } from "../image/boot-files.js";
-import type { Plan } from "../image/plan.js";
+import { type Plan, partitionWithRole } from "../image/plan.js";
 import { type BuildInputs, type Prepared, prepare } from "../image/prepare.js";
 import { writeArtifacts } from "../output/artifacts.js";
 import type { Manifest } from "../output/manifest.js";
+import { OUTPUT_NAMES, outputsOf } from "../output/outputs.js";
 import { Workspace } from "../output/workspace.js";
 import { shippedProfiles } from "../profile/document.js";
 import { loadProfile } from "../profile/load.js";
@@ -69,7 +70,14 @@ const options = {
     describe: "change a key of the profile: partitions.rootfs.size=256MiB",
     group,
   },
-  format: { type: "list", value: "LIST", choices: ["img"], describe: "outputs", shownDefault: "img", group },
+  format: {
+    type: "list",
+    value: "LIST",
+    choices: OUTPUT_NAMES,
+    describe: "what is made of the image",
+    shownDefault: "the profile's outputs",
+    group,
+  },
   ...sourceOptions,
   "dry-run": { type: "flag", describe: "print the layout, write nothing", default: false, group },
   ...commonOptions,
@@ -88,8 +96,10 @@ type BuildArguments = Arguments<typeof options, typeof operands>;
 export const build = defineCommand({ describe: "Builds an image for a board.", operands, options, run });
 
 async function run(args: BuildArguments): Promise<void> {
-  const profile = loadProfile(args.profile, { set: args.set, folder: process.cwd() });
+  const formats = args.format === undefined ? [] : [`outputs=[${args.format}]`];
+  const profile = loadProfile(args.profile, { set: [...args.set, ...formats], folder: process.cwd() });
   const { plan } = profile;
+  await outputsOf(plan);
   const reporter = reporterFor(args);
   const folder = args.output ?? path.join("out", plan.profile);
   const workspace = new Workspace(folder);
@@ -105,13 +115,16 @@ async function run(args: BuildArguments): Promise<void> {
           time: inputs.time,
           jobs: args.jobs,
           observer: reporter.observer,
-          stage: (name: string) => reporter.stage(name, name === "rootfs" ? totals(root) : undefined),
+          stage: (name: string) =>
+            reporter.stage(name, name === partitionWithRole(plan, "rootfs")?.name ? totals(root) : undefined),
         };
         if (args.dryRun) {
           const laidOut = await layOut(plan, prepared, assembling);
           reporter.end();
           process.stdout.write(
-            args.json ? `${JSON.stringify(layoutJson(prepared, laidOut))}\n` : layoutText(plan, prepared, laidOut),
+            args.json
+              ? `${JSON.stringify(layoutJson(plan, prepared, laidOut))}\n`
+              : layoutText(plan, prepared, laidOut),
           );
           return;
         }
@@ -172,19 +185,20 @@ function defaultBootFiles([first]: readonly string[], root: Tree): FileSource[] 
   return [inRoot, folderSource(path.dirname(path.resolve(first)), false, "ROOTFS")];
 }
 
-function layoutJson(prepared: Prepared, { layout, unknown }: Awaited<ReturnType<typeof layOut>>): object {
+function layoutJson(plan: Plan, prepared: Prepared, { layout, unknown }: Awaited<ReturnType<typeof layOut>>): object {
   const open = layout.placements.findIndex(({ partition }) => unknown.includes(partition.name));
   return {
     size: layout.size,
     partitions: layout.placements.map(({ partition, start, size }, index) => ({
       name: partition.name,
+      role: partition.role,
       number: partition.number,
       filesystem: partition.filesystem,
       // What lies behind a partition whose size only compressing can tell has no place yet.
       offset: open >= 0 && index > open ? null : start,
       size: unknown.includes(partition.name) ? null : size,
     })),
-    bootFiles: bootFiles(prepared),
+    bootFiles: bootFiles(plan, prepared),
     kernelArguments: prepared.kernelArguments,
   };
 }

@@ -3,7 +3,7 @@
 import { display, safeText } from "../bytes/bytestring.js";
 import { formatSize } from "../bytes/size.js";
 import type { layOut } from "../image/assemble.js";
-import type { Plan } from "../image/plan.js";
+import { type Plan, partitionWithRole } from "../image/plan.js";
 import type { Prepared } from "../image/prepare.js";
 import { sortedEntries } from "../tree/index.js";
 
@@ -37,7 +37,7 @@ export function layoutText(plan: Plan, prepared: Prepared, { layout, unknown }: 
     ...(plan.bootloader?.files ?? [])
       .filter(({ file }) => prepared.bootloader.has(file))
       .map(({ file, offset }) => `${plan.bootloader!.area}: ${file} at ${offset}`),
-    ...bootFiles(prepared).map(({ name, size }) => `bootfs: ${name}, ${formatSize(size)}`),
+    ...bootFiles(plan, prepared).map(({ name, size }) => `bootfs: ${name}, ${formatSize(size)}`),
     `kernel arguments: ${prepared.kernelArguments.join(" ")}`,
     "",
   ]
@@ -46,8 +46,8 @@ export function layoutText(plan: Plan, prepared: Prepared, { layout, unknown }: 
 }
 
 /** What is on BootFS. */
-export function bootFiles({ contents }: Prepared): { name: string; size: number }[] {
-  const bootfs = contents.get("bootfs");
+export function bootFiles(plan: Plan, { contents }: Prepared): { name: string; size: number }[] {
+  const bootfs = contents.get(partitionWithRole(plan, "bootfs")?.name ?? "");
   if (bootfs === undefined || !("root" in bootfs)) return [];
   return sortedEntries(bootfs.root).map(([name, node]) => ({
     name: display(name),

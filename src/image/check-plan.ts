@@ -3,18 +3,21 @@ import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { parseFeatures, parseMountOptions } from "../ext4/index.js";
 import { GPT_ENTRIES, gptAttributes, gptType, MBR_PARTITIONS, mbrType, tableRanges } from "../partition/index.js";
+import { SLOT_ENVIRONMENT_SIZE } from "../uboot/index.js";
+import { baseLayers } from "./base-layers.js";
 import { tableShape } from "./claims.js";
 import {
   type Ext4Partition,
   isLogical,
   MBR_PRIMARIES,
   type PartitionPlan,
+  type PartitionRole,
   type Plan,
   type StoragePlan,
 } from "./plan.js";
 
-/** The partitions that imgbuild fills itself, and the file systems that what runs on the device can use there. */
-const ROLES: Readonly<Record<string, readonly PartitionPlan["filesystem"][]>> = {
+/** The roles that imgbuild fills itself, and the file systems that what runs on the device can use there. */
+const FILLED: Readonly<Record<Exclude<PartitionRole, "data">, readonly PartitionPlan["filesystem"][]>> = {
   bootfs: ["fat"],
   rootfs: ["squashfs", "ext4"],
   userdata: ["ext4"],
@@ -31,10 +34,9 @@ function refuse(message: string, hint: string): ImgbuildError {
  * Throws `profile-invalid`, or `layout-conflict` for what the table cannot say: a type or an attribute, a shape that no GPT
  * has.
  */
-export function checkPlan({ partitions, storage }: Plan): void {
-  if (!partitions.some(({ name }) => name === "rootfs")) {
-    throw refuse("the profile has no partition rootfs", "Add partitions.rootfs.");
-  }
+export function checkPlan(plan: Plan): void {
+  const { partitions, storage } = plan;
+  checkRoles(plan);
   checkStorage(storage);
   const rest = partitions.findIndex(({ size }) => size === "rest");
   const open = partitions.findLastIndex(({ filesystem, size }) => filesystem === "squashfs" && size === "fit");
@@ -60,6 +62,55 @@ export function checkPlan({ partitions, storage }: Plan): void {
   }
   if (storage.table === "mbr") checkMbr(partitions, storage);
   else checkGpt(partitions, storage);
+  baseLayers(plan);
+}
+
+/** One root at least, two at most, and one of what else imgbuild fills. */
+function checkRoles({ partitions, slots }: Plan): void {
+  for (const role of ["bootfs", "rootfs", "userdata"] as const) {
+    const found = partitions.filter((partition) => partition.role === role);
+    const names = found.map(({ name }) => name).join(" and ");
+    if (role === "rootfs" && found.length === 0) {
+      throw refuse(
+        "the profile has no partition rootfs",
+        "Add partitions.rootfs, or set a partition's role to rootfs.",
+      );
+    }
+    if (found.length > (role === "rootfs" ? 2 : 1)) {
+      throw refuse(`partitions ${names} all have the role ${role}`, `Set role to data for those that are not it.`);
+    }
+    if (found.length < 2) continue;
+    checkSlots(found[0]!, found[1]!);
+    const missing = (["bootfs", "userdata"] as const).find((other) => !partitions.some((one) => one.role === other));
+    if (missing !== undefined) {
+      throw refuse(
+        `the slots ${names} need a partition with the role ${missing}: what switches between them is there`,
+        `Add partitions.${missing}, or leave one slot out.`,
+      );
+    }
+  }
+  if (slots.environmentAt !== undefined && slots.environmentAt % SLOT_ENVIRONMENT_SIZE !== 0) {
+    throw refuse(
+      `slots.environmentAt is ${slots.environmentAt}, no multiple of ${SLOT_ENVIRONMENT_SIZE}`,
+      `Set it to ${alignUp(slots.environmentAt, SLOT_ENVIRONMENT_SIZE)}.`,
+    );
+  }
+}
+
+/** Two slots take each other's images: both are squashfs, and of one size. */
+function checkSlots(first: PartitionPlan, second: PartitionPlan): void {
+  const other = [first, second].find(({ filesystem }) => filesystem !== "squashfs");
+  if (other !== undefined) {
+    throw refuse(
+      `the slot ${other.name} is ${other.filesystem}, and an update writes a squashfs`,
+      `Set partitions.${other.name}.filesystem to squashfs.`,
+    );
+  }
+  if (typeof first.size === "number" && first.size === second.size) return;
+  throw refuse(
+    `the slots ${first.name} and ${second.name} have no size in common: ${first.size} and ${second.size}`,
+    `Set both to the size that the largest root to come may have: partitions.${first.name}.size and partitions.${second.name}.size.`,
+  );
 }
 
 function checkStorage(storage: StoragePlan): void {
@@ -169,8 +220,8 @@ function checkPartition(partition: PartitionPlan, storage: StoragePlan): void {
   gptAttributes(attributes);
   checkSectors(partition, storage);
   if (filesystem === "ext4") checkExt4(partition);
-  const role = ROLES[name];
-  if (role === undefined) {
+  const { role } = partition;
+  if (role === "data") {
     if (source !== undefined || filesystem === "ext4" || filesystem === "raw") return;
     throw refuse(
       `partition ${name} has nothing to put into its ${filesystem}`,
@@ -179,17 +230,18 @@ function checkPartition(partition: PartitionPlan, storage: StoragePlan): void {
   }
   if (source !== undefined) {
     throw refuse(
-      `partitions.${name}.source: imgbuild fills ${name} itself`,
-      "Leave source out, or rename the partition.",
+      `partitions.${name}.source: imgbuild fills ${role} itself`,
+      `Leave source out, or set partitions.${name}.role to data.`,
     );
   }
-  if (!role.includes(filesystem)) {
-    throw refuse(`${name} cannot be ${filesystem}`, `Set partitions.${name}.filesystem to ${role.join(" or ")}.`);
+  const wanted = FILLED[role];
+  if (!wanted.includes(filesystem)) {
+    throw refuse(`${name} cannot be ${filesystem}`, `Set partitions.${name}.filesystem to ${wanted.join(" or ")}.`);
   }
 }
 
 /** The features and mount options of an ext4 partition, and that UserData has those which the overlay on it needs. */
-function checkExt4({ name, blockSize, inodeSize, features: list = "", mountOptions = "" }: Ext4Partition): void {
+function checkExt4({ name, role, blockSize, inodeSize, features: list = "", mountOptions = "" }: Ext4Partition): void {
   const parsed = <T>(key: string, parse: () => T): T => {
     try {
       return parse();
@@ -201,9 +253,9 @@ function checkExt4({ name, blockSize, inodeSize, features: list = "", mountOptio
   const features = parsed("features", () => parseFeatures(list, { blockSize, inodeSize }));
   parsed("mountOptions", () => parseMountOptions(mountOptions));
   const missing = (["filetype", "ext_attr"] as const).find((feature) => !features.has(feature));
-  if (name === "userdata" && missing !== undefined) {
+  if (role === "userdata" && missing !== undefined) {
     throw refuse(
-      `partitions.userdata.features: an overlay cannot be kept on a file system without ${missing}`,
+      `partitions.${name}.features: an overlay cannot be kept on a file system without ${missing}`,
       `Leave ${missing} switched on.`,
     );
   }

@@ -1,32 +1,20 @@
-/** The files of a build: the whole image, each partition on its own, boot0, the manifest. */
+/** The files of a build: the image is assembled, each output made of it, all of them hashed, and the manifest says so. */
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { type Device, RecordingDevice } from "../bytes/device.js";
-import type { Extent } from "../bytes/extent.js";
+import { ExtentSet } from "../bytes/extent.js";
 import { type AssembleOptions, assemble } from "../image/assemble.js";
-import { boot0Size, writeBoot0 } from "../image/boot0.js";
-import type { PartitionPlan } from "../image/plan.js";
 import type { Prepared } from "../image/prepare.js";
+import { IMAGE, isArtifactName, MANIFEST } from "./artifact-names.js";
 import { type Artifact, type Manifest, type ManifestProfile, makeManifest, readManifest } from "./manifest.js";
-import { type SparseFile, sha256 } from "./sha256.js";
+import type { AppendedFile, ArtifactFolder } from "./output.js";
+import { outputsOf } from "./outputs.js";
+import { sha256 } from "./sha256.js";
 import type { Workspace } from "./workspace.js";
 
-export const IMAGE = "emmc.img";
-export const BOOT0 = "boot0.img";
-export const MANIFEST = "manifest.json";
+export { BOOT0, IMAGE, MANIFEST } from "./artifact-names.js";
 
-const EXTENSIONS: Readonly<Record<PartitionPlan["filesystem"], string>> = {
-  fat: "vfat",
-  squashfs: "squashfs",
-  ext4: "ext4",
-  raw: "img",
-};
-
-/** The file that holds a partition on its own. */
-export function partitionFile(partition: PartitionPlan): string {
-  return `${partition.name}.${EXTENSIONS[partition.filesystem]}`;
-}
-
-/** Builds every artifact in `workspace` and puts them into place. Returns the manifest. */
+/** Builds every output of the profile in `workspace` and puts their files into place. Returns the manifest. */
 export async function writeArtifacts(
   workspace: Workspace,
   profile: ManifestProfile,
@@ -34,49 +22,95 @@ export async function writeArtifacts(
   options: AssembleOptions,
 ): Promise<Manifest> {
   const { plan } = profile;
+  const outputs = await outputsOf(plan);
   const earlier = readManifest(workspace.folder);
-  const image = workspace.create(IMAGE);
-  const recorder = new RecordingDevice(image);
-  const assembled = await assemble(image, recorder, plan, prepared, options);
+  const file = workspace.create(IMAGE);
+  const image = new RecordingDevice(file);
+  const assembled = await assemble(file, image, plan, prepared, options);
 
-  const files: SparseFile[] = [{ path: image.path, size: image.size, data: [...recorder.data] }];
-  options.stage?.("single partitions");
-  for (const { partition, start, used } of assembled.partitions) {
-    const file = workspace.create(partitionFile(partition), used);
-    const data = await copyData(recorder, start, used, file);
-    files.push({ path: file.path, size: used, data });
-  }
-  const boot0 = boot0Size(plan, prepared);
-  if (boot0 !== undefined) {
-    const file = workspace.create(BOOT0, boot0);
-    const recording = new RecordingDevice(file);
-    await writeBoot0(recording, plan, prepared);
-    files.push({ path: file.path, size: boot0, data: [...recording.data] });
-  }
+  const folder = new Folder(workspace, image);
+  for (const output of outputs.values()) await output.write({ plan, prepared, assembled, image, options }, folder);
+  if (!folder.files.has(IMAGE)) workspace.remove(IMAGE);
+
   options.stage?.("checksums");
   const artifacts: Artifact[] = await Promise.all(
-    files.map(async (file) => ({ file: path.basename(file.path), size: file.size, sha256: await sha256(file) })),
+    [...folder.files].map(async ([name, { size, data }]) => ({
+      file: name,
+      size,
+      sha256: await sha256({ path: workspace.pathOf(name), size, data: [...data] }),
+    })),
   );
   const manifest = makeManifest(profile, prepared, assembled, artifacts);
   const text = new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`);
   await workspace.create(MANIFEST, text.length).write(0, text);
-  workspace.commit({ manifest: MANIFEST, stale: staleFiles(earlier) });
+  workspace.commit({ manifest: MANIFEST, stale: staleFiles(workspace.folder, earlier) });
   return manifest;
 }
 
-/** What an earlier build made, by its manifest. Names with a folder in them are not ours to remove. */
-function staleFiles(earlier: Manifest | undefined): string[] {
-  return (earlier?.artifacts ?? []).map(({ file }) => file).filter((file) => path.basename(file) === file);
+interface Written {
+  readonly size: number;
+  readonly data: ExtentSet;
 }
 
-/** Copies what was written of [start, start + length) to the beginning of `to`; holes stay holes. Returns where data is in it. */
-async function copyData(from: RecordingDevice, start: number, length: number, to: Device): Promise<Extent[]> {
-  const chunk = 2 ** 20;
-  const data = from.data.intersect(start, start + length);
-  for (const extent of data) {
-    for (let at = extent.start; at < extent.end; at += chunk) {
-      await to.write(at - start, await from.read(at, Math.min(chunk, extent.end - at)));
-    }
+/** Makes the files of outputs, and remembers where data is in each. */
+class Folder implements ArtifactFolder {
+  readonly #workspace: Workspace;
+  readonly #image: RecordingDevice;
+  readonly files = new Map<string, Written>();
+
+  constructor(workspace: Workspace, image: RecordingDevice) {
+    this.#workspace = workspace;
+    this.#image = image;
   }
-  return data.map((extent) => ({ start: extent.start - start, end: extent.end - start }));
+
+  create(name: string, size: number): RecordingDevice {
+    const file = new RecordingDevice(this.#workspace.create(name, size));
+    this.files.set(name, file);
+    return file;
+  }
+
+  append(name: string): AppendedFile {
+    const file = new Appended(this.#workspace.create(name));
+    this.files.set(name, file);
+    return file;
+  }
+
+  keepImage(): void {
+    this.files.set(IMAGE, this.#image);
+  }
+}
+
+class Appended implements AppendedFile, Written {
+  readonly data = new ExtentSet();
+  readonly #device: Device;
+  #size = 0;
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    const at = this.#size;
+    this.#size += bytes.length;
+    await this.#device.write(at, bytes);
+    this.data.add(at, this.#size);
+  }
+
+  rewrite(at: number, bytes: Uint8Array): Promise<void> {
+    return this.#device.write(at, bytes);
+  }
+}
+
+/** What an earlier build made in `folder`, by its manifest: files that are in it, and not behind symlinks. */
+function staleFiles(folder: string, earlier: Manifest | undefined): string[] {
+  const inFolders = (file: string) =>
+    [...file.matchAll(/\//g)].every(({ index }) => {
+      const stat = fs.lstatSync(path.join(folder, file.slice(0, index)), { throwIfNoEntry: false });
+      return stat?.isDirectory() ?? false;
+    });
+  return (earlier?.artifacts ?? []).map(({ file }) => file).filter((file) => isArtifactName(file) && inFolders(file));
 }

@@ -2,11 +2,12 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { AssembledImage } from "../image/assemble.js";
-import type { Plan } from "../image/plan.js";
+import type { PartitionRole, Plan } from "../image/plan.js";
 import type { Prepared } from "../image/prepare.js";
 import { version } from "./version.js";
 
 export interface Artifact {
+  /** With `/` behind the name of a folder: "tezi/image.json". */
   readonly file: string;
   /** In bytes. */
   readonly size: number;
@@ -15,6 +16,7 @@ export interface Artifact {
 
 export interface ManifestPartition {
   readonly name: string;
+  readonly role: PartitionRole;
   readonly number: number;
   /** In bytes from the image's start. */
   readonly offset: number;
@@ -66,6 +68,7 @@ export function makeManifest(
     table: { type: plan.storage.table, id: assembled.tableId },
     partitions: assembled.partitions.map(({ partition, start, size, used, uuid, partuuid }) => ({
       name: partition.name,
+      role: partition.role,
       number: partition.number,
       offset: start,
       size,

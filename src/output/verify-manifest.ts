@@ -4,7 +4,7 @@ import * as path from "node:path";
 import { ImgbuildError } from "../errors.js";
 import type { OpenedImage } from "../image/open-image.js";
 import type { PlacedFinding } from "../image/verify.js";
-import { MANIFEST } from "./artifacts.js";
+import { isArtifactName, MANIFEST } from "./artifact-names.js";
 import type { Manifest, ManifestPartition } from "./manifest.js";
 import { sha256 } from "./sha256.js";
 
@@ -13,7 +13,7 @@ export async function verifyArtifacts(folder: string, { artifacts }: Manifest): 
   const findings: PlacedFinding[] = [];
   for (const { file, size, sha256: expected } of artifacts) {
     const add = (message: string) => findings.push({ where: file, severity: "error", message });
-    if (path.basename(file) !== file) {
+    if (!isArtifactName(file)) {
       add(`${MANIFEST} names a file in another folder`);
       continue;
     }
@@ -63,7 +63,8 @@ export async function verifyPartitions(image: OpenedImage, manifest: Manifest): 
     differs(where, "its offset", start, said.offset);
     differs(where, "its size", size, said.size);
     differs(where, "its PARTUUID", partuuid, said.partuuid);
-    if (said.filesystem !== "raw") {
+    // A slot without a root has nothing in it yet.
+    if (said.filesystem !== "raw" && said.used > 0) {
       differs(where, "its file system", volume.kind, said.filesystem);
       if (volume.kind === said.filesystem)
         await compareFileSystem(said, volume, (...facts) => differs(where, ...facts));

@@ -51,19 +51,41 @@ export class Workspace {
     }
   }
 
-  /** A new artifact: of `size` bytes, all zeros, or growing until it gets a size. Each name can be made once. */
+  /**
+   * A new artifact: of `size` bytes, all zeros, or growing until it gets a size. Each name can be made once. It may have
+   * folders in it, with `/` between.
+   */
   create(name: string, size?: number): FileDevice {
     if (this.#devices.has(name)) {
       throw new ImgbuildError("internal", `two artifacts are to be ${name}`, { hint: "Rename one of the partitions." });
     }
-    const device = new FileDevice(path.join(this.scratch, name), size, { durable: this.#durable });
+    const file = this.pathOf(name);
+    try {
+      makeFolder(path.dirname(file));
+    } catch (error) {
+      throw hostWriteError(path.dirname(file), error);
+    }
+    const device = new FileDevice(file, size, { durable: this.#durable });
     this.#devices.set(name, device);
     return device;
   }
 
+  /** Where an artifact is until `commit`. */
+  pathOf(name: string): string {
+    return path.join(this.scratch, name);
+  }
+
+  /** Takes back an artifact that was made. */
+  remove(name: string): void {
+    this.#devices.get(name)?.close();
+    this.#devices.delete(name);
+    fs.rmSync(this.pathOf(name), { force: true });
+  }
+
   /**
-   * Puts every artifact into its place, in the order in which they were made; then removes the files named by `stale`.
-   * `manifest` names the artifact that describes the others: there is none while they are being replaced.
+   * Puts every artifact into its place, in the order in which they were made; then removes the files named by `stale`, and the
+   * folders that this leaves empty. `manifest` names the artifact that describes the others: there is none while they are being
+   * replaced.
    */
   commit({ manifest, stale = [] }: { manifest?: string; stale?: readonly string[] } = {}): void {
     try {
@@ -75,13 +97,16 @@ export class Workspace {
         fs.rmSync(path.join(this.folder, manifest), { force: true });
         syncFolder(this.folder);
       }
-      for (const name of this.#devices.keys()) {
-        if (name !== manifest) fs.renameSync(path.join(this.scratch, name), path.join(this.folder, name));
-      }
-      for (const name of stale) if (!this.#devices.has(name)) fs.rmSync(path.join(this.folder, name), { force: true });
-      if (this.#durable) syncFolder(this.folder);
+      const artifacts = [...this.#devices.keys()].filter((name) => name !== manifest);
+      const folders = foldersOf(artifacts);
+      for (const name of folders) makeFolder(path.join(this.folder, name));
+      for (const name of artifacts) fs.renameSync(this.pathOf(name), path.join(this.folder, name));
+      const removed = stale.filter((name) => !this.#devices.has(name));
+      for (const name of removed) fs.rmSync(path.join(this.folder, name), { force: true });
+      for (const name of foldersOf(removed).reverse()) removeIfEmpty(path.join(this.folder, name));
+      if (this.#durable) for (const name of [...folders.reverse(), ""]) syncFolder(path.join(this.folder, name));
       if (manifest !== undefined) {
-        fs.renameSync(path.join(this.scratch, manifest), path.join(this.folder, manifest));
+        fs.renameSync(this.pathOf(manifest), path.join(this.folder, manifest));
         syncFolder(this.folder);
       }
     } catch (error) {
@@ -105,6 +130,21 @@ function makeFolder(folder: string): void {
   const parent = path.dirname(folder);
   if (parent !== folder) makeFolder(parent);
   fs.mkdirSync(folder);
+}
+
+/** The folders that files lie in, each before those in it. */
+function foldersOf(names: readonly string[]): string[] {
+  const folders = names.flatMap((name) => [...name.matchAll(/\//g)].map(({ index }) => name.slice(0, index)));
+  return [...new Set(folders)].sort();
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    fs.rmdirSync(folder);
+  } catch (error) {
+    // Something of the user's own is in it.
+    if (!["ENOTEMPTY", "EEXIST", "ENOENT"].includes((error as NodeJS.ErrnoException).code!)) throw error;
+  }
 }
 
 /** So that the renames survive a power cut. Windows cannot open folders; there it is left out. */

@@ -5,9 +5,7 @@
 import { type ByteString, fromText } from "../bytes/bytestring.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { lookup, type Tree } from "../tree/tree.js";
-
-/** Where the read-only root is found when the whole root has an overlay. */
-export const ROM = fromText("/rom");
+import { ROM } from "./places.js";
 
 export interface ReadyHook {
   /** The file in this folder. */

@@ -15,12 +15,13 @@
  *     logical.ts      the chain of logical partitions       read-gpt.ts   its copies and entries
  *     mbr-entry.ts    the entry that both tables have       table.ts      what reading gives, and its problems
  *     ranges.ts       what may lie where                    conflict.ts   the error for what cannot be
- *     types.ts, attributes.ts  by name
+ *     types.ts, attributes.ts  by name                      move-backup.ts  a GPT on a longer disk
  */
 export { ATTRIBUTES, gptAttributes } from "./attributes.js";
 export { type GptOptions, type GptPartition, writeGpt } from "./gpt.js";
 export { GPT_ENTRIES } from "./layout.js";
 export { MBR_PARTITIONS, type MbrOptions, type MbrPartition, mbrPartuuid, mbrReach, writeMbr } from "./mbr.js";
+export { moveGptBackup } from "./move-backup.js";
 export {
   LEAST_ENTRIES,
   type ReservedRange,

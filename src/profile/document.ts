@@ -6,9 +6,12 @@ import { ImgbuildError } from "../errors.js";
 
 export type Value = null | boolean | number | string | readonly Value[] | { readonly [key: string]: Value };
 
+/** The origin of values that the command line sets. */
+export const SETTINGS = "--set";
+
 /** A source of profile values: a file, or the --set options. */
 export interface Layer {
-  /** The file's path, or "--set". */
+  /** The file's path, or SETTINGS. */
   readonly origin: string;
   readonly values: Value;
   /** The line of a key's value, counted from 1; undefined when this layer does not have the key. */
@@ -16,8 +19,10 @@ export interface Layer {
 }
 
 const SHIPPED = path.resolve(import.meta.dirname, "../../../profiles");
+/** Profiles that are no boards, which boards and other bases extend. */
+const BASES = path.join(SHIPPED, "base");
 
-/** Names of the profiles that come with imgbuild. */
+/** Names of the boards that come with imgbuild. */
 export function shippedProfiles(): string[] {
   return fs
     .readdirSync(SHIPPED)
@@ -26,18 +31,28 @@ export function shippedProfiles(): string[] {
     .sort();
 }
 
+/** What people call a layer: the name of a shipped profile or base, a file's path from `folder` on, or "--set". */
+export function layerName({ origin }: Layer, folder: string): string {
+  if (origin === SETTINGS) return origin;
+  const isShipped = [SHIPPED, BASES].includes(path.dirname(origin));
+  return isShipped ? path.basename(origin, ".yaml") : path.relative(folder, origin) || origin;
+}
+
 function looksLikeFile(name: string): boolean {
   return /\.(ya?ml|json)$/.test(name) || name.includes("/") || name.includes(path.sep);
 }
 
-/** The file of a profile: a path, relative to `from`, or the name of a shipped one. Throws `profile-unknown`. */
+/** The file of a profile: a path, relative to `from`, or the name of a shipped one or base. Throws `profile-unknown`. */
 export function profileFile(name: string, from: string): string {
-  const file = looksLikeFile(name) ? path.resolve(from, name) : path.join(SHIPPED, `${name}.yaml`);
-  if (fs.existsSync(file)) return file;
+  const places = looksLikeFile(name)
+    ? [path.resolve(from, name)]
+    : [SHIPPED, BASES].map((folder) => path.join(folder, `${name}.yaml`));
+  const file = places.find((place) => fs.existsSync(place));
+  if (file !== undefined) return file;
   const known = shippedProfiles();
   throw new ImgbuildError(
     "profile-unknown",
-    looksLikeFile(name) ? `there is no profile ${file}` : `there is no profile "${name}"`,
+    looksLikeFile(name) ? `there is no profile ${places[0]}` : `there is no profile "${name}"`,
     {
       hint: `Shipped profiles: ${known.join(", ")}. A profile of your own is named by its file: --profile ./board.yaml.`,
       data: { name, known },
@@ -129,7 +144,7 @@ export function layerOfSettings(settings: readonly string[]): Layer {
   const has = (keys: readonly PropertyKey[]) =>
     keys.reduce<Value | undefined>((value, key) => (isRecord(value) ? value[String(key)] : undefined), values) !==
     undefined;
-  return { origin: "--set", values, lineOf: (keys) => (has(keys) ? 0 : undefined) };
+  return { origin: SETTINGS, values, lineOf: (keys) => (has(keys) ? 0 : undefined) };
 }
 
 /** `special` over `general`: mappings are merged key by key, anything else is replaced; null takes a value away. */

@@ -74,10 +74,10 @@ export async function kernelStart(
 ): Promise<QemuStart> {
   const { boot } = manifest;
   const emulator = requireEmulator(plan);
-  const [bootfs, rootfs] = ["bootfs", "rootfs"].map((name) => manifest.partitions.find((found) => found.name === name));
+  const [bootfs, rootfs] = ["bootfs", "rootfs"].map((role) => manifest.partitions.find((found) => found.role === role));
   if (bootfs === undefined || rootfs === undefined) {
     throw new ImgbuildError("usage", "the image has no BootFS and RootFS to start a kernel from", {
-      hint: "Build it with a profile that has partitions bootfs and rootfs.",
+      hint: "Build it with a profile that has partitions with the roles bootfs and rootfs.",
     });
   }
   const files = await openFat(slice(image, bootfs.offset, bootfs.size));

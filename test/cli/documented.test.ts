@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { readPseudoFile } from "../../src/host.js";
+import { OUTPUT_NAMES } from "../../src/output/outputs.js";
 import { COMPRESSORS, type FormatCompressor, readSortFile } from "../../src/squashfs/index.js";
 import { newDirectory } from "../../src/tree/index.js";
 import { imgbuild } from "../support/cli.js";
@@ -26,7 +27,21 @@ test("every option of every command is documented, and no other", () => {
   const shared = optionsIn(section("Every command"));
   const content = optionsIn(section("What goes in"));
   const all = new Set<string>([...shared]);
-  const commands = ["build", "squashfs", "ext4", "fat", "inspect", "ls", "cat", "extract", "verify", "diff", "boot"];
+  const commands = [
+    "build",
+    "squashfs",
+    "ext4",
+    "fat",
+    "inspect",
+    "ls",
+    "cat",
+    "extract",
+    "verify",
+    "diff",
+    "flash",
+    "boot",
+    "env",
+  ];
   for (const command of [...commands, "profiles"]) {
     const own = optionsIn(section(command));
     for (const option of optionsIn(help(command))) {
@@ -72,4 +87,13 @@ test("every compressor is documented, with its levels and its default", () => {
     return [name, `${minLevel}`, `${maxLevel}`, `${defaultLevel}`];
   });
   assert.deepEqual(rows, expected);
+});
+
+test("every output is documented, and no other", () => {
+  const document = fs.readFileSync(path.resolve(import.meta.dirname, "../../../docs/outputs.md"), "utf8");
+  const rows = [...document.matchAll(/^\| ([a-z0-9.]+) +\|/gm)].map(([, name]) => name!);
+  assert.deepEqual(
+    rows.filter((name) => name !== "output"),
+    OUTPUT_NAMES,
+  );
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ImgbuildError } from "../../src/errors.js";
-import { type Plan, partitionNamed } from "../../src/image/plan.js";
+import { type Plan, partitionWithRole, secondSlot } from "../../src/image/plan.js";
 import { loadPlan } from "../../src/profile/load.js";
 
 const load = (name: string, ...set: string[]) => loadPlan(name, { folder: "/", set });
@@ -28,6 +28,7 @@ test("features that ext4 does not have, or that the overlay needs", () => {
   refused(["partitions.userdata.features=-filetype"], /userdata\.features: an overlay .* without filetype/);
   refused(["partitions.userdata.features=-ext_attr"], /userdata\.features: an overlay .* without ext_attr/);
   refused(["partitions.userdata.features=-large_file"], /userdata\.features: .*resize_inode .* needs large_file/);
+  refused(["partitions.userdata.features=','"], /userdata\.features: .*empty place/);
   load("colibri-imx6", "partitions.userdata.features=-large_file", "partitions.userdata.blockSize=2KiB");
   load("colibri-imx6", "partitions.app={filesystem: ext4, size: 8MiB, features: '-filetype'}");
 });
@@ -38,6 +39,31 @@ test("types, numbers and names", () => {
   refused(["partitions.emmc={filesystem: raw, size: 1MiB}"], /cannot be called emmc/);
   refused(["partitions.1={filesystem: raw, size: 1MiB}"], /partitions\.1/);
   refused(["partitions.rootfs=null"], /no partition rootfs/);
+});
+
+const SLOTS = ["partitions.rootfs.role=rootfs", "partitions.b={filesystem: squashfs, role: rootfs, size: 512MiB}"];
+
+test("roles: by the names, or as they are said; two slots, one of the others", () => {
+  const roles = (...set: string[]) => load("colibri-imx6", ...set).partitions.map(({ name, role }) => [name, role]);
+  const usual = [
+    ["bootfs", "bootfs"],
+    ["rootfs", "rootfs"],
+    ["userdata", "userdata"],
+  ];
+  assert.deepEqual(roles(), usual);
+  assert.deepEqual(roles("partitions.app={filesystem: ext4, size: 8MiB}"), [...usual, ["app", "data"]]);
+  assert.deepEqual(roles(...SLOTS), [...usual, ["b", "rootfs"]]);
+  assert.equal(partitionWithRole(load("colibri-imx6", ...SLOTS), "rootfs")?.name, "rootfs");
+  assert.equal(secondSlot(load("colibri-imx6", ...SLOTS))?.name, "b");
+  assert.equal(secondSlot(load("colibri-imx6")), undefined);
+
+  refused(["partitions.rootfs.role=data"], /no partition rootfs/);
+  refused(["partitions.data={filesystem: ext4, size: 8MiB, role: userdata}"], /userdata and data .* role userdata/);
+  refused([...SLOTS, "partitions.c={filesystem: squashfs, role: rootfs, size: 512MiB}"], /rootfs and b and c all/);
+  refused([...SLOTS, "partitions.rootfs.size=64MiB"], /no size in common: 67108864 and 536870912/);
+  refused([...SLOTS, "partitions.rootfs.size=fit", "partitions.b.size=fit"], /no size in common: fit and fit/);
+  refused([...SLOTS, "partitions.b={filesystem: ext4, size: 512MiB, role: rootfs}"], /slot b is ext4/);
+  refused([...SLOTS, "partitions.b.source=folder"], /partitions\.b\.source: imgbuild fills rootfs itself/);
 });
 
 test("sources where there can be none, or has to be one", () => {
@@ -120,6 +146,6 @@ test("sectors of 4096 bytes: whole ones, and file systems that can be mounted fr
 
 test("a FAT partition has the usual type of its table", () => {
   const boot = "partitions.bootfs.type=null";
-  assert.equal(partitionNamed(load("colibri-imx6", boot), "bootfs")?.type, "fat32-lba");
-  assert.equal(partitionNamed(load("qemu-arm64", boot), "bootfs")?.type, "basic-data");
+  assert.equal(partitionWithRole(load("colibri-imx6", boot), "bootfs")?.type, "fat32-lba");
+  assert.equal(partitionWithRole(load("qemu-arm64", boot), "bootfs")?.type, "basic-data");
 });

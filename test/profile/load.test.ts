@@ -3,8 +3,8 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { ImgbuildError } from "../../src/errors.js";
-import { partitionNamed } from "../../src/image/plan.js";
-import { shippedProfiles } from "../../src/profile/document.js";
+import { partitionWithRole } from "../../src/image/plan.js";
+import { readLayers, shippedProfiles } from "../../src/profile/document.js";
 import { loadPlan } from "../../src/profile/load.js";
 import { jsonSchema } from "../../src/profile/schema.js";
 import { temporaryFolder } from "../support/tools.js";
@@ -29,7 +29,8 @@ function fails(load: () => unknown, code: string, message: RegExp, hint: RegExp 
 }
 
 test("every shipped profile is valid and numbers its partitions from 1", () => {
-  assert.deepEqual(shippedProfiles(), ["colibri-imx6", "colibri-imx8x", "qemu-arm", "qemu-arm64", "sabrelite"]);
+  for (const name of ["colibri-imx6", "colibri-imx8x", "qemu-arm", "qemu-arm64", "sabrelite"])
+    assert.ok(shippedProfiles().includes(name), name);
   for (const name of shippedProfiles()) {
     const plan = loadPlan(name, { folder });
     assert.equal(plan.profile, name);
@@ -56,8 +57,8 @@ test("colibri-imx6 has its bootloader at sectors 2 and 138 of boot0", () => {
 
 test("--set changes one key and leaves the others", () => {
   const plan = loadPlan("colibri-imx6", { folder, set: ["partitions.rootfs.size=100MiB", "boot.arguments=[quiet]"] });
-  assert.equal(partitionNamed(plan, "rootfs")?.size, 100 * 2 ** 20);
-  assert.equal(partitionNamed(plan, "bootfs")?.size, 64 * 2 ** 20);
+  assert.equal(partitionWithRole(plan, "rootfs")?.size, 100 * 2 ** 20);
+  assert.equal(partitionWithRole(plan, "bootfs")?.size, 64 * 2 ** 20);
   assert.deepEqual(plan.boot.arguments, ["quiet"]);
 });
 
@@ -129,10 +130,73 @@ test("a profile that extends itself, and one that is not there", (t) => {
   fails(() => loadPlan("colibri", { folder }), "profile-unknown", /no profile "colibri"/, /colibri-imx6/);
 });
 
+test("profiles of three levels: the nearest wins, key by key", (t) => {
+  const grandparent = profileFile(t, "extends: qemu-arm\nseed: old\nstorage: { size: 3GiB }\n", "a.yaml");
+  const parent = profileFile(t, `extends: ${grandparent}\nseed: newer\nboot: { console: tty0 }\n`, "b.yaml");
+  const plan = loadPlan(profileFile(t, `extends: ${parent}\nboot: { kernel: Image }\n`), { folder });
+  assert.deepEqual([plan.seed, plan.storage.size, plan.boot.console], ["newer", 3 * 2 ** 30, "tty0"]);
+  assert.equal(plan.boot.kernel, "Image");
+  assert.deepEqual(plan.boot.drivers, ["virtio_pci", "virtio_blk"]);
+});
+
+test("a relative path starts from the file that it is written in, one in --set from the folder of the command", (t) => {
+  const shared = profileFile(
+    t,
+    "extends: qemu-arm\npartitions: { data: { filesystem: ext4, size: 8MiB, source: data } }\n",
+  );
+  const own = profileFile(
+    t,
+    `extends: ${shared}\npartitions: { more: { filesystem: raw, size: 1MiB, source: ../more.bin } }\n`,
+  );
+  const plan = loadPlan(own, {
+    folder: "/project",
+    set: ["partitions.third={filesystem: raw, size: 1MiB, source: x}"],
+  });
+  const sourceOf = (name: string) => plan.partitions.find((partition) => partition.name === name)?.source;
+  assert.equal(sourceOf("data"), path.join(path.dirname(shared), "data"));
+  assert.equal(sourceOf("more"), path.join(path.dirname(own), "../more.bin"));
+  assert.equal(sourceOf("third"), "/project/x");
+});
+
+test("profiles that extend each other in a circle", (t) => {
+  const where = temporaryFolder(t);
+  for (const [name, parent] of ["ab", "bc", "cb"].map((pair) => [...pair]))
+    fs.writeFileSync(path.join(where, `${name}.yaml`), `extends: ./${parent}.yaml\n`);
+  fails(
+    () => loadPlan("./a.yaml", { folder: where }),
+    "profile-invalid",
+    /b\.yaml extends itself/,
+    /a\.yaml -> .*b\.yaml -> .*c\.yaml -> .*b\.yaml/,
+  );
+});
+
+test("a base is no board: it is not listed, and only what extends it can be built", (t) => {
+  fails(() => loadPlan("toradex", { folder }), "profile-invalid", /toradex is no board/, /extends: toradex/);
+  const bases = fs.readdirSync(path.resolve(import.meta.dirname, "../../../profiles/base"));
+  assert.ok(bases.length > 0);
+  for (const base of bases) assert.ok(!shippedProfiles().includes(base.replace(".yaml", "")), base);
+  const own = profileFile(t, "abstract: true\nextends: qemu-arm\nseed: mine\n", "own.yaml");
+  fails(() => loadPlan(own, { folder }), "profile-invalid", /own\.yaml is no board/);
+  assert.equal(loadPlan(profileFile(t, `extends: ${own}\n`), { folder }).seed, "mine");
+});
+
+test("every base is abstract, and some board rests on it", () => {
+  const shipped = path.resolve(import.meta.dirname, "../../../profiles");
+  const used = new Set<string>();
+  for (const name of shippedProfiles())
+    for (const { origin } of readLayers(path.join(shipped, `${name}.yaml`))) used.add(origin);
+  for (const base of fs.readdirSync(path.join(shipped, "base"))) {
+    const file = path.join(shipped, "base", base);
+    assert.match(fs.readFileSync(file, "utf8"), /^abstract: true$/m, base);
+    assert.ok(used.has(file), `no board extends ${base}`);
+  }
+});
+
 test("the JSON Schema describes every key of the first level", () => {
   const { properties } = jsonSchema() as { properties: object };
   assert.deepEqual(Object.keys(properties), [
     "extends",
+    "abstract",
     "description",
     "architecture",
     "seed",
@@ -141,6 +205,9 @@ test("the JSON Schema describes every key of the first level", () => {
     "bootloader",
     "boot",
     "overlay",
+    "flash",
+    "outputs",
+    "tezi",
     "emulator",
   ]);
 });
