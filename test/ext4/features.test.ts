@@ -170,7 +170,9 @@ test("random trees with random features", async (t) => {
       fc.subarray(switches),
       fc.constantFrom("", "-metadata_csum", "-metadata_csum,uninit_bg", "extent,64bit", "-resize_inode,-sparse_super"),
     )
-    .map(([base, on, off, more]) => [base, ...on, ...off.map((name) => `-${name}`), more].join());
+    .map(([base, on, off, more]) =>
+      [base, ...on, ...off.map((name) => `-${name}`), ...(more === "" ? [] : [more])].join(),
+    );
   const withBlockSize = (list: string, blockSize: number) =>
     blockSize === 4096 && list.includes("-large_file") && !list.includes("-resize_inode")
       ? `${list},-resize_inode`
