@@ -46,7 +46,8 @@ test("colibri-imx6 has its bootloader at sectors 2 and 138 of boot0", () => {
   const plan = loadPlan("colibri-imx6", { folder });
   assert.deepEqual(plan.bootloader, {
     area: "boot0",
-    size: 255 * 2 ** 17,
+    size: 4 * 2 ** 20,
+    reservedEnd: 0x2200,
     optional: true,
     files: [
       { file: "SPL", offset: 1024 },
@@ -152,7 +153,7 @@ test("a relative path starts from the file that it is written in, one in --set f
     folder: "/project",
     set: ["partitions.third={filesystem: raw, size: 1MiB, source: x}"],
   });
-  const sourceOf = (name: string) => partitionNamed(plan, name)?.source;
+  const sourceOf = (name: string) => plan.partitions.find((partition) => partition.name === name)?.source;
   assert.equal(sourceOf("data"), path.join(path.dirname(shared), "data"));
   assert.equal(sourceOf("more"), path.join(path.dirname(own), "../more.bin"));
   assert.equal(sourceOf("third"), "/project/x");
