@@ -3,7 +3,7 @@
 import { display, safeText } from "../bytes/bytestring.js";
 import { formatSize } from "../bytes/size.js";
 import type { layOut } from "../image/assemble.js";
-import { tableShape } from "../image/claims.js";
+import { slotEnvironment, tableShape } from "../image/claims.js";
 import { type Plan, partitionWithRole } from "../image/plan.js";
 import type { Prepared } from "../image/prepare.js";
 import { tableRanges } from "../partition/index.js";
@@ -58,13 +58,19 @@ export function layoutText(plan: Plan, prepared: Prepared, laidOut: LaidOut): st
 const inOrder = (rows: readonly Row[]) => [...rows].sort((a, b) => a.offset - b.offset);
 
 /** Partitions with their records, the table, and what is reserved. */
-function userRows({ storage }: Plan, { layout, unknown }: LaidOut): Row[] {
+function userRows(plan: Plan, { layout, unknown }: LaidOut): Row[] {
+  const { storage } = plan;
   const rows: Row[] = tableRanges(tableShape(storage), layout.size).map(({ what, start, end }) => ({
     offset: start,
     name: what.replace(/^the /, ""),
     size: end - start,
   }));
   for (const { name, start, size } of storage.reserved) rows.push({ offset: start, name: `reserved: ${name}`, size });
+  const environment = slotEnvironment(plan);
+  if (environment !== undefined) {
+    const { start, end } = environment;
+    rows.push({ offset: start, name: "slots' environment", size: end - start });
+  }
   let behind = false;
   for (const { partition, start, size, recordAt } of layout.placements) {
     const { name, number, filesystem } = partition;

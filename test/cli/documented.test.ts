@@ -27,7 +27,21 @@ test("every option of every command is documented, and no other", () => {
   const shared = optionsIn(section("Every command"));
   const content = optionsIn(section("What goes in"));
   const all = new Set<string>([...shared]);
-  const commands = ["build", "squashfs", "ext4", "fat", "inspect", "ls", "cat", "extract", "verify", "diff", "boot"];
+  const commands = [
+    "build",
+    "squashfs",
+    "ext4",
+    "fat",
+    "inspect",
+    "ls",
+    "cat",
+    "extract",
+    "verify",
+    "diff",
+    "flash",
+    "boot",
+    "env",
+  ];
   for (const command of [...commands, "profiles"]) {
     const own = optionsIn(section(command));
     for (const option of optionsIn(help(command))) {

@@ -206,6 +206,7 @@ test("the JSON Schema describes every key of the first level", () => {
     "bootloader",
     "boot",
     "overlay",
+    "flash",
     "outputs",
     "tezi",
     "emulator",
