@@ -39,6 +39,7 @@ shellcheck shellcheck
 strace strace
 time time
 unsquashfs squashfs-tools
+uuu uuu
 xz xz-utils
 zstd zstd
 '

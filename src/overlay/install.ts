@@ -15,7 +15,7 @@ import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
 import { type LayerSource, layerSourceLine } from "./layer-source.js";
 import { checkDepth, findPlaces, ROM, USERDATA } from "./places.js";
-import { type ReadyHook, readyHook } from "./ready-hook.js";
+import { mountUnits, type ReadyHook, readyHook } from "./ready-hook.js";
 import { rootManifest } from "./root-manifest.js";
 
 /** What becomes of what was written to an overlay when the root under it is replaced: docs/device.md. */
@@ -190,6 +190,12 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
     config.push(`overlay ${name} ${identity} ${path}`);
     if (options.newRoot === "refresh") addFile(`${LIBRARY}/manifest/${name}`, 0o644, bytes);
   }
+  const mounts = [
+    USERDATA,
+    ...(wholeRoot ? [ROM] : []),
+    ...places.map(({ path }) => path).filter((path) => path !== "/"),
+  ];
+  for (const { path, text } of mountUnits(tree, realInit, mounts)) addFile(path, 0o644, Buffer.from(text, "latin1"));
   for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
   addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
   const lackingToGrow = options.growth === undefined ? [] : GROWING_PROGRAMS.filter((name) => lacksProgram(tree, name));
