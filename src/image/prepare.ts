@@ -12,10 +12,20 @@ import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import { bootScript, encodeScript } from "../uboot/index.js";
 import { baseLayers } from "./base-layers.js";
-import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
+import {
+  type FileSource,
+  findBootFiles,
+  findDeviceTrees,
+  findFile,
+  findFiles,
+  findKernel,
+  requireFile,
+} from "./boot-files.js";
 import { slotEnvironment } from "./claims.js";
 import { userdataGrowth } from "./growth.js";
 import { type Plan, partitionWithRole, secondSlot } from "./plan.js";
+import { commandLineText, configText } from "./raspberrypi.js";
+import { partuuid } from "./table-ids.js";
 
 export interface BuildInputs {
   /** The root file system. It is changed: the init script and mount points are added. */
@@ -94,7 +104,7 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   let initramfs: string | undefined;
   const bootfs = partitionWithRole(plan, "bootfs");
   if (bootfs !== undefined) {
-    initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments);
+    initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments, identity);
     contents.set(bootfs.name, bootTree);
   }
   contents.set(rootfs.name, root);
@@ -113,12 +123,13 @@ function slotsOf(plan: Plan) {
   } as const;
 }
 
-/** Puts kernel, device trees, initramfs and boot script into `bootTree`. Returns the initramfs's name. */
+/** Puts kernel, device trees, initramfs and what the loader reads into `bootTree`. Returns the initramfs's name. */
 async function fillBootfs(
   plan: Plan,
   inputs: BuildInputs,
   bootTree: Tree,
   kernelArguments: readonly string[],
+  identity: string,
 ): Promise<string | undefined> {
   const { boot } = plan;
   const { time } = inputs;
@@ -140,19 +151,27 @@ async function fillBootfs(
     );
   }
   for (const { name, content } of deviceTrees) add(name, content);
-  for (const name of boot.files) add(name, requireFile(inputs.bootFiles, name, "which boot.files asks for"));
+  for (const [name, content] of findBootFiles(inputs.bootFiles, boot.files)) add(name, content);
 
   const initramfs = await initramfsContent(plan, inputs, kernel.name, kernel.bytes);
   if (initramfs !== undefined) add(INITRAMFS, initramfs);
+  const initramfsName = initramfs === undefined ? undefined : INITRAMFS;
+  const rootfs = partitionWithRole(plan, "rootfs")!;
+  if (boot.loader === "raspberrypi") {
+    const text = (lines: string) => contentOf(new TextEncoder().encode(lines));
+    add("config.txt", text(configText(plan, initramfsName)));
+    add("cmdline.txt", text(commandLineText(plan, partuuid(plan, rootfs, identity), kernelArguments)));
+    return initramfsName;
+  }
   const script = bootScript({
     kernel:
       boot.kernel === "zImage"
         ? { file: boot.kernel, command: "bootz" }
         : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
     deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
-    initramfs: initramfs === undefined ? undefined : INITRAMFS,
+    initramfs: initramfsName,
     slots: slotsOf(plan),
-    rootPartition: partitionWithRole(plan, "rootfs")!.number,
+    rootPartition: rootfs.number,
     arguments: kernelArguments,
     console: boot.console,
   });
@@ -160,7 +179,7 @@ async function fillBootfs(
     "boot.scr",
     contentOf(encodeScript(script, { name: "imgbuild boot script", time, architecture: plan.architecture })),
   );
-  return initramfs === undefined ? undefined : INITRAMFS;
+  return initramfsName;
 }
 
 /** A kernel as gzip, or as it is; at one level, so that the bytes do not depend on how it was found. */
