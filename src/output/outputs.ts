@@ -49,6 +49,15 @@ export const OUTPUTS = {
     with: ["boot0"],
     load: async () => (await import("./simg.js")).simg,
   },
+  tezi: {
+    describe: "tezi/ and image_list.json, for the Toradex Easy Installer",
+    load: async () => (await import("./tezi/tezi.js")).tezi,
+  },
+  "tezi.tar": {
+    describe: "PROFILE_tezi.tar, the folder tezi/ as one file",
+    with: ["tezi"],
+    load: async () => (await import("./tezi/archive.js")).teziArchive,
+  },
 } as const satisfies Record<string, Listed>;
 
 export type OutputName = keyof typeof OUTPUTS;
