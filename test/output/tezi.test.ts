@@ -201,6 +201,7 @@ description: A board
 storage: { size: 200MiB }
 boot: { initramfs: none }
 partitions:
+  bootfs: { size: fit }
   rootfs: { size: fit }
   userdata: { size: 48MiB, journalSize: 4MiB }
   spare: { filesystem: raw, size: rest, type: linux }
@@ -251,6 +252,8 @@ tezi:
   assert.equal(boot0, undefined);
   assert.equal(emmc!.name, "emmc");
   assert.equal(emmc!.partitions!.length, 4);
+  // Whatever BootFS needs here, no FAT32 is smaller.
+  assert.equal(emmc!.partitions![0]!.partition_size_nominal, 33);
   assert.match(emmc!.partitions![2]!.content!.mkfs_options!, /-J size=4$/);
   assert.equal(emmc!.partitions![3]!.content, undefined);
   assert.equal(emmc!.partitions![3]!.partition_type, "83");

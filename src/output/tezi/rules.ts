@@ -6,9 +6,9 @@ import { type PartitionPlan, type Plan, TEZI_FILES, type TeziPlan } from "../../
 import { compressionSuffix } from "./files.js";
 
 /** The first partition begins here, and the others at multiples of it. */
-export const TEZI_ALIGNMENT = 4 * 2 ** 20;
+const TEZI_ALIGNMENT = 4 * 2 ** 20;
 /** It makes every FAT a FAT32: mkfs.fat -F 32 has too few clusters below. */
-const MIN_FAT32 = 33 * 2 ** 20;
+export const MIN_FAT32 = 33 * 2 ** 20;
 /** Longer labels are left out. */
 const MAX_LABEL = 15;
 

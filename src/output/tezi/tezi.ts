@@ -18,7 +18,7 @@ import type { ArtifactFolder, BuiltImage, Output } from "../output.js";
 import { checkForFat, contentBytes, copyFile, copyImage, writeArchive } from "./files.js";
 import type { TeziBlockDevice, TeziContent, TeziImage, TeziPartition } from "./image-json.js";
 import { teziNeeds, teziPlacements } from "./placement.js";
-import { checkTezi } from "./rules.js";
+import { checkTezi, MIN_FAT32 } from "./rules.js";
 
 export const TEZI_FOLDER = "tezi";
 const MIB = 2 ** 20;
@@ -84,8 +84,9 @@ async function mainDevice(built: BuiltImage, wanted: TeziPlan, folder: ArtifactF
   for (const written of assembled.partitions) {
     const { partition, size } = written;
     const rest = partition.size === "rest";
+    const nominal = rest ? Math.min(mib(size), leastSize(built, written)) : mib(size);
     partitions.push({
-      partition_size_nominal: rest ? Math.min(mib(size), leastSize(built, written)) : mib(size),
+      partition_size_nominal: partition.filesystem === "fat" ? Math.max(nominal, mib(MIN_FAT32)) : nominal,
       want_maximised: rest,
       offset_in_sectors: partition.offset === undefined ? undefined : partition.offset / 512,
       requires_partition_number: numbered ? undefined : partition.number,
