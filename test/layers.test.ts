@@ -22,7 +22,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   output: ["bytes", "tree", "codecs", "image", "partition"],
   profile: ["bytes", "image", "output", "partition", "squashfs"],
   qemu: ["bytes", "tree", "image", "output", "fat", "partition"],
-  cli: ["bytes", "tree", "codecs", "overlay", "image", "output", "profile", "qemu", ...FORMATS],
+  flash: ["bytes", "tree", "codecs", "image", "output", "partition"],
+  cli: ["bytes", "tree", "codecs", "overlay", "image", "output", "profile", "qemu", "flash", ...FORMATS],
 };
 
 const SOURCE = path.resolve(import.meta.dirname, "../../src");

@@ -1,4 +1,5 @@
 /** Writes an image: each file system into its own window, in place; the partition table last. */
+import { fromText } from "../bytes/bytestring.js";
 import { type Device, type RecordingDevice, slice } from "../bytes/device.js";
 import { seededId, seededUuid } from "../bytes/seeded-ids.js";
 import { ImgbuildError } from "../errors.js";
@@ -9,11 +10,13 @@ import { writeSquashfs } from "../squashfs/index.js";
 import type { Content } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
+import { encodeEnvironment, SLOT_ENVIRONMENT_SIZE } from "../uboot/index.js";
 import { boot0Size } from "./boot0.js";
 import { type Container, explainCapacity } from "./capacity.js";
+import { slotEnvironment } from "./claims.js";
 import { checkLength, copyContent } from "./copy-content.js";
 import { type Layout, type Placement, place } from "./place.js";
-import type { PartitionPlan, Plan } from "./plan.js";
+import { type PartitionPlan, type Plan, partitionWithRole } from "./plan.js";
 import type { Prepared } from "./prepare.js";
 
 export interface AssembleOptions {
@@ -158,6 +161,7 @@ export async function assemble(
   const layout = place(plan, fitted, sizes);
   device.resize(layout.size);
   await writeUserAreaBootloader(recorder, plan, prepared);
+  await writeSlotEnvironment(recorder, plan);
   options.stage?.("partition table");
   const tableId = await writeTable(recorder, plan, layout, prepared.identity);
   const table = await readPartitionTable(recorder, { sectorSize: plan.storage.sectorSize });
@@ -319,6 +323,18 @@ async function writeUserAreaBootloader(device: Device, plan: Plan, prepared: Pre
     const content = prepared.bootloader.get(file);
     if (content !== undefined) await copyContent(device, offset, content);
   }
+}
+
+/** Has slot A booted, and no other: in both copies, so that nothing is left of what the medium had there. */
+async function writeSlotEnvironment(device: Device, plan: Plan): Promise<void> {
+  const place = slotEnvironment(plan);
+  if (place === undefined) return;
+  const variables = new Map([
+    [fromText("root_part"), fromText(partitionWithRole(plan, "rootfs")!.number.toString(16))],
+    [fromText("upgrade_available"), fromText("0")],
+  ]);
+  const bytes = encodeEnvironment(variables, { size: SLOT_ENVIRONMENT_SIZE, padding: 0 });
+  for (let at = place.start; at < place.end; at += bytes.length) await device.write(at, bytes);
 }
 
 async function writeTable(device: Device, plan: Plan, layout: Layout, identity: string): Promise<string> {

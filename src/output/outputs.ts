@@ -58,6 +58,12 @@ export const OUTPUTS = {
     with: ["tezi"],
     load: async () => (await import("./tezi/archive.js")).teziArchive,
   },
+  uuu: {
+    describe:
+      "uuu.auto, the bootloader's files and the folder uuu, for NXP's uuu: over USB, with the board in recovery mode",
+    with: ["boot0"],
+    load: async () => (await import("./uuu.js")).uuu,
+  },
 } as const satisfies Record<string, Listed>;
 
 export type OutputName = keyof typeof OUTPUTS;

@@ -6,7 +6,7 @@
  *       64       8  length of the script, and a zero
  *       72     ...  the script: hush, in ASCII
  *
- *     script-image.ts   the file       boot-script.ts   the script in it
+ *     script-image.ts   the file       boot-script.ts   the script in it; slot-script.ts   its part about two roots
  *
  * And its environment:
  *
@@ -30,3 +30,4 @@ export {
   parseEnvironment,
 } from "./environment.js";
 export { decodeScript, encodeScript, type Script, type ScriptOptions } from "./script-image.js";
+export { type BootSlots, SLOT_ENVIRONMENT_SIZE } from "./slot-script.js";
