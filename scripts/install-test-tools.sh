@@ -9,15 +9,16 @@ set -eu
 tools='
 7z p7zip-full
 apt-get apt
-dmsetup dmsetup
-dpkg-deb dpkg
 bmaptool bmap-tools
 busybox busybox-static
 cpio cpio
+dmsetup dmsetup
+dpkg-deb dpkg
 dtc device-tree-compiler
 e2fsck e2fsprogs
 fakeroot fakeroot
 fsck.fat dosfstools
+fw_printenv libubootenv-tool
 genimage genimage
 gensquashfs squashfs-tools-ng
 getfattr attr
@@ -33,7 +34,9 @@ setcap libcap2-bin
 setfacl acl
 sfdisk fdisk
 sgdisk gdisk
+simg2img android-sdk-libsparse-utils
 shellcheck shellcheck
+strace strace
 time time
 unsquashfs squashfs-tools
 uuu uuu

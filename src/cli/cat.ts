@@ -21,12 +21,13 @@ export const cat = defineCommand({
       });
     }
     await withFileSystem(image, async (fileSystem) => {
-      const { node, path: real } = findPath(await fileSystem.tree(), path, true);
-      if (node.type !== "file") {
-        const kind = node.type === "directory" ? "a folder" : `a ${node.type}`;
+      const { inode, path: real } = await findPath(fileSystem, path, true);
+      const node = inode.type === "file" ? await inode.node() : undefined;
+      if (node?.type !== "file") {
+        const kind = inode.type === "directory" ? "a folder" : `a ${inode.type}`;
         throw new ImgbuildError("source-invalid", `/${escapeName(real)} is ${kind}, not a file`, {
           hint:
-            node.type === "directory" ? "`imgbuild ls` lists it, `imgbuild extract` copies it." : "It has no content.",
+            inode.type === "directory" ? "`imgbuild ls` lists it, `imgbuild extract` copies it." : "It has no content.",
         });
       }
       await writeOutput(piecesOf(node.content));

@@ -47,8 +47,7 @@ export const extract = defineCommand({
     if (toTar) checkTarOutput(args.tar, output, json);
     await withFileSystem(image, async (fileSystem) => {
       reporter.stage("reading the file system");
-      const whole = await fileSystem.tree();
-      const tree = treeOf(findPath(whole, path, true));
+      const tree = await treeOf(await findPath(fileSystem, path, true));
       const total = totals(tree);
       reporter.stage("extracting", total);
       if (toTar) await writeOutput(writeTar(tree, reporter.observer));
@@ -60,8 +59,9 @@ export const extract = defineCommand({
 });
 
 /** Of a folder, what is in it; a file alone in a folder. */
-function treeOf({ path, node }: Found): Tree {
-  if (node.type === "directory") return { root: node };
+async function treeOf({ path, inode }: Found): Promise<Tree> {
+  if (inode.type === "directory") return inode.tree();
+  const node = await inode.node();
   const root = newDirectory({ mtime: node.mtime });
   root.entries.set(path.slice(path.lastIndexOf("/") + 1) as ByteString, node);
   return { root };

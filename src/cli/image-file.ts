@@ -43,8 +43,9 @@ export async function writeImageFile(job: ImageFileJob, args: CommonArguments): 
         const file = workspace.create(name, job.size);
         const recorder = new RecordingDevice(file);
         const used = await job.write(recorder, tree, reporter).catch(async (error) => {
+          const ratioSetting = job.filesystem === "ext4" ? "--inode-ratio " : undefined;
           const { explainCapacity } = await import("../image/capacity.js");
-          throw explainCapacity(error, { name, filesystem: job.filesystem, setting: "--size " }, tree);
+          throw explainCapacity(error, { name, filesystem: job.filesystem, setting: "--size ", ratioSetting }, tree);
         });
         if (job.size === undefined) file.resize(used);
         reporter.end();

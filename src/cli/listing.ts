@@ -1,22 +1,24 @@
 /** How nodes are shown, and how what is shown is found again. */
 import { type ByteString, escapeName, fromText, toBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
+import type { FileSystem, Inode } from "../image/file-system.js";
 import type { Node, Timestamp } from "../tree/node.js";
-import { realPath } from "../tree/real-path.js";
-import { lookup, type Tree } from "../tree/tree.js";
+import { realPathBy } from "../tree/real-path.js";
 
-/** The node at a path of the command line, and that path in the tree. */
+/** What is at a path of the command line, and that path in the file system. */
 export interface Found {
   /** Without a leading slash, symlinks followed. */
   readonly path: ByteString;
-  readonly node: Node;
+  readonly inode: Inode;
 }
 
 /**
- * Finds what `text` names, as it stands or with the escapes of `escapeName`. Symlinks on the way are followed within the
- * tree, the last name's where `followLast` says so. Throws `source-missing`, and `source-invalid` for symlinks in a circle.
+ * Finds what `text` names, as it stands or with the escapes of `escapeName`, and reads only the folders on the way. Symlinks
+ * there are followed within the file system, the last name's where `followLast` says so. Rejects with `source-missing`, with
+ * `source-invalid` for symlinks in a circle, and as the file system does.
  */
-export function findPath(tree: Tree, text: string, followLast: boolean): Found {
+export async function findPath(fileSystem: FileSystem, text: string, followLast: boolean): Promise<Found> {
+  const find = (path: ByteString) => fileSystem.lookup(path);
   const literal = fromText(text);
   const unescaped = text.replace(/\\(?:x([0-9a-f]{2})|\\)/g, (_, hex) => (hex === undefined ? "\\" : `\0${hex}`));
   // Two digits behind a NUL, which no argument has, stand for a byte.
@@ -24,11 +26,11 @@ export function findPath(tree: Tree, text: string, followLast: boolean): Found {
     String.fromCharCode(Number.parseInt(hex, 16)),
   ) as ByteString;
   for (const candidate of new Set([literal, bytes])) {
-    const real = realPath(tree, candidate, followLast || candidate.endsWith("/"));
-    const node = lookup(tree, real);
-    if (node !== undefined) return { path: real.slice(1) as ByteString, node };
+    const real = await realPathBy(find, candidate, followLast || candidate.endsWith("/"));
+    const inode = await find(real);
+    if (inode !== undefined) return { path: real.slice(1) as ByteString, inode };
   }
-  const real = realPath(tree, literal, followLast).slice(1) as ByteString;
+  const real = (await realPathBy(find, literal, followLast)).slice(1) as ByteString;
   const via = `/${real}` === text || real === literal ? "" : ` (which leads to /${escapeName(real)})`;
   throw new ImgbuildError("source-missing", `there is no ${text} in the image${via}`, {
     hint: "`imgbuild ls --recursive` lists what there is.",

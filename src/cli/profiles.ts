@@ -1,15 +1,15 @@
 /** `imgbuild profiles [NAME]`: the list of them, or one resolved. `imgbuild schema`: what a profile may say. */
-
-import { stringify } from "yaml";
 import { safeText } from "../bytes/bytestring.js";
 import { shippedProfiles } from "../profile/document.js";
 import { loadPlan, loadProfile } from "../profile/load.js";
+import { resolvedKeys } from "../profile/origins.js";
 import { jsonSchema } from "../profile/schema.js";
 import { defineCommand } from "./declare.js";
 import { commonOptions } from "./options.js";
+import { resolvedJson, resolvedText } from "./resolved-profile.js";
 
 export const profiles = defineCommand({
-  describe: "Lists the profiles, or prints one, resolved.",
+  describe: "Lists the profiles, or prints one, resolved, with where each value comes from.",
   operands: { name: { value: "NAME", optional: true, describe: "a profile, or a file", known: shippedProfiles } },
   options: {
     set: {
@@ -23,8 +23,11 @@ export const profiles = defineCommand({
   run({ name, set, json }) {
     const folder = process.cwd();
     if (name !== undefined) {
-      const { resolved } = loadProfile(name, { set, folder });
-      process.stdout.write(json ? `${JSON.stringify(resolved)}\n` : stringify(resolved));
+      const { resolved, layers } = loadProfile(name, { set, folder });
+      const keys = [...resolvedKeys(resolved, layers)];
+      process.stdout.write(
+        json ? `${JSON.stringify(resolvedJson(layers, keys, folder))}\n` : resolvedText(layers, keys, folder),
+      );
       return;
     }
     const plans = shippedProfiles().map((profile) => loadPlan(profile, { folder }));

@@ -33,7 +33,16 @@ import { scanForHoles } from "./holes.js";
 import { timeRange } from "./inode.js";
 import { ON_ERROR } from "./layout.js";
 import { parseMountOptions } from "./mount-options.js";
-import { checkJournalSize, doesNotFit, type Plan, type PlanOptions, planWithin, smallestSize } from "./plan.js";
+import {
+  checkJournalSize,
+  doesNotFit,
+  MAX_INODE_RATIO,
+  MIN_INODE_RATIO,
+  type Plan,
+  type PlanOptions,
+  planWithin,
+  smallestSize,
+} from "./plan.js";
 import type { OnError } from "./superblock.js";
 import { type Survey, type SurveyOptions, surveyTree } from "./survey.js";
 import { Ext4Writer, type Identity } from "./writer.js";
@@ -43,9 +52,10 @@ export { parseMountOptions } from "./mount-options.js";
 
 export const ERROR_BEHAVIOURS = Object.keys(ON_ERROR) as readonly OnError[];
 
+export { openExt4 } from "./open.js";
 export type { Ext4Entry } from "./reader/directories.js";
 export type { DeviceInode, DirectoryInode, FileInode, InodeFacts, SpecialInode } from "./reader/inodes.js";
-export { type Ext4Facts, type Ext4Reader, type Ext4Recovery, openExt4 } from "./reader/reader.js";
+export type { Ext4Facts, Ext4Reader, Ext4Recovery } from "./reader/reader.js";
 export type { Ext4Inode, SymlinkInode } from "./reader/symlinks.js";
 
 export interface Ext4Options {
@@ -122,9 +132,9 @@ function settle(options: Ext4Options): Settings {
   demand([1024, 2048, 4096].includes(blockSize), `a block size of ${blockSize} bytes`, "Give 1024, 2048 or 4096.");
   demand(inodeSize === 128 || inodeSize === 256, `an inode size of ${inodeSize} bytes`, "Give 128 or 256.");
   demand(
-    inodeRatio >= 1024 && inodeRatio <= 2 ** 26,
+    inodeRatio >= MIN_INODE_RATIO && inodeRatio <= MAX_INODE_RATIO,
     `one inode for ${inodeRatio} bytes`,
-    "Give 1024 to 67108864 bytes.",
+    `Give ${MIN_INODE_RATIO} to ${MAX_INODE_RATIO} bytes.`,
   );
   demand(reservedPercent >= 0 && reservedPercent <= 50, `reserving ${reservedPercent} percent`, "Give 0 to 50.");
   demand(label.length <= 16, `the label "${options.label}"`, "Give at most 16 bytes.");
@@ -186,7 +196,8 @@ async function fit(size: number, tree: Tree | undefined, settings: Settings): Pr
  * extra_isize metadata_csum; beyond 2^32 blocks 64bit instead of resize_inode. Every kernel since 4.9 reads and writes it.
  * Unused inode tables are not written, and need not be zeros; without metadata_csum and uninit_bg they must be.
  *
- * Throws before anything is written: `does-not-fit` with `{ needed, available, largest }` in bytes, `not-representable` for a name,
+ * Throws before anything is written: `does-not-fit` with `{ needed, available, largest }` in bytes, with `inodes`, needed and
+ * available, where it is those that are too many, and with an `inodeRatio` that would do; `not-representable` for a name,
  * id, size or attributes that ext4 cannot hold, `source-invalid`, `usage`. What reading the content throws comes later, or
  * before `does-not-fit`: then holes count as holes, also those that nobody knew of in files from 64 KiB on.
  */
@@ -211,6 +222,14 @@ export async function writeExt4(device: Device, tree: Tree | undefined, options:
     freeInodes,
     journalSize: journalBlocks * geometry.blockSize,
   };
+}
+
+/**
+ * Throws what `writeExt4` throws before it writes, for a device of `size` bytes. Like that it reads contents only where the
+ * tree would fit if they had holes.
+ */
+export async function checkExt4(size: number, tree: Tree | undefined, options: Ext4Options): Promise<void> {
+  await fit(size, tree, settle(options));
 }
 
 /**

@@ -9,6 +9,10 @@ import { defaultJournalSize, journalSizeSteps, SMALLEST_JOURNAL_BLOCKS } from ".
 import { mappingOf } from "./mapping.js";
 import { nodeBlocks, type Survey } from "./survey.js";
 
+/** In bytes: one inode for so many of them. */
+export const MIN_INODE_RATIO = 1024;
+export const MAX_INODE_RATIO = 2 ** 26;
+
 export interface PlanOptions {
   readonly format: Format;
   readonly inodeRatio: number;
@@ -55,9 +59,11 @@ function planExactly(blocks: number, survey: Survey, options: PlanOptions): Plan
 }
 
 function metadataOptions(survey: Survey, { format, inodeRatio, growTo }: PlanOptions): MetadataOptions {
-  // A sixteenth of the inodes is kept for new files, however small the files of the tree are.
-  return { format, inodeRatio, growTo, inodes: survey.inodes + Math.ceil(survey.inodes / 16) };
+  return { format, inodeRatio, growTo, inodes: withSpare(survey.inodes) };
 }
+
+/** A sixteenth of the inodes is kept for new files, however small the files of the tree are. */
+const withSpare = (inodes: number): number => inodes + Math.ceil(inodes / 16);
 
 function journalBlocksAt(blocks: number, { format: { blockSize }, journalSize, growTo }: PlanOptions): number {
   const size = blocks * blockSize;
@@ -119,14 +125,47 @@ export function smallestSize(survey: Survey, options: PlanOptions): number {
 export function doesNotFit(size: number, tree: Tree | undefined, survey: Survey, options: PlanOptions): ImgbuildError {
   const needed = smallestSize(survey, options);
   const largest = tree === undefined ? [] : listLargest(tree, sizesIn(survey, options.format));
+  const inodes = inodeShortage(size, survey, options);
+  const inodeRatio = inodes === undefined ? sufficientRatio(size, survey, options) : undefined;
+  const about = inodes === undefined ? "" : `: it needs ${inodes.needed} inodes, and has room for ${inodes.available}`;
+  const or = inodeRatio === undefined ? "" : `, make inodes for ${inodeRatio} bytes each`;
   return new ImgbuildError(
     "does-not-fit",
-    `the ext4 file system needs ${formatSize(needed)} (${needed} bytes) and has ${formatSize(size)} (${size} bytes)`,
+    `the ext4 file system needs ${formatSize(needed)} (${needed} bytes) and has ${formatSize(size)} (${size} bytes)${about}`,
     {
-      hint: `Make it at least ${needed - size} bytes larger, or put less into it.`,
-      data: { needed, available: size, largest },
+      hint: `Make it at least ${needed - size} bytes larger${or}, or put less into it.`,
+      data: { needed, available: size, largest, ...(inodes && { inodes }), ...(inodeRatio && { inodeRatio }) },
     },
   );
+}
+
+/**
+ * The inodes that the tree needs, and those that there could be beside its contents, with the spare ones; undefined when it
+ * is not the inodes that are too many.
+ */
+function inodeShortage(
+  size: number,
+  survey: Survey,
+  options: PlanOptions,
+): { needed: number; available: number } | undefined {
+  const few = { ...options, inodeRatio: MAX_INODE_RATIO };
+  const fits = (inodes: number) => planWithin(size, { ...survey, inodes }, few) !== undefined;
+  if (!fits(0) || fits(survey.inodes)) return undefined;
+  let [low, high] = [0, survey.inodes];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return { needed: withSpare(survey.inodes), available: withSpare(low) };
+}
+
+/** A ratio that leaves room enough, by making fewer inodes than are made now; undefined where none does. */
+function sufficientRatio(size: number, survey: Survey, options: PlanOptions): number | undefined {
+  for (let inodeRatio = 2 * options.inodeRatio; inodeRatio <= MAX_INODE_RATIO; inodeRatio *= 2) {
+    if (planWithin(size, survey, { ...options, inodeRatio }) !== undefined) return inodeRatio;
+  }
+  return undefined;
 }
 
 /** What a node takes: its blocks and its inode, of which empty files have nothing else. */

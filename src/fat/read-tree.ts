@@ -1,7 +1,8 @@
-/** A whole volume as a tree. Each cluster may belong to one file or directory, which bounds time and memory by its length. */
-import { display } from "../bytes/bytestring.js";
+/** Nodes of entries, and whole trees of them. Each cluster may belong to one of them, which bounds time and memory by its length. */
+import { type ByteString, display } from "../bytes/bytestring.js";
 import type { ImgbuildError } from "../errors.js";
-import { type Content, type Directory, newDirectory, newFile } from "../tree/node.js";
+import { pathIn, reportDamage, type TreeReading } from "../tree/damage.js";
+import { type Content, type Directory, type Node, newDirectory, newFile } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { Chain, ClusterSet, type Run } from "./chain.js";
 import { corrupt } from "./corrupt.js";
@@ -9,52 +10,70 @@ import { decodeDirectory, type FatDirectory, type FatEntry, type FatFile, type P
 import { foldName, nameText } from "./names.js";
 import type { OpenVolume } from "./volume.js";
 
-export async function readTree(volume: OpenVolume, content: (file: FatFile) => Content): Promise<Tree> {
-  return { root: await new TreeReader(volume, content).read() };
+/** The node of `entry`; of a directory, without what is in it. */
+export function nodeOf(entry: FatEntry, content: (file: FatFile) => Content): Node {
+  const { mtime } = entry;
+  if (entry.type === "directory") return newDirectory({ mtime });
+  // As Linux shows it (fat_make_mode() in fs/fat/fat.h); of a directory the attribute says something else.
+  return newFile(content(entry), { mtime, mode: entry.readOnly ? 0o444 : 0o644 });
+}
+
+export async function readTree(
+  volume: OpenVolume,
+  content: (file: FatFile) => Content,
+  { from = volume.root, damaged }: TreeReading<FatDirectory>,
+): Promise<Tree> {
+  return { root: await new TreeReader(volume, content, damaged).read(from) };
 }
 
 class TreeReader {
   readonly #volume: OpenVolume;
   readonly #content: (file: FatFile) => Content;
+  readonly #damaged: TreeReading<unknown>["damaged"];
   readonly #taken: ClusterSet;
   /** Whose the clusters in `#taken` are. */
   readonly #owners: FatEntry[] = [];
   /** Directories that still have to be read. */
-  readonly #pending: { readonly node: Directory; readonly entry: FatDirectory }[] = [];
+  readonly #pending: { readonly node: Directory; readonly entry: FatDirectory; readonly path: ByteString }[] = [];
 
-  constructor(volume: OpenVolume, content: (file: FatFile) => Content) {
+  constructor(volume: OpenVolume, content: (file: FatFile) => Content, damaged: TreeReading<unknown>["damaged"]) {
     this.#volume = volume;
     this.#content = content;
+    this.#damaged = damaged;
     this.#taken = new ClusterSet(volume.geometry);
   }
 
-  async read(): Promise<Directory> {
+  async read(from: FatDirectory): Promise<Directory> {
     const { root, fixedRoot } = this.#volume;
-    const top = newDirectory();
-    await this.#fill(top, fixedRoot === undefined ? (await this.#claim(root)).pieces() : [fixedRoot]);
+    const top = nodeOf(from, this.#content) as Directory;
+    this.#pending.push({ node: top, entry: from, path: "" as ByteString });
     for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
-      await this.#fill(next.node, (await this.#claim(next.entry)).pieces());
+      const { node, entry, path } = next;
+      try {
+        const fixed = entry === root ? fixedRoot : undefined;
+        await this.#fill(node, fixed === undefined ? (await this.#claim(entry)).pieces() : [fixed], path);
+      } catch (error) {
+        reportDamage(error, this.#damaged, path);
+      }
     }
     return top;
   }
 
-  async #fill(directory: Directory, pieces: Iterable<Piece>): Promise<void> {
+  async #fill(directory: Directory, pieces: Iterable<Piece>, path: ByteString): Promise<void> {
     const { entries } = await decodeDirectory(this.#volume.device, pieces);
     const seen = new Set<string>();
     for (const entry of entries) {
-      const folded = foldName(nameText(entry.name));
-      if (seen.has(folded)) throw corrupt(entry.at, `a directory has the name "${display(entry.name)}" twice`);
-      seen.add(folded);
-      const { mtime } = entry;
-      if (entry.type === "directory") {
-        const node = newDirectory({ mtime });
+      const inside = pathIn(path, entry.name);
+      try {
+        const folded = foldName(nameText(entry.name));
+        if (seen.has(folded)) throw corrupt(entry.at, `a directory has the name "${display(entry.name)}" twice`);
+        seen.add(folded);
+        if (entry.type === "file") await this.#claim(entry);
+        const node = nodeOf(entry, this.#content);
         directory.entries.set(entry.name, node);
-        this.#pending.push({ node, entry });
-      } else {
-        await this.#claim(entry);
-        // As Linux shows it (fat_make_mode() in fs/fat/fat.h); of a directory the attribute says something else.
-        const mode = entry.readOnly ? 0o444 : 0o644;
-        directory.entries.set(entry.name, newFile(this.#content(entry), { mtime, mode }));
+        if (entry.type === "directory") this.#pending.push({ node: node as Directory, entry, path: inside });
+      } catch (error) {
+        reportDamage(error, this.#damaged, inside);
       }
     }
   }

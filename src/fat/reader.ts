@@ -3,7 +3,8 @@ import { type ByteString, compareBytes } from "../bytes/bytestring.js";
 import type { ReadableDevice } from "../bytes/device.js";
 import type { Finding } from "../bytes/finding.js";
 import { ImgbuildError } from "../errors.js";
-import type { Content, ContentReader } from "../tree/node.js";
+import type { TreeReading } from "../tree/damage.js";
+import type { Content, ContentReader, Node } from "../tree/node.js";
 import { splitPath, type Tree } from "../tree/tree.js";
 import { type BootFacts, readBootSector } from "./boot-sector.js";
 import type { Chain } from "./chain.js";
@@ -12,7 +13,7 @@ import type { FatDirectory, FatEntry, FatFile } from "./entries.js";
 import { clusterBytes } from "./geometry.js";
 import { type FatType, FSINFO_SIGNATURES, fsInfo } from "./layout.js";
 import { foldName, nameText } from "./names.js";
-import { readTree } from "./read-tree.js";
+import { nodeOf, readTree } from "./read-tree.js";
 import { type OpenVolume, openVolume, readDirectory } from "./volume.js";
 
 /** What the boot sector, FSInfo, the root directory and entry 1 of the table say. */
@@ -51,12 +52,14 @@ export interface FatReader {
   content(file: FatFile): Content;
   /** How many clusters are free by the table, all of which is read. */
   countFree(): Promise<number>;
+  /** An entry as a node, its content read when it is asked for; of a directory, without what is in it. */
+  node(entry: FatEntry): Node;
   /**
-   * All of it: directories and chains are read, contents when they are asked for. Modes are those that Linux shows: 0755 and
+   * All of it, or of a directory: directories and chains are read, contents when they are asked for. Modes are those that Linux shows: 0755 and
    * 0644, 0444 with the attribute "read-only"; owners are 0. Rejects also when two files or directories share a cluster, when
    * a directory is in two places or within itself, and when it has two entries of one name.
    */
-  tree(): Promise<Tree>;
+  tree(reading?: TreeReading<FatDirectory>): Promise<Tree>;
   /** What is damaged, beyond what `tree` and its contents come by: the copies, FSInfo, clusters that belong to nothing. */
   check(): AsyncGenerator<Finding>;
 }
@@ -133,8 +136,12 @@ class VolumeReader implements FatReader {
     return this.#volume.chains.table.countFree();
   }
 
-  tree(): Promise<Tree> {
-    return readTree(this.#volume, (file) => this.content(file));
+  node(entry: FatEntry): Node {
+    return nodeOf(entry, (file) => this.content(file));
+  }
+
+  tree(reading: TreeReading<FatDirectory> = {}): Promise<Tree> {
+    return readTree(this.#volume, (file) => this.content(file), reading);
   }
 
   check(): AsyncGenerator<Finding> {

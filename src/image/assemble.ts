@@ -1,19 +1,22 @@
 /** Writes an image: each file system into its own window, in place; the partition table last. */
+import { fromText } from "../bytes/bytestring.js";
 import { type Device, type RecordingDevice, slice } from "../bytes/device.js";
 import { seededId, seededUuid } from "../bytes/seeded-ids.js";
 import { ImgbuildError } from "../errors.js";
-import { measureExt4, writeExt4 } from "../ext4/index.js";
+import { checkExt4, measureExt4, writeExt4 } from "../ext4/index.js";
 import { checkFat, measureFat, writeFat } from "../fat/index.js";
 import { readPartitionTable, writeGpt, writeMbr } from "../partition/index.js";
 import { writeSquashfs } from "../squashfs/index.js";
 import type { Content } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
+import { encodeEnvironment, SLOT_ENVIRONMENT_SIZE } from "../uboot/index.js";
 import { boot0Size } from "./boot0.js";
 import { type Container, explainCapacity } from "./capacity.js";
+import { slotEnvironment } from "./claims.js";
 import { checkLength, copyContent } from "./copy-content.js";
 import { type Layout, type Placement, place } from "./place.js";
-import type { PartitionPlan, Plan } from "./plan.js";
+import { type PartitionPlan, type Plan, partitionWithRole } from "./plan.js";
 import type { Prepared } from "./prepare.js";
 
 export interface AssembleOptions {
@@ -71,8 +74,8 @@ async function measure(plan: Plan, prepared: Prepared, options: AssembleOptions)
 }
 
 /**
- * Places everything without writing it, and checks what can be known to fit before it is written: FAT partitions, raw ones
- * and the eMMC's boot partition. Sizes of "fit" SquashFS partitions are missing and named in `unknown`.
+ * Places everything without writing it, and checks what can be known to fit before it is written: ext4, FAT and raw
+ * partitions, and the eMMC's boot partition. Sizes of "fit" SquashFS partitions are missing and named in `unknown`.
  */
 export async function layOut(
   plan: Plan,
@@ -85,22 +88,24 @@ export async function layOut(
     .map(({ name }) => name);
   const layout = place(plan, fitted, bootloaderSizes(prepared));
   for (const { partition, size } of layout.placements) {
-    if (partition.size !== "fit") checkRoom(size, plan, partition, prepared, options);
+    if (partition.size !== "fit") await checkRoom(size, plan, partition, prepared, options);
   }
   boot0Size(plan, prepared);
   return { layout, unknown };
 }
 
-/** Throws what writing a FAT or raw partition of `size` bytes would, as far as it is about its size. */
-function checkRoom(
+/** Throws what writing an ext4, FAT or raw partition of `size` bytes would, as far as it is about its size. */
+async function checkRoom(
   size: number,
   plan: Plan,
   partition: PartitionPlan,
   prepared: Prepared,
   options: AssembleOptions,
-): void {
+): Promise<void> {
   const content = prepared.contents.get(partition.name);
   try {
+    if (partition.filesystem === "ext4")
+      await checkExt4(size, isTree(content) ? content : undefined, ext4Options(partition, prepared, options));
     if (partition.filesystem === "fat")
       checkFat(size, treeFor(partition, content), fatOptions(plan, partition, prepared, options));
     if (partition.filesystem === "raw" && content !== undefined && !isTree(content)) checkLength(size, content);
@@ -156,6 +161,7 @@ export async function assemble(
   const layout = place(plan, fitted, sizes);
   device.resize(layout.size);
   await writeUserAreaBootloader(recorder, plan, prepared);
+  await writeSlotEnvironment(recorder, plan);
   options.stage?.("partition table");
   const tableId = await writeTable(recorder, plan, layout, prepared.identity);
   const table = await readPartitionTable(recorder, { sectorSize: plan.storage.sectorSize });
@@ -278,7 +284,8 @@ async function writePartition(
 }
 
 function containerOf({ name, filesystem }: PartitionPlan): Container {
-  return { name, filesystem, setting: `partitions.${name}.size=` };
+  const ratioSetting = filesystem === "ext4" ? `partitions.${name}.inodeRatio=` : undefined;
+  return { name, filesystem, setting: `partitions.${name}.size=`, ratioSetting };
 }
 
 /** A partition that becomes as long as its content: what is too small for it is the medium. */
@@ -316,6 +323,18 @@ async function writeUserAreaBootloader(device: Device, plan: Plan, prepared: Pre
     const content = prepared.bootloader.get(file);
     if (content !== undefined) await copyContent(device, offset, content);
   }
+}
+
+/** Has slot A booted, and no other: in both copies, so that nothing is left of what the medium had there. */
+async function writeSlotEnvironment(device: Device, plan: Plan): Promise<void> {
+  const place = slotEnvironment(plan);
+  if (place === undefined) return;
+  const variables = new Map([
+    [fromText("root_part"), fromText(partitionWithRole(plan, "rootfs")!.number.toString(16))],
+    [fromText("upgrade_available"), fromText("0")],
+  ]);
+  const bytes = encodeEnvironment(variables, { size: SLOT_ENVIRONMENT_SIZE, padding: 0 });
+  for (let at = place.start; at < place.end; at += bytes.length) await device.write(at, bytes);
 }
 
 async function writeTable(device: Device, plan: Plan, layout: Layout, identity: string): Promise<string> {

@@ -11,6 +11,8 @@ export interface Container {
   readonly filesystem: string;
   /** The profile's key or the option that sets its size, up to the value: "partitions.rootfs.size=", "--size ". */
   readonly setting: string;
+  /** The same for the setting of how many bytes of an ext4 have one inode. */
+  readonly ratioSetting?: string | undefined;
   /** What `setting` has to be for content of so many bytes, where that is not the same. */
   readonly settingFor?: (needed: number) => number;
 }
@@ -38,7 +40,7 @@ export function largestText(largest: Largest, counted = ""): string {
 /** The error to throw for `error`: explained when it is about capacity or a size, else the same. */
 export function explainCapacity(
   error: unknown,
-  { name, filesystem, setting, settingFor = (needed) => needed }: Container,
+  { name, filesystem, setting, ratioSetting, settingFor = (needed) => needed }: Container,
   tree: Tree | undefined,
 ): unknown {
   if (!(error instanceof ImgbuildError)) return error;
@@ -63,12 +65,23 @@ export function explainCapacity(
     const hint = `${error.hint ?? ""}${list}`.trim();
     return new ImgbuildError(error.code, `${name}: ${error.message}`, { hint, data: { ...error.data, name, largest } });
   }
+  const inodes = error.data.inodes as { needed: number; available: number } | undefined;
+  const shortage =
+    inodes === undefined ? "" : `: it needs ${inodes.needed} inodes, and has room for ${inodes.available}`;
+  const { inodeRatio } = error.data;
+  const ratioRemedy =
+    inodeRatio === undefined || ratioSetting === undefined ? undefined : `${ratioSetting}${inodeRatio}`;
+  const or = ratioRemedy === undefined ? "" : `, or ${ratioRemedy} for fewer inodes`;
   return new ImgbuildError(
     "does-not-fit",
-    `${name} needs ${needed} bytes${filesystem === "raw" ? "" : ` as ${filesystem}`}, ${needed - available} more than its ${available}`,
+    `${name} needs ${needed} bytes${filesystem === "raw" ? "" : ` as ${filesystem}`}, ${needed - available} more than its ${available}${shortage}`,
     {
-      hint: `Set ${remedy} or more, or make it smaller.${list}`,
-      data: { name, needed, available, over: needed - available, remedy, largest },
+      hint: `Set ${remedy} or more${or}, or make it smaller.${list}`,
+      data: {
+        ...{ name, needed, available, over: needed - available, remedy, largest },
+        ...(inodes && { inodes }),
+        ...(ratioRemedy !== undefined && { ratioRemedy }),
+      },
       cause: error,
     },
   );

@@ -3,6 +3,8 @@ import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { parseFeatures, parseMountOptions } from "../ext4/index.js";
 import { GPT_ENTRIES, gptAttributes, gptType, MBR_PARTITIONS, mbrType, tableRanges } from "../partition/index.js";
+import { SLOT_ENVIRONMENT_SIZE } from "../uboot/index.js";
+import { baseLayers } from "./base-layers.js";
 import { tableShape } from "./claims.js";
 import {
   type Ext4Partition,
@@ -32,8 +34,9 @@ function refuse(message: string, hint: string): ImgbuildError {
  * Throws `profile-invalid`, or `layout-conflict` for what the table cannot say: a type or an attribute, a shape that no GPT
  * has.
  */
-export function checkPlan({ partitions, storage }: Plan): void {
-  checkRoles(partitions);
+export function checkPlan(plan: Plan): void {
+  const { partitions, storage } = plan;
+  checkRoles(plan);
   checkStorage(storage);
   const rest = partitions.findIndex(({ size }) => size === "rest");
   const open = partitions.findLastIndex(({ filesystem, size }) => filesystem === "squashfs" && size === "fit");
@@ -59,10 +62,11 @@ export function checkPlan({ partitions, storage }: Plan): void {
   }
   if (storage.table === "mbr") checkMbr(partitions, storage);
   else checkGpt(partitions, storage);
+  baseLayers(plan);
 }
 
 /** One root at least, two at most, and one of what else imgbuild fills. */
-function checkRoles(partitions: readonly PartitionPlan[]): void {
+function checkRoles({ partitions, slots }: Plan): void {
   for (const role of ["bootfs", "rootfs", "userdata"] as const) {
     const found = partitions.filter((partition) => partition.role === role);
     const names = found.map(({ name }) => name).join(" and ");
@@ -75,7 +79,21 @@ function checkRoles(partitions: readonly PartitionPlan[]): void {
     if (found.length > (role === "rootfs" ? 2 : 1)) {
       throw refuse(`partitions ${names} all have the role ${role}`, `Set role to data for those that are not it.`);
     }
-    if (found.length === 2) checkSlots(found[0]!, found[1]!);
+    if (found.length < 2) continue;
+    checkSlots(found[0]!, found[1]!);
+    const missing = (["bootfs", "userdata"] as const).find((other) => !partitions.some((one) => one.role === other));
+    if (missing !== undefined) {
+      throw refuse(
+        `the slots ${names} need a partition with the role ${missing}: what switches between them is there`,
+        `Add partitions.${missing}, or leave one slot out.`,
+      );
+    }
+  }
+  if (slots.environmentAt !== undefined && slots.environmentAt % SLOT_ENVIRONMENT_SIZE !== 0) {
+    throw refuse(
+      `slots.environmentAt is ${slots.environmentAt}, no multiple of ${SLOT_ENVIRONMENT_SIZE}`,
+      `Set it to ${alignUp(slots.environmentAt, SLOT_ENVIRONMENT_SIZE)}.`,
+    );
   }
 }
 

@@ -1,9 +1,11 @@
 /** Who claims which bytes of the medium, and the refusal of a layout in which two claim the same. */
+import type { Extent } from "../bytes/extent.js";
 import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { LEAST_ENTRIES, mbrReach, type TableShape, tableRanges } from "../partition/index.js";
+import { SLOT_ENVIRONMENT_SIZE } from "../uboot/index.js";
 import type { Layout } from "./place.js";
-import type { Plan, StoragePlan } from "./plan.js";
+import { type Plan, type StoragePlan, secondSlot } from "./plan.js";
 
 /** Bytes in one of a GPT's entries. UEFI Specification 2.10, section 5.3.3. */
 const ENTRY_SIZE = 128;
@@ -28,6 +30,28 @@ export function tableShape({ table, sectorSize, gpt }: StoragePlan): TableShape 
   return table === "mbr"
     ? { kind: "mbr", sectorSize }
     : { kind: "gpt", sectorSize, entryCount: gpt?.entries, entriesAt: gpt?.entriesAt };
+}
+
+/** How much a table takes at the medium's start and at its end. */
+export function tableBytes(storage: StoragePlan): { head: number; tail: number } {
+  const ranges = tableRanges(tableShape(storage), 0);
+  if (storage.table === "mbr") return { head: ranges[0]!.end, tail: 0 };
+  const [entries, backup] = [ranges.at(-2)!, ranges.at(-1)!];
+  return { head: entries.end, tail: backup.end - backup.start };
+}
+
+/**
+ * Where the slots' environment is, in bytes from the medium's start: what the profile says, or right in front of the first
+ * partition, furthest away from any bootloader. undefined for a plan without two slots.
+ */
+export function slotEnvironment(plan: Plan): Extent | undefined {
+  if (secondSlot(plan) === undefined) return undefined;
+  const { storage, partitions, slots } = plan;
+  const first = partitions[0]!.offset ?? alignUp(tableBytes(storage).head, storage.alignment);
+  const length = 2 * SLOT_ENVIRONMENT_SIZE;
+  const behind = Math.floor(first / SLOT_ENVIRONMENT_SIZE) * SLOT_ENVIRONMENT_SIZE;
+  const start = slots.environmentAt ?? Math.max(0, behind - length);
+  return { start, end: start + length };
 }
 
 /** A size as a profile takes it, exactly: 4MiB, 33KiB, 1234. */
@@ -140,6 +164,10 @@ function claimsOf(plan: Plan, layout: Layout, bootloader: ReadonlyMap<string, nu
     if (recordAt === undefined) continue;
     const owner = `the extended boot record of partition ${name}`;
     claims.push({ kind: "record", owner, start: recordAt, end: recordAt + storage.sectorSize, key, name });
+  }
+  const environment = slotEnvironment(plan);
+  if (environment !== undefined) {
+    claims.push({ kind: "raw", owner: "the slots' environment", ...environment, key: "slots.environmentAt" });
   }
   for (const { name, start, size } of storage.reserved) {
     claims.push({ kind: "raw", owner: `reserved area ${name}`, start, end: start + size, key: "storage.reserved" });

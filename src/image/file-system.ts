@@ -1,12 +1,18 @@
-/** The file systems that an image may hold, seen the same way: what is there, what they say of themselves, and the tree. */
+/**
+ * What the image layer needs of a file system, whichever it is: what it says of itself, finding and listing, nodes, the tree,
+ * and a check. Every format's reader is made to look like that by an adapter: squashfs-file-system.ts, ext4-file-system.ts,
+ * fat-file-system.ts.
+ */
 import type { ByteString } from "../bytes/bytestring.js";
-import { display, fromBytes } from "../bytes/bytestring.js";
+import { fromBytes } from "../bytes/bytestring.js";
 import type { ReadableDevice } from "../bytes/device.js";
 import type { Finding } from "../bytes/finding.js";
-import { type Ext4Reader, openExt4 } from "../ext4/index.js";
-import { type FatReader, openFat } from "../fat/index.js";
-import { openSquashfs, type SquashfsReader } from "../squashfs/index.js";
+import type { TreeReading } from "../tree/damage.js";
+import type { Node } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
+import { openExt4FileSystem } from "./ext4-file-system.js";
+import { openFatFileSystem } from "./fat-file-system.js";
+import { openSquashfsFileSystem } from "./squashfs-file-system.js";
 
 export type FileSystemKind = "squashfs" | "ext4" | "fat";
 
@@ -26,17 +32,36 @@ export interface FileSystemFacts {
   readonly notes: readonly Finding[];
 }
 
-/** A reader of one of the formats. */
-export type FormatReader =
-  | { readonly kind: "squashfs"; readonly reader: SquashfsReader }
-  | { readonly kind: "ext4"; readonly reader: Ext4Reader }
-  | { readonly kind: "fat"; readonly reader: FatReader };
-
-/** A file system that is open. */
+/** A file system that is open. Errors are those of its format. */
 export interface FileSystem {
-  readonly format: FormatReader;
   facts(): Promise<FileSystemFacts>;
-  tree(): Promise<Tree>;
+  /**
+   * What is at `path`, or undefined; symbolic links are not followed. Reads only the folders on the way: damage elsewhere does
+   * not disturb. FAT takes names without regard to case.
+   */
+  lookup(path: ByteString): Promise<Inode | undefined>;
+  /** All of it. */
+  tree(damaged?: TreeReading<unknown>["damaged"]): Promise<Tree>;
+  /** What is damaged, beyond what `tree` and its contents come by. */
+  check(): AsyncGenerator<Finding>;
+}
+
+/** A file, folder or anything else in a file system. */
+export interface Inode {
+  readonly type: Node["type"];
+  /** Of a symbolic link, where it leads. */
+  readonly target: ByteString | undefined;
+  /** What it is, its content read when it is asked for; of a folder, without what is in it. */
+  node(): Promise<Node>;
+  /** What is in a folder, in no particular order. Inodes are not read before they are asked for. */
+  entries(): AsyncGenerator<DirectoryEntry>;
+  /** A folder with all that is below it. Damage elsewhere does not disturb. */
+  tree(damaged?: TreeReading<unknown>["damaged"]): Promise<Tree>;
+}
+
+export interface DirectoryEntry {
+  readonly name: ByteString;
+  inode(): Promise<Inode>;
 }
 
 const HEAD_SIZE = 2048;
@@ -69,96 +94,13 @@ function isFatBootSector(head: ByteString): boolean {
 }
 
 /** Opens the file system of that kind. Rejects as the format's own `open` does. */
-export async function openFileSystem(device: ReadableDevice, kind: FileSystemKind): Promise<FileSystem> {
+export function openFileSystem(device: ReadableDevice, kind: FileSystemKind): Promise<FileSystem> {
   switch (kind) {
-    case "squashfs": {
-      const reader = await openSquashfs(device);
-      return { format: { kind, reader }, facts: async () => squashfsFacts(reader), tree: () => reader.tree() };
-    }
-    case "ext4": {
-      const reader = await openExt4(device);
-      return { format: { kind, reader }, facts: async () => ext4Facts(reader), tree: () => reader.tree() };
-    }
-    case "fat": {
-      const reader = await openFat(device);
-      return { format: { kind, reader }, facts: () => fatFacts(reader), tree: () => reader.tree() };
-    }
+    case "squashfs":
+      return openSquashfsFileSystem(device);
+    case "ext4":
+      return openExt4FileSystem(device);
+    case "fat":
+      return openFatFileSystem(device);
   }
-}
-
-function squashfsFacts({ facts }: SquashfsReader): FileSystemFacts {
-  return {
-    type: "squashfs",
-    size: facts.bytesUsed,
-    used: facts.bytesUsed,
-    free: 0,
-    details: {
-      compressor: facts.compressor,
-      "block size": facts.blockSize,
-      inodes: facts.inodes,
-      fragments: facts.fragments,
-      "attribute sets": facts.xattrSets,
-      exportable: facts.exportable,
-      made: isoTime(facts.time),
-    },
-    notes: [],
-  };
-}
-
-function ext4Facts({ facts }: Ext4Reader): FileSystemFacts {
-  const { state, recovery, features, blockSize } = facts;
-  const notes: Finding[] = [];
-  const note = (message: string) => notes.push({ severity: "warning", message });
-  if (recovery !== undefined) {
-    const quick = recovery.fastCommits ? ", and the fast commits behind them," : "";
-    note(
-      `it was not unmounted: ${recovery.transactions} transactions of its journal (${recovery.blocks} blocks)${quick} are applied when it is read`,
-    );
-  }
-  if (state === "dirty") note("it was not unmounted, and has no journal: what was being written may be wrong");
-  if (state === "errors") notes.push({ severity: "error", message: "the kernel has met damage in it: run e2fsck" });
-  const has = (name: string) => features.includes(name);
-  return {
-    type: has("extent") || has("64bit") || has("metadata_csum") ? "ext4" : has("has_journal") ? "ext3" : "ext2",
-    label: facts.label === "" ? undefined : display(facts.label),
-    uuid: facts.uuid,
-    size: facts.size,
-    used: (facts.blocks - facts.freeBlocks) * blockSize,
-    free: facts.freeBlocks * blockSize,
-    details: {
-      "block size": blockSize,
-      inodes: facts.inodes,
-      "free inodes": facts.freeInodes,
-      "inode size": facts.inodeSize,
-      reserved: facts.reservedBlocks * blockSize,
-      features,
-      state,
-      ...(facts.lastMounted !== "" && { "last mounted": display(facts.lastMounted as ByteString) }),
-      made: isoTime(facts.makeTime),
-      written: isoTime(facts.writeTime),
-    },
-    notes,
-  };
-}
-
-async function fatFacts(reader: FatReader): Promise<FileSystemFacts> {
-  const { facts } = reader;
-  const free = (await reader.countFree()) * facts.clusterSize;
-  const size = facts.sectors * facts.sectorSize;
-  const id = facts.volumeId.toString(16).toUpperCase().padStart(8, "0");
-  return {
-    type: `FAT${facts.type}`,
-    label: facts.label === undefined ? undefined : display(facts.label as ByteString),
-    uuid: `${id.slice(0, 4)}-${id.slice(4)}`,
-    size,
-    used: size - free,
-    free,
-    details: { "sector size": facts.sectorSize, "cluster size": facts.clusterSize, clusters: facts.clusters },
-    notes: facts.clean ? [] : [{ severity: "warning", message: "it was not unmounted before it was copied" }],
-  };
-}
-
-/** A time in seconds since 1970, in UTC. */
-function isoTime(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace(".000", "");
 }

@@ -1,9 +1,8 @@
 /** Where everything goes: pure arithmetic over a plan. `--dry-run` prints what comes out. */
 import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { tableRanges } from "../partition/index.js";
 import { type Largest, largestText, remedyText } from "./capacity.js";
-import { checkClaims, sizeText, tableShape, uncountedText } from "./claims.js";
+import { checkClaims, sizeText, tableBytes, uncountedText } from "./claims.js";
 import { isLogical, type PartitionPlan, type Plan, type StoragePlan } from "./plan.js";
 
 /** A partition's place: [start, start + size) of the user area, in bytes. */
@@ -19,14 +18,6 @@ export interface Layout {
   /** Length of the user area's image, in bytes. */
   readonly size: number;
   readonly placements: readonly Placement[];
-}
-
-/** How much a table takes at the medium's start and at its end. */
-function tableBytes(storage: StoragePlan): { head: number; tail: number } {
-  const ranges = tableRanges(tableShape(storage), 0);
-  if (storage.table === "mbr") return { head: ranges[0]!.end, tail: 0 };
-  const [entries, backup] = [ranges.at(-2)!, ranges.at(-1)!];
-  return { head: entries.end, tail: backup.end - backup.start };
 }
 
 /** The length of a "fit" partition for content of `bytes`: with its headroom, at least its minimum, in whole alignments. */

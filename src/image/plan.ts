@@ -25,6 +25,7 @@ export interface Plan {
   /** What is made of the image, by the names in src/output/outputs.ts. */
   readonly outputs: readonly string[];
   readonly tezi?: TeziPlan | undefined;
+  readonly slots: SlotsPlan;
   readonly emulator?: EmulatorPlan | undefined;
 }
 
@@ -167,6 +168,10 @@ export interface OverlayPlan {
   readonly newRoot: NewRootPolicy;
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
+  /** Layers over the root from elsewhere: src/overlay/layer-source.ts reads `from`. */
+  readonly layers: readonly { readonly path: string; readonly from: string }[];
+  /** Whether the device makes UserData fill the medium. */
+  readonly grow: boolean;
 }
 
 /** What scripts and recipes for flashing have to know of the board. */
@@ -222,6 +227,18 @@ export const TEZI_FILES = [
   "license",
   "releaseNotes",
 ] as const satisfies readonly (keyof TeziPlan)[];
+
+export const CONFIRMATIONS = ["automatic", "manual"] as const;
+
+/** Of a profile with two slots for the root. */
+export interface SlotsPlan {
+  /** How often a new root is tried before the old one is back. */
+  readonly tries: number;
+  /** Who says that a new root is good: the end of its boot, or an application by `overlayctl confirm`. */
+  readonly confirm: (typeof CONFIRMATIONS)[number];
+  /** Where it is kept which slot is booted, in bytes from the medium's start; undefined: in front of the first partition. */
+  readonly environmentAt?: number | undefined;
+}
 
 /** The machine that stands in for the board in `imgbuild boot`. */
 export interface EmulatorPlan {

@@ -11,8 +11,11 @@ import { type Content, contentOf, newDirectory, newFile, readContent } from "../
 import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import { bootScript, encodeScript } from "../uboot/index.js";
+import { baseLayers } from "./base-layers.js";
 import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
-import { type Plan, partitionWithRole } from "./plan.js";
+import { slotEnvironment } from "./claims.js";
+import { userdataGrowth } from "./growth.js";
+import { type Plan, partitionWithRole, secondSlot } from "./plan.js";
 
 export interface BuildInputs {
   /** The root file system. It is changed: the init script and mount points are added. */
@@ -52,26 +55,40 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   const userdata = partitionWithRole(plan, "userdata");
   const rootfs = partitionWithRole(plan, "rootfs")!;
 
+  const slots = slotsOf(plan);
+
   const bootTree: Tree = { root: newDirectory({ mtime: { seconds: time, nanoseconds: 0 } }) };
   const kernelArguments = [`rootfstype=${rootfs.filesystem}`, "ro", "rootwait"];
   if (userdata !== undefined) {
     const { paths, volatile, newRoot, keep } = plan.overlay;
-    const { init, lacking, added } = await installOverlay(root, {
+    const growth = userdataGrowth(plan, userdata);
+    const { init, lacking, lackingToGrow, added } = await installOverlay(root, {
       paths: paths.map(fromText),
       volatile: volatile.map(fromText),
       newRoot,
       keep: keep.map(fromText),
       userdataPartition: userdata.number,
+      layers: baseLayers(plan),
+      growth,
+      slots,
       time: { seconds: time, nanoseconds: 0 },
     });
     kernelArguments.push(`init=${init}`);
     if (lacking.length > 0) {
       notice(`the root lacks ${lacking.join(", ")}: not all that overlayctl offers will work on the device`);
     }
+    if (lackingToGrow.length > 0) {
+      notice(`the root lacks ${lackingToGrow.join(", ")}: on a larger medium UserData will not grow to its end`);
+    }
+    // A power cut between the two sectors that sfdisk changes in a GPT leaves its copy, which the kernel looks at only if told to.
+    if (growth !== undefined && plan.storage.table === "gpt") kernelArguments.push("gpt");
     notice(`added to the root: ${added.map(display).join(", ")}`);
     contents.set(userdata.name, userdataTree(plan, inputs));
   }
   kernelArguments.push(...plan.boot.arguments);
+  // A new root that does not come up has to end in a restart, so that it is counted.
+  if (slots !== undefined && !kernelArguments.some((text) => text.startsWith("panic=")))
+    kernelArguments.push("panic=10");
 
   let initramfs: string | undefined;
   const bootfs = partitionWithRole(plan, "bootfs");
@@ -81,6 +98,18 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   }
   contents.set(rootfs.name, root);
   return { contents, bootloader: findBootloader(plan, inputs), kernelArguments, initramfs, identity };
+}
+
+/** What the boot script and the device have to know about two slots; undefined where there is one. */
+function slotsOf(plan: Plan) {
+  const [first, second] = [partitionWithRole(plan, "rootfs")!, secondSlot(plan)];
+  if (second === undefined) return undefined;
+  return {
+    ...plan.slots,
+    partitions: [first.number, second.number],
+    environmentAt: slotEnvironment(plan)!.start,
+    sectorSize: plan.storage.sectorSize,
+  } as const;
 }
 
 /** Puts kernel, device trees, initramfs and boot script into `bootTree`. Returns the initramfs's name. */
@@ -121,6 +150,7 @@ async function fillBootfs(
         : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
     deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
     initramfs: initramfs === undefined ? undefined : INITRAMFS,
+    slots: slotsOf(plan),
     rootPartition: partitionWithRole(plan, "rootfs")!.number,
     arguments: kernelArguments,
     console: boot.console,

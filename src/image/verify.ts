@@ -3,7 +3,7 @@ import type { ByteString } from "../bytes/bytestring.js";
 import type { Finding } from "../bytes/finding.js";
 import { formatSize } from "../bytes/size.js";
 import type { Observer } from "../tree/observer.js";
-import { type CheckedFiles, checkFiles, type FileFinding, findingOf } from "./check-files.js";
+import { type CheckedFiles, checkContents, type FileFinding, findingOf } from "./check-contents.js";
 import type { OpenedImage, Volume } from "./open-image.js";
 
 /** A finding in an image. */
@@ -23,6 +23,8 @@ export interface Verification {
 
 /** Findings of one volume that are told: where all is broken, more say nothing more. */
 const MOST_FINDINGS = 100;
+/** What ends a check that has found so many. */
+const ENOUGH = new Error("there are enough findings");
 
 /** How a volume is called: "partition 2 (squashfs)", or "squashfs" where it is all of the image. */
 export function volumeName({ partition, kind }: Volume, name = partition?.name): string {
@@ -73,12 +75,12 @@ async function verifyVolume(
   try {
     const fileSystem = await volume.open();
     for (const note of (await fileSystem.facts()).notes) found.add(note);
-    for await (const finding of fileSystem.format.reader.check()) if (!found.add(finding)) break;
-    const files = checkFiles(fileSystem, device.size, counts, observer);
-    if (!found.isFull) for await (const finding of files) if (!found.add(finding)) break;
+    for await (const finding of fileSystem.check()) found.addOrStop(finding);
+    const tree = await fileSystem.tree((error, path) => found.addOrStop(findingOf(error, path)));
+    for await (const finding of checkContents(tree, device.size, counts, observer)) found.addOrStop(finding);
   } catch (error) {
     // Also what only cannot be read: nobody has seen then that it is sound.
-    found.add({ ...findingOf(error), severity: "error" });
+    if (error !== ENOUGH) found.add({ ...findingOf(error), severity: "error" });
   }
   return {
     checked: `${counts.names} names, ${counts.files} files, ${formatSize(counts.bytes)} of data`,
@@ -98,18 +100,21 @@ class FindingList {
     this.#base = base;
   }
 
-  /** Whether no more of them are wanted. */
-  get isFull(): boolean {
+  get #isFull(): boolean {
     return this.#found.size >= MOST_FINDINGS;
   }
 
-  /** Returns whether there is room for more. */
-  add(finding: FileFinding): boolean {
+  /** Throws `ENOUGH` once no more are wanted. */
+  addOrStop(finding: FileFinding): void {
+    this.add(finding);
+    if (this.#isFull) throw ENOUGH;
+  }
+
+  add(finding: FileFinding): void {
     const known = this.#found.get(finding.message) ?? { finding, path: undefined, paths: 0 };
     known.path ??= finding.path;
     if (finding.path !== undefined) known.paths++;
     this.#found.set(finding.message, known);
-    return !this.isFull;
   }
 
   get list(): VolumeFinding[] {
@@ -118,7 +123,7 @@ class FindingList {
       const about = path === undefined ? {} : { path, paths };
       return { severity, message, ...(offset !== undefined && { offset: this.#base + offset }), ...about };
     });
-    if (!this.isFull) return list;
+    if (!this.#isFull) return list;
     return [
       ...list,
       { severity: "error", message: `there is more: only ${MOST_FINDINGS} findings of a file system are told` },

@@ -99,6 +99,10 @@ class Appended implements AppendedFile, Written {
     await this.#device.write(at, bytes);
     this.data.add(at, this.#size);
   }
+
+  rewrite(at: number, bytes: Uint8Array): Promise<void> {
+    return this.#device.write(at, bytes);
+  }
 }
 
 /** What an earlier build made in `folder`, by its manifest: files that are in it, and not behind symlinks. */

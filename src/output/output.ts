@@ -36,6 +36,8 @@ export interface BuiltImage {
 export interface AppendedFile {
   /** Appends `bytes`; once it has resolved, the caller may reuse them. Pieces of 64 KiB and more are best. */
   write(bytes: Uint8Array): Promise<void>;
+  /** Replaces bytes that were written, for what is known at the end only. */
+  rewrite(at: number, bytes: Uint8Array): Promise<void>;
   /** How many bytes were written. */
   readonly size: number;
 }

@@ -25,6 +25,15 @@ export const OUTPUTS = {
     describe: "boot0.img, the eMMC's boot partition, where the bootloader goes there",
     load: async () => (await import("./boot0.js")).boot0,
   },
+  bmap: {
+    describe: "emmc.img.bmap, a block map for bmaptool, with checksums",
+    load: async () => (await import("./bmap.js")).bmap,
+  },
+  simg: {
+    describe: "emmc.simg, an Android sparse image for fastboot",
+    with: ["boot0"],
+    load: async () => (await import("./simg.js")).simg,
+  },
   uuu: {
     describe:
       "uuu.auto, the bootloader's files and the folder uuu, for NXP's uuu: over USB, with the board in recovery mode",

@@ -8,4 +8,4 @@
 # Short-Description: Tells the overlays that their first boot has completed
 ### END INIT INFO
 
-[ "$1" != start ] || [ ! -e /run/imgbuild/pending ] || exec /usr/sbin/overlayctl ready
+[ "$1" != start ] || { [ ! -e /run/imgbuild/pending ] && [ ! -e /run/imgbuild/trial ]; } || exec /usr/sbin/overlayctl ready

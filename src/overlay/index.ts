@@ -12,17 +12,25 @@
  *     preinit.sh       process 1: mounts, and becomes the real init
  *     mounts.sh        what is mounted, and how overlays are to be
  *     userdata.sh      finding, checking and mounting UserData
+ *     grow.sh          growing it to the end of its disk
+ *     storages.sh      layers from elsewhere, and UserData on another device
  *     state.sh         the state of one overlay, and how it is changed
  *     requests.sh      reset, snapshot, restore, delete, merge
  *     layers.sh        folding one layer into another
  *     root-change.sh   another root under what was written
+ *     environment.sh   which of two root slots is booted: reading and writing that
+ *     slots.sh         the slots: which one runs, rollback, confirm; update.sh: writing the other one
  *     overlayctl.sh    the command; report.sh: what it prints; transfer.sh: export and import
  */
 export {
+  type BaseLayer,
+  type DeviceSlots,
+  type Growth,
   type InstalledOverlay,
   installOverlay,
   NEW_ROOT_POLICIES,
   type NewRootPolicy,
   type OverlayOptions,
 } from "./install.js";
+export { type LayerSource, parseLayerSource } from "./layer-source.js";
 export { factoryState, userdataState, userdataUpper } from "./userdata.js";

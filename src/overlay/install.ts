@@ -13,13 +13,29 @@ import {
 } from "../tree/node.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
+import { type LayerSource, layerSourceLine } from "./layer-source.js";
+import { checkDepth, findPlaces, ROM, USERDATA } from "./places.js";
 import { type ReadyHook, readyHook } from "./ready-hook.js";
 import { rootManifest } from "./root-manifest.js";
-import { checkRealPath, overlayName, sortOverlays } from "./userdata.js";
 
 /** What becomes of what was written to an overlay when the root under it is replaced: docs/device.md. */
 export const NEW_ROOT_POLICIES = ["keep", "reset", "refresh"] as const;
 export type NewRootPolicy = (typeof NEW_ROOT_POLICIES)[number];
+
+/** A layer over a folder of the root that is not in the root: an application, say, that is updated by itself. */
+export interface BaseLayer {
+  /** The folder that it lies over. Where no overlay is to be writable there, it is read-only. */
+  readonly path: ByteString;
+  readonly from: LayerSource;
+}
+
+/** How the device makes UserData fill its disk. */
+export interface Growth {
+  /** The number of the extended partition that UserData's partition lies in, if it is a logical one. */
+  readonly extended?: number | undefined;
+  /** Where something begins that it must not grow over, in bytes from the medium's start. */
+  readonly reserved: readonly number[];
+}
 
 export interface OverlayOptions {
   /** The folders that are to be writable, absolute: "/home/root"; or "/" alone. */
@@ -31,8 +47,24 @@ export interface OverlayOptions {
   readonly keep: readonly ByteString[];
   /** UserData's number in the partition table. */
   readonly userdataPartition: number;
+  /** Layers between the root and what is written, from elsewhere; later ones lie above those before them. */
+  readonly layers?: readonly BaseLayer[];
+  /** How UserData is to grow on the device; undefined: not at all. */
+  readonly growth?: Growth | undefined;
+  /** Where there are two slots for the root. */
+  readonly slots?: DeviceSlots | undefined;
   /** Modification time of all that is added. */
   readonly time: Timestamp;
+}
+
+/** Two slots for the root, as the device has to know them. */
+export interface DeviceSlots {
+  /** Their numbers in the partition table. */
+  readonly partitions: readonly [number, number];
+  /** Where the environment is, in bytes from the disk's start: docs/decisions/0017. */
+  readonly environmentAt: number;
+  readonly tries: number;
+  readonly confirm: "automatic" | "manual";
 }
 
 export interface InstalledOverlay {
@@ -42,27 +74,29 @@ export interface InstalledOverlay {
   readonly realInit: ByteString;
   /** Programs that the root lacks and that resets, snapshots or `overlayctl` call. It boots without them. */
   readonly lacking: readonly string[];
+  /** Programs that the root lacks and that UserData grows with, where it is to. */
+  readonly lackingToGrow: readonly string[];
   /** What was put into the tree, in the order in which it was. Absolute paths. */
   readonly added: readonly ByteString[];
 }
 
 const LIBRARY = "/usr/lib/imgbuild";
 const SCRIPT = fromText(`${LIBRARY}/preinit`);
-/** Where UserData is mounted. Its own folder in the root: what lies below /mnt, /media and /run may be mounted over. */
-const USERDATA = fromText("/userdata");
-/** Where the read-only root is found when the whole root has an overlay. */
-const ROM = fromText("/rom");
-
 /** What is installed, by the names of the files in this folder. */
 const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[] = [
   ["preinit.sh", SCRIPT, 0o755],
   ["mounts.sh", `${LIBRARY}/mounts.sh`, 0o644],
   ["userdata.sh", `${LIBRARY}/userdata.sh`, 0o644],
+  ["grow.sh", `${LIBRARY}/grow.sh`, 0o644],
+  ["storages.sh", `${LIBRARY}/storages.sh`, 0o644],
   ["state.sh", `${LIBRARY}/state.sh`, 0o644],
   ["requests.sh", `${LIBRARY}/requests.sh`, 0o644],
   ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
   ["root-change.sh", `${LIBRARY}/root-change.sh`, 0o644],
   ["report.sh", `${LIBRARY}/report.sh`, 0o644],
+  ["environment.sh", `${LIBRARY}/environment.sh`, 0o644],
+  ["slots.sh", `${LIBRARY}/slots.sh`, 0o644],
+  ["update.sh", `${LIBRARY}/update.sh`, 0o644],
   ["transfer.sh", `${LIBRARY}/transfer.sh`, 0o644],
   ["overlayctl.sh", "/usr/sbin/overlayctl", 0o755],
 ];
@@ -77,10 +111,11 @@ const MORE_PROGRAMS = [
   ...["cat", "cmp", "cp", "date", "df", "du", "grep", "readlink", "rmdir", "sed", "sha256sum", "tar", "touch", "tr"],
   "umount",
 ];
+/** What UserData grows with. */
+const GROWING_PROGRAMS = ["sfdisk", "partx", "resize2fs"];
+/** What two slots need besides. */
+const SLOT_PROGRAMS = ["dd", "gzip", "head", "mkfifo", "od", "tail", "tee", "wc"];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-
-/** Not on the root file system: mounted over before or by the script. */
-const MOUNTED_OVER = ["/dev", "/proc", "/run", "/sys", USERDATA, ROM];
 
 /**
  * Adds the scripts, their configuration and the mount points that are missing; they belong to root. Reads what the root has
@@ -117,7 +152,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   const realInit = findInit(tree);
   const places = findPlaces(tree, options);
   const wholeRoot = places.some(({ path }) => path === "/");
-  const lacking = checkPrograms(tree, wholeRoot);
+  const lacking = checkPrograms(tree, wholeRoot, options.slots !== undefined);
   for (const path of ["/dev", "/proc", "/run", "/sys"]) mountPoint(fromText(path));
   mountPoint(fromText("/tmp"), 0o1777);
   mountPoint(USERDATA);
@@ -127,16 +162,25 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   if (hook !== undefined) addHook(hook, add, addFile, metadata);
   const config = [
     ...[`userdata ${options.userdataPartition}`, `mount ${USERDATA}`, `init ${realInit}`],
+    ...growthLines(options.growth),
     ...[`first ${hook === undefined ? "ready" : "pending"}`, `policy ${options.newRoot}`],
+    ...slotSettings(options.slots, hook),
     ...options.keep.map((pattern) => `keep ${checkKeep(pattern)}`),
   ];
-  for (const { name, path, volatile } of places) {
+  let layerNumber = 0;
+  const overlays: ByteString[] = [];
+  for (const { name, path, kind, layers } of places) {
     const folder = mountPoint(path);
-    if (volatile) {
-      const { mode, uid, gid, entries } = folder;
-      config.push(
-        entries.size > 0 ? `volatile ${name} - ${path}` : `tmpfs ${mode.toString(8)} ${uid},gid=${gid} ${path}`,
-      );
+    for (const from of layers) config.push(`layer ${++layerNumber} ${name} ${layerSourceLine(from)}`);
+    if (kind === "volatile" && folder.entries.size === 0 && layers.length === 0) {
+      const { mode, uid, gid } = folder;
+      config.push(`tmpfs ${mode.toString(8)} ${uid},gid=${gid} ${path}`);
+      continue;
+    }
+    checkDepth(path, overlays);
+    overlays.push(path);
+    if (kind !== "overlay") {
+      config.push(`${kind} ${name} - ${path}`);
       continue;
     }
     const { bytes, identity } = await rootManifest(
@@ -148,72 +192,29 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   }
   for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
   addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
-  return { init: SCRIPT, realInit, lacking, added };
+  const lackingToGrow = options.growth === undefined ? [] : GROWING_PROGRAMS.filter((name) => lacksProgram(tree, name));
+  return { init: SCRIPT, realInit, lacking, lackingToGrow, added };
+}
+
+function growthLines(growth: Growth | undefined): string[] {
+  if (growth === undefined) return [];
+  return [`grow ${growth.extended ?? "-"}`, ...growth.reserved.map((start) => `reserved ${Math.floor(start / 512)}`)];
+}
+
+function slotSettings(slots: DeviceSlots | undefined, hook: ReadyHook | undefined): string[] {
+  if (slots === undefined) return [];
+  const { partitions, environmentAt, tries, confirm } = slots;
+  if (confirm === "automatic" && hook === undefined) {
+    throw refuse(
+      "nothing in the root tells when a boot has completed, and so nothing would confirm a new root",
+      "Set slots.confirm to manual, and have an application call `overlayctl confirm`.",
+    );
+  }
+  return [`slots ${partitions.join(" ")} ${environmentAt / 4096} ${tries} ${confirm}`];
 }
 
 function script(name: string): Uint8Array {
   return fs.readFileSync(new URL(`../../../src/overlay/${name}`, import.meta.url));
-}
-
-interface Place {
-  readonly name: string;
-  /** Without symlinks on the way. */
-  readonly path: ByteString;
-  readonly volatile: boolean;
-}
-
-/** What is mounted, a folder before what is in it. Refuses two overlays of one folder, and what is not on the root. */
-function findPlaces(tree: Tree, options: OverlayOptions): Place[] {
-  const places = new Map<ByteString, ByteString>();
-  const find = (paths: readonly ByteString[], volatile: boolean) =>
-    sortOverlays(paths).map((path): Place => {
-      const real = realPath(tree, path);
-      checkRealPath(path, real);
-      checkPlace(path, real, places);
-      return { name: overlayName(path), path: real, volatile };
-    });
-  const kept = find(options.paths, false);
-  if (kept.length > 1 && kept[0]!.path === "/") {
-    throw refuse(
-      `overlays of "/" and of ${kept
-        .slice(1)
-        .map(({ path }) => display(path))
-        .join(", ")} cannot be had together`,
-      "The one of the whole root has all in it: leave the others out of overlay.paths.",
-    );
-  }
-  const inMemory = find(options.volatile, true);
-  if (inMemory.some(({ path }) => path === "/")) {
-    throw refuse("the whole root cannot be volatile", "Name folders, such as /tmp and /var/log, in overlay.volatile.");
-  }
-  const below = kept.find(({ path }) => inMemory.some((other) => path.startsWith(`${other.path}/`)));
-  if (below !== undefined) {
-    throw refuse(
-      `there can be no overlay of ${display(below.path)}: it is in a folder that is volatile`,
-      "Leave one of them out of overlay.paths and overlay.volatile.",
-    );
-  }
-  return [...kept, ...inMemory];
-}
-
-function checkPlace(path: ByteString, real: ByteString, places: Map<ByteString, ByteString>): void {
-  const other = places.get(real);
-  if (other !== undefined) {
-    throw refuse(
-      path === other
-        ? `${display(path)} is to be kept and volatile`
-        : `${display(path)} and ${display(other)} are the same folder, by symlinks`,
-      "Leave one of them out of the overlays.",
-    );
-  }
-  const over = MOUNTED_OVER.find((folder) => real === folder || real.startsWith(`${folder}/`));
-  if (over !== undefined) {
-    throw refuse(
-      `there can be no overlay of ${display(path)}: ${over} is not on the root`,
-      "Leave it out of the overlays; what is written there is not on the read-only root.",
-    );
-  }
-  places.set(real, path);
 }
 
 /** A pattern as the configuration can say it. */
@@ -258,13 +259,16 @@ function findInit(tree: Tree): ByteString {
   );
 }
 
+function lacksProgram(tree: Tree, name: string): boolean {
+  return !PROGRAM_FOLDERS.some((folder) => isProgram(follow(tree, fromText(`${folder}/${name}`))));
+}
+
 /** Returns those of the programs that the root lacks and can boot without. */
-function checkPrograms(tree: Tree, wholeRoot: boolean): string[] {
-  const has = (path: string) => isProgram(follow(tree, fromText(path)));
-  const lacks = (name: string) => !PROGRAM_FOLDERS.some((folder) => has(`${folder}/${name}`));
+function checkPrograms(tree: Tree, wholeRoot: boolean, slots: boolean): string[] {
+  const lacks = (name: string) => lacksProgram(tree, name);
   const missing = (wholeRoot ? [...PROGRAMS, "pivot_root"] : PROGRAMS).filter(lacks);
-  if (!has("/bin/sh")) missing.unshift("/bin/sh");
-  if (missing.length === 0) return MORE_PROGRAMS.filter(lacks);
+  if (!isProgram(follow(tree, fromText("/bin/sh")))) missing.unshift("/bin/sh");
+  if (missing.length === 0) return [...MORE_PROGRAMS, ...(slots ? SLOT_PROGRAMS : [])].filter(lacks);
   throw new ImgbuildError(
     "source-invalid",
     `the root file system lacks programs that set up the overlay: ${missing.join(", ")}`,

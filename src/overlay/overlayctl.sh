@@ -25,6 +25,10 @@ help() {
 		  reset                     factory reset: all that was written goes, snapshots too
 		  export NAME [FILE]        write a snapshot as a tar, to the standard output without a file
 		  import FILE [NAME]        add a snapshot from such a tar (- is the standard input), for restore
+		  update FILE               write a new root into the other slot, and have it tried from the next boot on: a SquashFS,
+		                            plain or packed with gzip, xz or zstd (- is the standard input)
+		  rollback                  go back to the root before this one
+		  confirm                   the root that is on trial is good; the system says so by itself, unless it is not to
 		  cancel                    drop what is to be done at the next boot
 		  ready                     note that the first boot has completed; the system does so by itself
 		  help                      this
@@ -35,6 +39,9 @@ help() {
 		  --reboot                  reboot at once
 		  --keep PATTERN            reset: carry these files over too; may be repeated
 		  --no-keep                 reset: carry nothing over, not even what the image says
+		  --sha256 HEX              update: what the hash of FILE has to be; otherwise FILE.sha256 or manifest.json beside it
+		                            says so, where there is one
+		  --force                   update: also to a root that has no modules for the kernel
 
 		Ends with 0; 1 when it could not be done; 2 when it was called wrongly.
 	END
@@ -163,20 +170,22 @@ request_reset() {
 
 command=${1:-}
 [ $# = 0 ] || shift
-json='' only='' reboot='' keep='' no_keep='' first_word='' second_word=''
+force='' sha256='' json='' only='' reboot='' keep='' no_keep='' first_word='' second_word=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--json) json=yes ;;
 	--reboot) reboot=yes ;;
 	--no-keep) no_keep=yes ;;
 	--help) command=help ;;
-	--overlay | --keep)
+	--force) force=yes ;;
+	--overlay | --keep | --sha256)
 		[ $# -gt 1 ] || usage "$1 needs a value"
 		case $1 in
 		--overlay)
 			find_overlay "$2" || usage "there is no overlay $2"
 			only=$only$2$newline
 			;;
+		--sha256) sha256=$2 ;;
 		*)
 			case $2 in
 			/*) keep=$keep$2$newline ;;
@@ -209,6 +218,16 @@ snapshot | restore | delete | merge | reset | import | ready | cancel)
 	need_userdata
 	take_lock
 	;;
+update | rollback | confirm) take_lock ;;
+esac
+case $command in
+status | ready | update | rollback | confirm)
+	# shellcheck source=src/overlay/slots.sh
+	. "$library/slots.sh"
+	;;
+esac
+case $command in
+update | rollback | confirm) find_slots ;;
 esac
 case $command in
 help | --help | -h | '') help ;;
@@ -245,7 +264,20 @@ reset)
 	write_request
 	;;
 cancel) rm -f "$mount/request" && sync ;;
-ready) each_overlay ready && rm -f "$run/pending" ;;
+ready)
+	each_overlay ready && rm -f "$run/pending"
+	if [ -e "$run/trial" ]; then
+		find_slots
+		confirm_boot
+	fi
+	;;
+update)
+	# shellcheck source=src/overlay/update.sh
+	. "$library/update.sh"
+	update "$first_word"
+	;;
+rollback) roll_back ;;
+confirm) confirm_slot ;;
 export | import)
 	# shellcheck source=src/overlay/transfer.sh
 	. "$library/transfer.sh"

@@ -10,12 +10,18 @@
 # preinit.conf beside it is written by the build, one setting a line:
 #     userdata NUMBER          UserData's partition, on the disk that the root is on
 #     mount PATH               where UserData is mounted
+#     grow -|NUMBER            UserData is to fill its disk; the number is that of the extended partition which it lies in
+#     reserved SECTOR          where something begins that it must not grow over, in sectors of 512 bytes
 #     init PATH                the real init
+#     slots A B BLOCK TRIES CONFIRM   two slots for the root (slots.sh): their partitions, and where their environment is
 #     first pending|ready      what a new overlay is: whether something in the root says when the first boot has completed
 #     policy POLICY            what becomes of what was written, over another root: keep, reset or refresh
 #     keep PATTERN             files that a factory reset carries over
 #     overlay NAME ID PATH     a folder to be writable; its state is in overlay/NAME on UserData, ID is the identity of what the
 #                              root has there
+#     layer NUMBER NAME FROM   a layer between the root and the overlay NAME, in a line further down; FROM is "userdata FILE",
+#                              "partition NUMBER" or "device SPECIFICATION"
+#     readonly NAME - PATH     a folder that has such layers over it, and cannot be written
 #     volatile NAME - PATH     a folder to be writable in memory, over what the root has there
 #     tmpfs MODE OWNER PATH    the same for a folder that is empty in the root; OWNER is UID,gid=GID
 
@@ -23,6 +29,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 library=${0%/*}
 config=$library/preinit.conf
 run=/run/imgbuild
+slots=
 
 # Level 3 (error) reaches the console even of a kernel that was told to be quiet.
 say() {
@@ -124,7 +131,7 @@ overlay() {
 mount_overlay() {
 	point=$path
 	[ "$path" != / ] || point=/rom
-	mount -t overlay -o "noatime,lowerdir=$lowers$path,upperdir=$folder/$top,workdir=$folder/work${top#upper}$options" \
+	mount -t overlay -o "noatime,lowerdir=$lowers$layered$path,upperdir=$folder/$top,workdir=$folder/work${top#upper}$options" \
 		overlay "$point" || return
 	[ "$path" != / ] || enter_root
 }
@@ -168,20 +175,34 @@ volatile() {
 	base=$saved
 }
 
+# read_only: layers over a folder that nobody writes to.
+read_only() {
+	[ ! "$layered" ] || mount -t overlay -o "ro,noatime,lowerdir=$layered$path$options" overlay "$path" ||
+		degraded "the layers of $path cannot be mounted"
+}
+
 set_up() {
 	# shellcheck source=src/overlay/mounts.sh
 	. "$library/mounts.sh"
 	mount_kernel_filesystems
 	[ -d "$run" ] || mkdir "$run"
+	if [ "$slots" ]; then
+		# shellcheck source=src/overlay/slots.sh
+		. "$library/slots.sh" && note_slots
+	fi
 	# shellcheck source=src/overlay/userdata.sh
 	. "$library/userdata.sh"
 	# shellcheck source=src/overlay/state.sh
 	. "$library/state.sh"
 	mount_userdata
+	if [ "$base" = "$mount/overlay" ] && [ "$grow" ] && ! grown; then
+		# shellcheck source=src/overlay/grow.sh
+		. "$library/grow.sh" && grow_userdata
+	fi
 	load overlay
 	features
 	read_resets
-	made=
+	made='' layered=''
 	if [ "$base" = "$mount/overlay" ]; then
 		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then
 			# shellcheck source=src/overlay/requests.sh
@@ -190,23 +211,33 @@ set_up() {
 	fi
 	while read -r key name id path <&3; do
 		case $key in
+		layer)
+			# shellcheck source=src/overlay/storages.sh
+			. "$library/storages.sh" && add_layer
+			continue
+			;;
 		overlay) overlay_or_degrade ;;
 		volatile) volatile ;;
+		readonly) read_only ;;
 		tmpfs)
 			mount -t tmpfs -o "nosuid,nodev,mode=$name,uid=$id" tmpfs "$path" ||
 				degraded "nothing can be mounted on $path; it is read-only"
 			;;
 		esac
+		layered=
 	done 3<"$config"
 }
 
+grow='' root_numbers=''
 while read -r key value; do
 	case $key in
 	userdata) userdata=$value ;;
 	mount) mount=$value ;;
+	grow) grow=$value ;;
 	init) init=$value ;;
 	first) first=$value ;;
 	policy) policy=$value ;;
+	slots) slots=yes ;;
 	esac
 done <"$config"
 [ $$ = 1 ] && set_up

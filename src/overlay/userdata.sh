@@ -3,24 +3,40 @@
 # In: userdata and mount of preinit.conf; say, degraded, mounted and load of preinit.sh. Sets base: where the overlays' state
 # is, which is $mount/overlay, or $run/volatile in memory, or empty where even that cannot be had.
 
-# find_userdata: sets device to UserData's node: the partition of that number on the disk whose partition is mounted on /.
-# Names and UUIDs would not do: the installer makes up new ones, and a card with the same image may be in another slot.
-find_userdata() {
-	device=
-	while read -r _ _ numbers _ point _; do
-		[ "$point" = / ] && disk=$numbers
+# node_of FOLDER: sets node to that of a disk or partition, by its folder in /sys.
+node_of() {
+	node=
+	while IFS='=' read -r key value; do
+		[ "$key" = DEVNAME ] && node=/dev/$value
+	done <"$1/uevent"
+	[ -b "$node" ]
+}
+
+# find_partition NUMBER: sets found to the folder in /sys, and node to the node, of the partition of that number on the disk
+# whose partition is mounted on /. Names and UUIDs would not do: the installer makes up new ones, and a card with the same image
+# may be in another slot.
+find_partition() {
+	[ "$root_numbers" ] || while read -r _ _ numbers _ point _; do
+		[ "$point" = / ] && root_numbers=$numbers
 	done </proc/self/mountinfo
-	for entry in /sys/dev/block/"$disk"/../*/partition; do
+	for entry in /sys/dev/block/"$root_numbers"/../*/partition; do
 		[ -e "$entry" ] || continue
 		read -r number <"$entry"
-		[ "$number" = "$userdata" ] || continue
-		while IFS='=' read -r key value; do
-			[ "$key" = DEVNAME ] && device=/dev/$value
-		done <"${entry%/partition}/uevent"
-		[ -b "$device" ]
+		[ "$number" = "$1" ] || continue
+		found=${entry%/partition}
+		node_of "$found"
 		return
 	done
 	return 1
+}
+
+# grown: whether UserData has been made to fill its disk, and the sizes are what they were then. Starts no program.
+grown() {
+	record=
+	[ ! -e "$mount/grown" ] || read -r record <"$mount/grown"
+	read -r size <"$partition/size"
+	read -r disk_size <"$partition/../size"
+	[ "$record" = "$disk_size $size" ]
 }
 
 # check HOW: e2fsck -p, or -fy, on UserData, where the root has it; false when UserData is not in order after that. The exit
@@ -44,11 +60,13 @@ mount_ext4() {
 # mount_userdata: mounts UserData, by way of e2fsck where it has to be, and sets base.
 mount_userdata() {
 	base=$mount/overlay
-	if ! find_userdata; then
+	if ! find_partition "$userdata"; then
 		degraded "there is no partition $userdata on the root's disk; changes are kept in memory"
 		use_tmpfs
 		return
 	fi
+	partition=$found
+	device=$node
 	load ext4
 	check -p && mount_ext4 && return
 	# What -p will not decide, or does not look at because the file system says that it is clean, is decided once by -fy.

@@ -6,9 +6,12 @@ import { ImgbuildError } from "../errors.js";
 
 export type Value = null | boolean | number | string | readonly Value[] | { readonly [key: string]: Value };
 
+/** The origin of values that the command line sets. */
+export const SETTINGS = "--set";
+
 /** A source of profile values: a file, or the --set options. */
 export interface Layer {
-  /** The file's path, or "--set". */
+  /** The file's path, or SETTINGS. */
   readonly origin: string;
   readonly values: Value;
   /** The line of a key's value, counted from 1; undefined when this layer does not have the key. */
@@ -26,6 +29,13 @@ export function shippedProfiles(): string[] {
     .filter((file) => file.endsWith(".yaml"))
     .map((file) => file.slice(0, -".yaml".length))
     .sort();
+}
+
+/** What people call a layer: the name of a shipped profile or base, a file's path from `folder` on, or "--set". */
+export function layerName({ origin }: Layer, folder: string): string {
+  if (origin === SETTINGS) return origin;
+  const isShipped = [SHIPPED, BASES].includes(path.dirname(origin));
+  return isShipped ? path.basename(origin, ".yaml") : path.relative(folder, origin) || origin;
 }
 
 function looksLikeFile(name: string): boolean {
@@ -134,7 +144,7 @@ export function layerOfSettings(settings: readonly string[]): Layer {
   const has = (keys: readonly PropertyKey[]) =>
     keys.reduce<Value | undefined>((value, key) => (isRecord(value) ? value[String(key)] : undefined), values) !==
     undefined;
-  return { origin: "--set", values, lineOf: (keys) => (has(keys) ? 0 : undefined) };
+  return { origin: SETTINGS, values, lineOf: (keys) => (has(keys) ? 0 : undefined) };
 }
 
 /** `special` over `general`: mappings are merged key by key, anything else is replaced; null takes a value away. */

@@ -5,8 +5,17 @@ import { similarNames } from "../bytes/similar-names.js";
 import { ImgbuildError } from "../errors.js";
 import { checkPlan } from "../image/check-plan.js";
 import { MBR_PRIMARIES, PARTITION_ROLES, type PartitionPlan, type Plan, TEZI_FILES } from "../image/plan.js";
-import { isRecord, type Layer, layerOfSettings, merge, profileFile, readLayers, type Value } from "./document.js";
-import { jsonSchema, type Profile, profileSchema } from "./schema.js";
+import {
+  isRecord,
+  type Layer,
+  layerOfSettings,
+  merge,
+  profileFile,
+  readLayers,
+  SETTINGS,
+  type Value,
+} from "./document.js";
+import { jsonSchema, type Profile, profileSchema, type SchemaNode } from "./schema.js";
 
 export interface LoadOptions {
   /** PATH=VALUE, the later ones win. */
@@ -20,6 +29,8 @@ export interface LoadedProfile {
   readonly plan: Plan;
   /** The profile as a file could say it, without `extends`. */
   readonly resolved: Value;
+  /** Where its values come from, the most special first: --set, the file, what that extends, and so on. */
+  readonly layers: readonly Layer[];
 }
 
 /** Loads the profile `name` (shipped, or a file). Throws `profile-unknown`, or `profile-invalid` with file, line and key. */
@@ -31,9 +42,13 @@ export function loadProfile(name: string, options: LoadOptions): LoadedProfile {
   const values = layers.map((layer) => layer.values).reduceRight((general, special) => merge(general, special));
   const parsed = profileSchema.safeParse(values, { reportInput: true });
   if (!parsed.success) throw explained(parsed.error, layers);
-  const plan = resolve(path.basename(file).replace(/\.(ya?ml|json)$/, ""), parsed.data, path.dirname(file));
+  const folderOf = (keys: readonly string[]) => {
+    const from = layers.find((layer) => layer.lineOf(keys) !== undefined);
+    return from === undefined || from.origin === SETTINGS ? options.folder : path.dirname(from.origin);
+  };
+  const plan = resolve(path.basename(file).replace(/\.(ya?ml|json)$/, ""), parsed.data, folderOf);
   checkPlan(plan);
-  return { plan, resolved: withoutChain(values) };
+  return { plan, resolved: withoutChain(values), layers };
 }
 
 /** The plan of `loadProfile` alone. */
@@ -44,7 +59,7 @@ export function loadPlan(name: string, options: LoadOptions): Plan {
 /** The plan of a resolved profile, as a manifest repeats it. Throws `profile-invalid`. */
 export function planOfResolved(name: string, resolved: unknown): Plan {
   const parsed = profileSchema.safeParse(resolved);
-  if (parsed.success) return resolve(name, parsed.data, ".");
+  if (parsed.success) return resolve(name, parsed.data, () => ".");
   const { path: keys, message } = parsed.error.issues[0]!;
   throw new ImgbuildError(
     "profile-invalid",
@@ -71,12 +86,13 @@ function withoutChain(values: Value): Value {
   return rest;
 }
 
-function resolve(name: string, profile: Profile, folder: string): Plan {
+/** `folderOf`: the folder that a relative path under these keys starts from, which is that of the file it is written in. */
+function resolve(name: string, profile: Profile, folderOf: (keys: readonly string[]) => string): Plan {
   const { extends: _, abstract: __, partitions, seed, tezi, ...rest } = profile;
   const count = Object.keys(partitions).length;
   return {
     ...rest,
-    tezi: tezi && withPaths(tezi, TEZI_FILES, folder),
+    tezi: tezi && withPaths(tezi, TEZI_FILES, (key) => folderOf(["tezi", key])),
     profile: name,
     seed: seed ?? name,
     partitions: Object.entries(partitions).map(
@@ -89,16 +105,24 @@ function resolve(name: string, profile: Profile, folder: string): Plan {
         type:
           partition.type ??
           (partition.filesystem !== "fat" ? "linux" : rest.storage.table === "gpt" ? "basic-data" : "fat32-lba"),
-        source: partition.source === undefined ? undefined : path.resolve(folder, partition.source),
+        source:
+          partition.source === undefined
+            ? undefined
+            : path.resolve(folderOf(["partitions", key, "source"]), partition.source),
       }),
     ),
   };
 }
 
-/** `values` with the paths that it has under `keys` resolved from `folder`. */
-function withPaths<T extends object>(values: T, keys: readonly (keyof T)[], folder: string): T {
+/** `values` with the paths that it has under `keys` resolved, each from the folder that `folderOf` says. */
+function withPaths<T extends object, K extends keyof T>(
+  values: T,
+  keys: readonly K[],
+  folderOf: (key: K) => string,
+): T {
   const named = keys.filter((key) => values[key] !== undefined);
-  return { ...values, ...Object.fromEntries(named.map((key) => [key, path.resolve(folder, `${values[key]}`)])) };
+  const resolved = named.map((key) => [key, path.resolve(folderOf(key), `${values[key]}`)]);
+  return { ...values, ...Object.fromEntries(resolved) };
 }
 
 /** By the place; where an MBR needs logical partitions, its fourth number is the extended one's. */
@@ -145,14 +169,7 @@ function whereIs(keys: readonly PropertyKey[], layers: readonly Layer[]): string
       if (line !== undefined) return line === 0 ? layer.origin : `${layer.origin}:${line}`;
     }
   }
-  return layers.find(({ origin }) => origin !== "--set")!.origin;
-}
-
-interface SchemaNode {
-  readonly properties?: Readonly<Record<string, SchemaNode>>;
-  readonly additionalProperties?: SchemaNode | boolean;
-  readonly anyOf?: readonly SchemaNode[];
-  readonly oneOf?: readonly SchemaNode[];
+  return layers.find(({ origin }) => origin !== SETTINGS)!.origin;
 }
 
 /** The keys that the schema has at the place `at`. */

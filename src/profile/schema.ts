@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
-import { KERNEL_FORMATS, NEW_ROOT_POLICIES, PARTITION_ROLES } from "../image/plan.js";
+import { CONFIRMATIONS, KERNEL_FORMATS, NEW_ROOT_POLICIES, PARTITION_ROLES } from "../image/plan.js";
 import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
@@ -69,8 +69,8 @@ const common = {
       "Its number, as the kernel counts and as its PARTUUID ends in an MBR. Default: by its place. In an MBR those from 5 on are logical, in an extended partition that takes one of the first four numbers; with more than four partitions the first three are 1 to 3, the extended one is 4, and the others are 5, 6, ...",
     ),
   size: partitionSize,
-  headroom: headroom.default({ bytes: 0 }),
-  minimum: size('With "fit": never smaller than this.').default(0),
+  headroom: headroom.prefault(0),
+  minimum: size('With "fit": never smaller than this.').prefault(0),
   offset: size("Where it begins, in whole sectors. Default: behind the partition before it, aligned.").optional(),
   type: z
     .union([z.string(), z.int().transform((value) => `0x${value.toString(16)}`)])
@@ -89,11 +89,11 @@ const common = {
     .describe("With a GPT: its name in the table, PARTLABEL. Default: its name here."),
   attributes: z
     .array(z.union([z.string(), z.int().transform(String)]))
-    .default([])
+    .prefault([])
     .describe(`With a GPT: ${ATTRIBUTES.join(", ")}, or numbers of bits from 0 to 63.`),
   hybrid: z
     .union([z.boolean(), z.string(), z.int().transform((value) => `0x${value.toString(16)}`)])
-    .default(false)
+    .prefault(false)
     .describe(
       "With a GPT: lists the partition in the MBR too, for firmware that reads no GPT; true, or the type it has there. At most three can be.",
     ),
@@ -131,7 +131,7 @@ const partition = z.discriminatedUnion("filesystem", [
         })
         .optional()
         .describe("With the compressor xz only."),
-      blockSize: size("Data block size, a power of two from 4KiB to 1MiB.").default(131072),
+      blockSize: size("Data block size, a power of two from 4KiB to 1MiB.").prefault("128KiB"),
       exports: z
         .boolean()
         .default(false)
@@ -157,8 +157,8 @@ const partition = z.discriminatedUnion("filesystem", [
     label: z.string().max(16).optional().describe("Volume label, at most 16 bytes."),
     blockSize: size("1KiB, 2KiB or 4KiB.")
       .pipe(z.literal([1024, 2048, 4096]))
-      .default(4096),
-    inodeRatio: size("One inode for so many bytes.").default(16384),
+      .prefault("4KiB"),
+    inodeRatio: size("One inode for so many bytes.").prefault("16KiB"),
     reservedPercent: z.number().min(0).max(50).default(1).describe("Share of the blocks kept for root."),
     journalSize: size("Default: by the size of the partition.").optional(),
     growTo: size(
@@ -192,8 +192,22 @@ const bootloaderFile = z
   })
   .transform(({ file, sector, offset }) => ({ file, offset: offset ?? sector! * 512 }));
 
+const slots = z
+  .strictObject({
+    tries: z.int().min(1).max(9).default(3).describe("How often a new root is tried before the old one is back."),
+    confirm: z
+      .enum(CONFIRMATIONS)
+      .default("automatic")
+      .describe("Who says that a new root is good. automatic: the end of its boot. manual: overlayctl confirm."),
+    environmentAt: size(
+      "Where 8 KiB are that say which slot is booted: a multiple of 4KiB. Default: right in front of the first partition.",
+    ).optional(),
+  })
+  .prefault({})
+  .describe("For profiles with two partitions of the role rootfs: updates that fall back.");
+
 /** As long as an eMMC's boot partition can be: 255 units of 128 KiB. JEDEC JESD84-B51, BOOT_SIZE_MULT. */
-const MAX_BOOT_PARTITION = 255 * 2 ** 17;
+const MAX_BOOT_PARTITION = `${255 * 128}KiB`;
 
 const flash = z
   .strictObject({
@@ -248,7 +262,7 @@ export const profileSchema = z
         .describe("Bytes in a sector of the medium: 512 on eMMC and SD cards, 4096 on UFS and some disks."),
       alignment: size(
         "Every partition without an offset begins at a multiple of this, which is whole sectors.",
-      ).default(4 * 2 ** 20),
+      ).prefault("4MiB"),
       gpt: z
         .strictObject({
           entries: z
@@ -271,7 +285,7 @@ export const profileSchema = z
             size: size("Its length."),
           }),
         )
-        .default([])
+        .prefault([])
         .describe(
           "Stretches of the user area that nothing may touch: an environment, calibration, another's bootloader.",
         ),
@@ -282,7 +296,7 @@ export const profileSchema = z
     bootloader: z
       .strictObject({
         area: z.enum(["boot0", "user"]).describe("The eMMC's boot partition 0, or the user area."),
-        size: size("Length of the eMMC's boot partition 0. Default: as long as one can be.").default(
+        size: size("Length of the eMMC's boot partition 0. Default: as long as one can be.").prefault(
           MAX_BOOT_PARTITION,
         ),
         optional: z.boolean().default(false).describe("The board has one already: an image without it makes sense."),
@@ -333,6 +347,30 @@ export const profileSchema = z
           .array(z.string().startsWith("/"))
           .default([])
           .describe("Files that a factory reset carries over; * ? and [ ] stand for characters."),
+        layers: z
+          .array(
+            z.strictObject({
+              path: z
+                .string()
+                .startsWith("/")
+                .describe("The folder that the layer lies over; what it holds is in there."),
+              from: z
+                .string()
+                .describe(
+                  "userdata:FILE, a SquashFS on UserData; partition:NAME, of this profile; or LABEL=, UUID=, PARTLABEL=, PARTUUID= as the device's mount knows them.",
+                ),
+            }),
+          )
+          .default([])
+          .describe(
+            "Layers between the root and what is written, later ones above. Where no overlay is at their path, they are read-only. One that is missing is left out.",
+          ),
+        grow: z
+          .boolean()
+          .default(true)
+          .describe(
+            "At the first boot UserData grows to the end of the medium, where nothing lies behind it and the root has sfdisk, partx and resize2fs.",
+          ),
       })
       .prefault({}),
     flash,
@@ -342,10 +380,11 @@ export const profileSchema = z
       .default([...DEFAULT_OUTPUTS])
       .describe(`What is made of the image. ${describeOutputs()}.`),
     tezi: teziSchema.optional(),
+    slots,
     emulator: z
       .strictObject({
         machine: z.enum(["sabrelite", "virt"]),
-        memory: size("The machine's memory.").default(512 * 2 ** 20),
+        memory: size("The machine's memory.").prefault("512MiB"),
         storage: z.enum(["sd-card", "virtio-blk"]),
         boot: z.enum(["kernel", "uboot"]).describe("Whether QEMU loads the kernel, or U-Boot does."),
         serial: z.int().nonnegative().default(0).describe("The serial port that is the console."),
@@ -360,7 +399,24 @@ export const profileSchema = z
 
 export type Profile = z.output<typeof profileSchema>;
 
+/** As much of JSON Schema as is in ours. */
+export interface SchemaNode {
+  readonly title?: string;
+  readonly description?: string;
+  readonly type?: string | readonly string[];
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly default?: unknown;
+  readonly examples?: readonly unknown[];
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: SchemaNode | boolean;
+  readonly items?: SchemaNode;
+  readonly anyOf?: readonly SchemaNode[];
+  readonly oneOf?: readonly SchemaNode[];
+}
+
 /** The JSON Schema of what a profile file may hold. */
-export function jsonSchema(): object {
-  return { ...z.toJSONSchema(profileSchema, { io: "input" }), title: "imgbuild profile" };
+export function jsonSchema(): SchemaNode {
+  return { ...(z.toJSONSchema(profileSchema, { io: "input" }) as SchemaNode), title: "imgbuild profile" };
 }

@@ -68,6 +68,11 @@ export interface Content {
   readonly size: number;
   /** Where data may be, ascending; all else is zeros. Absent when nobody knows. */
   readonly data?: readonly Extent[];
+  /**
+   * Where it is stored, in formats that have equal files once: contents of one file system that have the same place are the
+   * same bytes. Absent elsewhere.
+   */
+  readonly place?: string;
   /** Opens it for reading. The reader has to be closed. */
   open(): Promise<ContentReader>;
   /**

@@ -7,11 +7,38 @@ import { lookup, splitPath, type Tree } from "./tree.js";
 /** As many symlinks as the kernel follows in one path (path_resolution(7)). */
 const MAX_SYMLINKS = 40;
 
+/** What has to be known of something on the way: where it leads, when it is a symlink. */
+interface Step {
+  readonly type: Node["type"];
+  readonly target?: ByteString | undefined;
+}
+
 /**
  * The path that `path` stands for once every symlink in it is followed, its last name included; with a leading "/". Names
- * that are not there are kept as they are, as in `realpath -m`; with `followLast` false, so is the last name. Throws a `source-invalid` error for a loop of symlinks.
+ * that are not there are kept as they are, as in `realpath -m`; with `followLast` false, so is the last name. Throws a
+ * `source-invalid` error for a loop of symlinks.
  */
 export function realPath(tree: Tree, path: ByteString, followLast = true): ByteString {
+  const steps = stepsOf(path, followLast);
+  let step = steps.next();
+  while (!step.done) step = steps.next(lookup(tree, step.value));
+  return step.value;
+}
+
+/** The same where `find` says what is at a path, without following the last name. */
+export async function realPathBy(
+  find: (path: ByteString) => Promise<Step | undefined>,
+  path: ByteString,
+  followLast = true,
+): Promise<ByteString> {
+  const steps = stepsOf(path, followLast);
+  let step = steps.next();
+  while (!step.done) step = steps.next(await find(step.value));
+  return step.value;
+}
+
+/** Yields every path on the way, to be told what is there, and returns the last one. */
+function* stepsOf(path: ByteString, followLast: boolean): Generator<ByteString, ByteString, Step | undefined> {
   const pending: string[] = splitPath(path).reverse();
   const done: ByteString[] = [];
   let followed = 0;
@@ -20,8 +47,8 @@ export function realPath(tree: Tree, path: ByteString, followLast = true): ByteS
       done.pop();
       continue;
     }
-    const node = lookup(tree, [...done, name].join("/") as ByteString);
-    if (node?.type !== "symlink" || (pending.length === 0 && !followLast)) {
+    const found = yield [...done, name].join("/") as ByteString;
+    if (found?.target === undefined || (pending.length === 0 && !followLast)) {
       done.push(name as ByteString);
       continue;
     }
@@ -30,8 +57,8 @@ export function realPath(tree: Tree, path: ByteString, followLast = true): ByteS
         hint: "Symlinks in the root file system point at each other in a circle; remove or mend one of them.",
       });
     }
-    if (node.target.startsWith("/")) done.length = 0;
-    pending.push(...splitPath(node.target).reverse());
+    if (found.target.startsWith("/")) done.length = 0;
+    pending.push(...splitPath(found.target).reverse());
   }
   return `/${done.join("/")}` as ByteString;
 }

@@ -4,6 +4,7 @@
  * the boards' U-Boots lack (load, part uuid, bootz or booti, unzip for a packed kernel where booti cannot).
  */
 import { ImgbuildError } from "../errors.js";
+import { type BootSlots, chooseSlot } from "./slot-script.js";
 
 export interface BootScript {
   readonly kernel:
@@ -19,6 +20,8 @@ export interface BootScript {
   readonly initramfs?: string;
   /** The number of the root's partition; ${root_part}, in hexadecimal as U-Boot counts, overrides it: A/B updates do. */
   readonly rootPartition: number;
+  /** Where there are two root slots, of which rootPartition is the first. */
+  readonly slots?: BootSlots | undefined;
   /** Of the kernel: "ro", "rootwait", "rootfstype=squashfs". root= and console= come from the script. */
   readonly arguments: readonly string[];
   /** "ttymxc0": taken when ${console} is unset. */
@@ -105,19 +108,23 @@ export function bootScript(script: BootScript): string {
     "${bootargs_extra}",
   ];
   const { command, file } = script.kernel;
+  const root =
+    script.slots === undefined
+      ? [byDefault("root_part", script.rootPartition.toString(16)), 'setenv boot_root "${root_part}"']
+      : chooseSlot(script.slots, script.rootPartition);
   const lines = [
     "# Made by imgbuild. Boots Linux from the disk that this script was loaded from.",
     byDefault("devtype", "mmc"),
     byDefault("devnum", "0"),
     byDefault("distro_bootpart", "1"),
-    byDefault("root_part", script.rootPartition.toString(16)),
     byDefault("baudrate", "115200"),
     `setenv boot_console "${quotable(script.console, "the console")}"`,
     'test -n "${console}" && setenv boot_console "${console},${baudrate}"',
     "setenv boot_missing",
     "setenv boot_ramdisk -",
     "",
-    `part uuid \${devtype} \${devnum}:\${root_part} boot_rootuuid || ${missing("partition-${root_part}")}`,
+    ...root,
+    `part uuid \${devtype} \${devnum}:\${boot_root} boot_rootuuid || ${missing("partition-${boot_root}")}`,
     ...loadKernel(script),
     ...loadDeviceTree(script),
   ];

@@ -289,8 +289,8 @@ test("squashfs, ext4 and fat make single file systems, an empty one too", (t) =>
 test("profiles, schema, completion, version and help print on standard output", () => {
   for (const [args, expected] of [
     [["profiles"], /^colibri-imx6 +Toradex/m],
-    [["profiles", "colibri-imx6"], /^architecture: arm$/m],
-    [["profiles", "colibri-imx6", "--json"], /^\{.*"description"/],
+    [["profiles", "colibri-imx6"], /^architecture: arm +# from toradex-imx6$/m],
+    [["profiles", "colibri-imx6", "--json"], /^\{"chain".*"description"/],
     [["schema"], /"partitions"/],
     [["completion"], /imgbuild/],
     [["--version"], /^\d+\.\d+\.\d+$/m],
@@ -310,8 +310,9 @@ test("what `profiles NAME` prints is a profile", (t) => {
   const printed = imgbuild(["profiles", "qemu-arm", "--set", "seed=mine"]).stdout;
   fs.writeFileSync(path.join(folder, "board.yaml"), printed);
   const again = imgbuild(["profiles", path.join(folder, "board.yaml")]).stdout;
-  assert.equal(again, printed);
-  assert.match(printed, /^seed: mine$/m);
+  const values = (text: string) => text.replace(/ *#.*/g, "");
+  assert.equal(values(again), values(printed));
+  assert.match(printed, /^seed: mine +# from --set$/m);
   const args = ["-p", "./board.yaml", root, "--dry-run", "--set", "boot.initramfs=none"];
   assert.equal(imgbuild(args, { cwd: folder }).status, 0);
 });

@@ -11,6 +11,8 @@ interface Failure {
   readonly message: string;
   readonly hint: string;
   readonly data: {
+    readonly inodes?: { readonly needed: number; readonly available: number };
+    readonly ratioRemedy?: string;
     readonly needed: number;
     readonly available: number;
     readonly over: number;
@@ -112,17 +114,44 @@ test("a dry run tells of what is known not to fit, as a build does", (t) => {
   fs.mkdirSync(bootloader);
   for (const name of ["SPL", "u-boot.img"]) fs.writeFileSync(path.join(bootloader, name), Buffer.alloc(60_000));
   fs.writeFileSync(path.join(folder, "blob"), Buffer.alloc(5000));
+  const userdata = path.join(folder, "userdata");
+  fs.mkdirSync(path.join(userdata, "home/root"), { recursive: true });
+  fs.writeFileSync(path.join(userdata, "home/root/song"), Buffer.alloc(15 * 2 ** 20, 1));
   const raw = "partitions.firmware={filesystem: raw, size: 4KiB, type: linux, source: blob}";
   for (const args of [
     set("partitions.bootfs.size=2MiB"),
     set("partitions.bootfs.fatType=32", "partitions.bootfs.size=16MiB"),
     [...set("bootloader.size=64KiB"), "--bootloader", bootloader],
     set(raw, "partitions.userdata.size=64MiB"),
+    ["--userdata", userdata, ...set("partitions.userdata.size=8MiB")],
+    ["--userdata", userdata, ...set("partitions.userdata.size=24MiB", "partitions.userdata.inodeRatio=1024")],
   ]) {
     const build = [...SMALL, root, ...args];
     assert.deepEqual(failure(folder, [...build, "--dry-run"]), failure(folder, build));
   }
   assert.equal(imgbuild([...SMALL, root, "--dry-run"], { cwd: folder }).status, 0);
+});
+
+test("inodes that take the room of contents are named with the setting that makes fewer", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const userdata = path.join(folder, "userdata");
+  fs.mkdirSync(path.join(userdata, "home/root"), { recursive: true });
+  fs.writeFileSync(path.join(userdata, "home/root/song"), Buffer.alloc(14 * 2 ** 20, 1));
+  const settings = ["size=24MiB", "inodeRatio=1024", "journalSize=4MiB"].map((text) => `partitions.userdata.${text}`);
+  const build = [...SMALL, root, "--userdata", userdata, ...set(...settings)];
+  const ext4 = ["ext4", userdata, "image", "--size=24MiB", "--journal-size=4MiB"];
+  for (const [args, follow] of [
+    [build, (remedy: string) => [...build, ...set(remedy)]],
+    [[...ext4, "--inode-ratio=1024"], (remedy: string) => [...ext4, ...remedy.split(" ")]],
+  ] as const) {
+    const { hint, data } = failure(folder, args);
+    assert.match(data.ratioRemedy!, /^(?:partitions\.userdata\.inodeRatio=|--inode-ratio )\d+$/);
+    assert.ok(hint.includes(data.ratioRemedy!), hint);
+    assert.equal(data.inodes, undefined);
+    const { status, stderr } = imgbuild(follow(data.ratioRemedy!), { cwd: folder });
+    assert.equal(status, 0, stderr);
+  }
 });
 
 test("single file systems, and a FAT that no size helps", (t) => {
@@ -134,6 +163,18 @@ test("single file systems, and a FAT that no size helps", (t) => {
   // Empty files have inodes, and those are what does not fit.
   const ext4 = ["ext4", tree, "image", "--journal-size", "0", "--size=1MiB"];
   assert.equal(assertExplained(folder, ext4, /^image needs/), "many");
+  const shortage = failure(folder, ext4);
+  const { needed, available } = shortage.data.inodes!;
+  const { message: text } = shortage;
+  assert.ok(text.includes(`it needs ${needed} inodes, and has room for ${available}`), text);
+  // Another ratio would not help, and so it is not said.
+  assert.equal(shortage.data.ratioRemedy, undefined);
+  for (const file of fs.readdirSync(path.join(tree, "many"))) {
+    // With as many files as there was room for, beside the reserved inodes and the spare sixteenth, it fits.
+    if (Number(file) >= Math.floor((available * 16) / 17) - 20) fs.rmSync(path.join(tree, "many", file));
+  }
+  const fewer = imgbuild(ext4, { cwd: folder });
+  assert.equal(fewer.status, 0, fewer.stderr);
   fs.rmSync(path.join(tree, "many"), { recursive: true });
   assert.equal(assertExplained(folder, ["fat", tree, "image", "--size=256KiB"], /^image needs/), "large");
   fs.writeFileSync(path.join(tree, "larger"), Buffer.alloc(2 ** 20));

@@ -40,6 +40,7 @@ test("every option of every command is documented, and no other", () => {
     "diff",
     "flash",
     "boot",
+    "env",
   ];
   for (const command of [...commands, "profiles"]) {
     const own = optionsIn(section(command));

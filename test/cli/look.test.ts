@@ -5,9 +5,11 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { after, before, test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
 import { writeFat } from "../../src/fat/index.js";
 import { writeGpt } from "../../src/partition/index.js";
+import { openSquashfs } from "../../src/squashfs/index.js";
 import { OPTIONS, treeOf } from "../fat/volume.js";
 import { flip, MiB, makeFat, makeSource, place } from "../image/image-files.js";
 import { imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
@@ -238,6 +240,99 @@ test("cat streams files, follows symlinks inside, and refuses what has no conten
     assert.deepEqual(cat(image, "/etc/symlink").stdout, fs.readFileSync(path.join(source, "usr/large")));
     for (const name of ["/etc", "/etc/null", "/etc/pipe", "/etc/out", "/loop"])
       assert.equal(cat(image, name).status, 1, name);
+  }
+});
+
+test("damage elsewhere does not keep a file or folder from being read", (t) => {
+  if (lacks(t, ...TOOLS, "debugfs") || lacksRoot(t)) return;
+  const { at, source } = images();
+  const debugfs = (command: string) => run("debugfs", ["-R", command, at("a.ext4")]);
+  const blockSize = Number(/Block size: +(\d+)/.exec(debugfs("show_super_stats -h"))![1]);
+  const inode = (name: string) => {
+    const [, block, offset] = /block (\d+), offset 0x([0-9a-f]+)/i.exec(debugfs(`imap ${name}`))!;
+    return Number(block) * blockSize + Number.parseInt(offset!, 16);
+  };
+  const end = fs.readFileSync(path.join(source, "etc/deep/er/end"));
+  const whole = (image: string, file: string, damage: readonly number[], missing: string) => {
+    for (const byte of damage) flip(at(image), byte);
+    try {
+      const cat = spawnSync(process.execPath, [MAIN, "cat", at(image), file]);
+      assert.equal(cat.stderr.toString(), "");
+      assert.deepEqual(cat.stdout, end);
+      const folder = path.dirname(file);
+      assert.equal(imgbuild(["ls", "-lR", at(image), folder]).status, 0);
+      assert.equal(imgbuild(["extract", "-f", at(image), folder, "-o", at("undisturbed")]).status, 0);
+      assert.deepEqual(fs.readFileSync(path.join(at("undisturbed"), "end")), end);
+      // What is damaged is missed where it is listed, and named; the rest is there.
+      const { status, stdout } = imgbuild(["ls", "-R", "--json", at(image)]);
+      assert.equal(status, 1);
+      const { entries, errors } = JSON.parse(stdout);
+      assert.ok(entries.some(({ path: name }: { path: string }) => name === `/${file}`));
+      assert.deepEqual([errors[0].path, errors[0].code], [missing, "image-corrupt"]);
+      const lines = imgbuild(["ls", "-R", at(image)]);
+      assert.equal(lines.status, 1);
+      assert.match(lines.stderr, new RegExp(`/${missing}: (?:.*\n)+.*imgbuild verify`));
+      assert.match(lines.stdout, new RegExp(`^/${file}$`, "m"));
+    } finally {
+      for (const byte of damage) flip(at(image), byte);
+    }
+  };
+  whole("a.ext4", "etc/deep/er/end", [inode("/etc/file7") + 4], "etc/file7");
+  const usr = Number(/\d+/.exec(debugfs("bmap /usr 0"))![0]) * blockSize;
+  whole("a.ext4", "etc/deep/er/end", [usr + 20], "usr");
+  const listed = () => imgbuild(["ls", "-l", at("a.ext4"), "etc"]);
+  const sound = listed().stdout.split("\n");
+  const place = inode("/etc/file7") + 4;
+  flip(at("a.ext4"), place);
+  const { status, stdout } = listed();
+  const names = imgbuild(["ls", at("a.ext4"), "etc"]);
+  flip(at("a.ext4"), place);
+  assert.equal(status, 1);
+  assert.deepEqual(
+    stdout.split("\n").filter((line) => !/ file7$/.test(line)),
+    sound.filter((line) => !/ file7$/.test(line)),
+  );
+  assert.match(stdout, /^\?{10} .* file7$/m);
+  // Who only wants names is not disturbed.
+  assert.equal(names.status, 0);
+  assert.match(names.stdout, /^file7$/m);
+});
+
+test("in a SquashFS and a FAT too", async (t) => {
+  if (lacks(t, "mksquashfs", "mkfs.fat", "mcopy")) return;
+  const at = (name: string) => path.join(folder, name);
+  const source = at("parted");
+  for (const [name, content] of [
+    ["a/first", "first"],
+    ["z/last", "last"],
+  ] as const) {
+    fs.mkdirSync(path.join(source, path.dirname(name)), { recursive: true });
+    fs.writeFileSync(path.join(source, name), content);
+  }
+  run("mksquashfs", [source, at("parted.squashfs"), "-quiet", "-no-progress", "-noI", "-no-fragments"]);
+  makeFat(at("parted.fat"), source, MiB, 12);
+  // The mode of the inode of "z": a file type that its inode's own type contradicts. On FAT, the first cluster of "Z".
+  const squashfs = fs.readFileSync(at("parted.squashfs"));
+  const device = new MemoryDevice(squashfs.length);
+  await device.write(0, squashfs);
+  const { reference } = (await (await openSquashfs(device)).lookup(fromText("z")))!;
+  const inodes = Number(squashfs.readBigUInt64LE(64));
+  const entry = fs.readFileSync(at("parted.fat")).indexOf("Z          \x10", 0, "latin1");
+  for (const [image, byte, bit] of [
+    ["parted.squashfs", inodes + Math.floor(reference / 65_536) + 2 + (reference % 65_536) + 3, 7],
+    ["parted.fat", entry + 27, 7],
+  ] as const) {
+    flip(at(image), byte, bit);
+    assert.equal(imgbuild(["cat", at(image), "a/first"]).stdout, "first", image);
+    assert.equal(imgbuild(["ls", "-l", at(image), "a"]).status, 0, image);
+    assert.equal(imgbuild(["ls", at(image)]).stdout, "a\nz\n", image);
+    assert.equal(imgbuild(["cat", at(image), "z/last"]).status, 1, image);
+    const all = imgbuild(["ls", "-R", at(image)]);
+    assert.equal(all.status, 1, image);
+    assert.match(all.stdout, /^\/a\/first$/m);
+    assert.match(all.stderr, /\/z: /);
+    assert.equal(imgbuild(["extract", at(image), "a", "-o", at(`${image}.a`)]).status, 0);
+    assert.deepEqual(fs.readdirSync(at(`${image}.a`)), ["first"]);
   }
 });
 

@@ -28,6 +28,7 @@ test("features that ext4 does not have, or that the overlay needs", () => {
   refused(["partitions.userdata.features=-filetype"], /userdata\.features: an overlay .* without filetype/);
   refused(["partitions.userdata.features=-ext_attr"], /userdata\.features: an overlay .* without ext_attr/);
   refused(["partitions.userdata.features=-large_file"], /userdata\.features: .*resize_inode .* needs large_file/);
+  refused(["partitions.userdata.features=','"], /userdata\.features: .*empty place/);
   load("colibri-imx6", "partitions.userdata.features=-large_file", "partitions.userdata.blockSize=2KiB");
   load("colibri-imx6", "partitions.app={filesystem: ext4, size: 8MiB, features: '-filetype'}");
 });

@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
-import { checkFiles } from "../../src/image/check-files.js";
+import { openSquashfs } from "../../src/squashfs/index.js";
 import { describeTree } from "../support/describe.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 import { flip, MiB, makeFat, makeSource, opened, place, verifyFile } from "./image-files.js";
@@ -83,10 +83,7 @@ test("finds flipped bits in a SquashFS, or they change nothing", async (t) => {
   for (const compressor of ["gzip", "xz"]) {
     const image = path.join(folder, `${compressor}.squashfs`);
     run("mksquashfs", [source, image, "-quiet", "-no-progress", "-comp", compressor, "-exports"]);
-    const { bytesUsed } = await opened(image, async ({ volumes }) => {
-      const { format } = await volumes[0]!.open();
-      return (format.reader as { facts: { bytesUsed: number } }).facts;
-    });
+    const { bytesUsed } = await opened(image, async ({ device }) => (await openSquashfs(device)).facts);
     const before = await content(image);
     const next = random(compressor.length);
     let found = 0;
@@ -224,10 +221,8 @@ test("names the paths that a broken block belongs to, and reads the others", asy
   const folder = temporaryFolder(t);
   const image = path.join(folder, "a.squashfs");
   run("mksquashfs", [makeSource(folder), image, "-quiet", "-no-progress", "-no-fragments", "-no-duplicates"]);
-  const start = await opened(image, async ({ volumes }) => {
-    const { format } = await volumes[0]!.open();
-    assert.ok(format.kind === "squashfs");
-    const inode = await format.reader.lookup(fromText("usr/large"));
+  const start = await opened(image, async ({ device }) => {
+    const inode = await (await openSquashfs(device)).lookup(fromText("usr/large"));
     assert.ok(inode?.type === "file");
     return inode.start;
   });
@@ -240,19 +235,34 @@ test("names the paths that a broken block belongs to, and reads the others", asy
   assert.match(checked[0]!, /\b64 files/);
 });
 
-test("not to have looked at all names is no damage", async (t) => {
-  if (lacks(t, "mke2fs")) return;
+test("names what is left out where a folder, an inode or attributes are broken, and reads the rest", async (t) => {
+  if (lacks(t, "mke2fs", "debugfs", "setfattr")) return;
   const folder = temporaryFolder(t);
   const image = path.join(folder, "a.ext4");
-  run("mke2fs", ["-q", "-F", "-t", "ext4", "-d", makeSource(folder), image, "48M"]);
-  await opened(image, async ({ volumes, device }) => {
-    const fileSystem = await volumes[0]!.open();
-    const counts = { names: 0, files: 0, bytes: 0 };
-    const findings = [];
-    for await (const finding of checkFiles(fileSystem, device.size, counts, {}, 20)) findings.push(finding);
-    assert.deepEqual(findings, [{ severity: "warning", message: "only 20 names were looked at, and there are more" }]);
-    assert.equal(counts.names, 20);
-  });
+  const source = makeSource(folder, { attributes: true });
+  run("mke2fs", ["-q", "-F", "-t", "ext4", "-b", "1024", "-d", source, image, "48M"]);
+  const debugfs = (command: string) => run("debugfs", ["-R", command, image]);
+  const located = /block (\d+), offset 0x([0-9a-f]+)/i.exec(debugfs("imap /etc/file7"))!;
+  const inode = Number(located[1]) * 1024 + Number.parseInt(located[2]!, 16);
+  const listing = Number(/\d+/.exec(debugfs("bmap /etc/deep 0"))![0]) * 1024;
+  const attributes = Number(/File ACL: (\d+)/.exec(debugfs("stat /usr/large"))![1]) * 1024;
+  const filesIn = (checked: readonly string[]) => Number(/ (\d+) files/.exec(checked[0]!)![1]);
+  const sound = await verifyFile(image);
+  assert.deepEqual(sound.findings, []);
+  for (const [at, name, missing] of [
+    [inode + 4, "etc/file7", 1],
+    [listing + 20, "etc/deep", 1],
+    [attributes + 100, "usr/large", 0],
+  ] as const) {
+    flip(image, at);
+    const { findings, checked } = await verifyFile(image);
+    assert.ok(
+      findings.some(({ path: found }) => found === name),
+      `${name} in ${JSON.stringify(findings)}`,
+    );
+    assert.equal(filesIn(checked), filesIn(sound.checked) - missing, name);
+    flip(image, at);
+  }
 });
 
 test("ends soon on file systems that were overwritten at random", async (t) => {

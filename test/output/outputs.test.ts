@@ -8,32 +8,11 @@ import { type Listed, OUTPUT_NAMES, OUTPUTS } from "../../src/output/outputs.js"
 import { Workspace } from "../../src/output/workspace.js";
 import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
 import { temporaryFolder } from "../support/tools.js";
-
-function files(folder: string): string[] {
-  return fs
-    .readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)))
-    .sort();
-}
-
-function build(folder: string, root: string, ...args: string[]): Manifest {
-  const result = imgbuild([...SMALL, root, "--bootloader", path.join(folder, "loader"), "--json", ...args], {
-    cwd: folder,
-  });
-  assert.equal(result.status, 0, result.stderr);
-  return JSON.parse(result.stdout);
-}
-
-function makeLoader(folder: string): void {
-  fs.mkdirSync(path.join(folder, "loader"));
-  for (const name of ["SPL", "u-boot.img"]) fs.writeFileSync(path.join(folder, "loader", name), name);
-}
+import { build, files } from "./build.js";
 
 test("--format and the profile say which files there are; those of an earlier build go", (t) => {
   const folder = temporaryFolder(t);
   const root = makeRoot(folder);
-  makeLoader(folder);
   const out = path.join(folder, "out/colibri-imx6");
   const whole = ["boot0.img", "bootfs.vfat", "emmc.img", "manifest.json", "rootfs.squashfs", "userdata.ext4"];
   const first = build(folder, root);
@@ -97,7 +76,6 @@ test("artifacts in folders: replaced one by one, and empty folders go", async (t
 test("a manifest cannot have anything removed outside of its folder, nor behind a symlink", (t) => {
   const folder = temporaryFolder(t);
   const root = makeRoot(folder);
-  makeLoader(folder);
   build(folder, root, "--format", "boot0");
   const out = path.join(folder, "out/colibri-imx6");
   const manifest: Manifest = JSON.parse(fs.readFileSync(path.join(out, "manifest.json"), "utf8"));

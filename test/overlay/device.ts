@@ -6,7 +6,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import type { TestContext } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
-import { installOverlay, type NewRootPolicy } from "../../src/overlay/index.js";
+import { type Growth, installOverlay, type LayerSource, type NewRootPolicy } from "../../src/overlay/index.js";
 import { contentOf, type Directory, newDirectory, newFile, readContent } from "../../src/tree/node.js";
 import { addNode, makeDirectories, type Tree } from "../../src/tree/tree.js";
 import { run, temporaryFolder } from "../support/tools.js";
@@ -59,6 +59,12 @@ export interface DeviceOptions {
   readonly mke2fs?: readonly string[];
   /** Whether boots can be cut off. Needs dash: busybox calls its applets without looking for programs. */
   readonly cuttable?: boolean;
+  /** Programs of the host that the root gets, with their libraries; in /usr/libexec, for something else to call. */
+  readonly programs?: readonly string[];
+  readonly growth?: Growth;
+  readonly layers?: readonly { readonly path: string; readonly from: LayerSource }[];
+  /** Default: 3. */
+  readonly userdataPartition?: number;
   /** Changes the root file system before the overlay is installed. */
   readonly root?: (tree: Tree) => void;
 }
@@ -84,7 +90,7 @@ const CUTTABLE = [
 ];
 
 /** In front of a program: counts down /dev/cut, and at zero has the power fail. rm is cut in the middle of its work, too. */
-const shim = (program: string) => `#!/bin/busybox sh
+export const shim = (program: string, real = `/bin/busybox ${program}`) => `#!/bin/busybox sh
 if [ -e /dev/cut ]; then
   read -r left </dev/cut
   echo $((left - 1)) >/dev/cut
@@ -94,19 +100,22 @@ if [ -e /dev/cut ]; then
     while :; do /bin/busybox sleep 9; done
   fi
 fi
-exec /bin/busybox ${program} "$@"
+exec ${real} "$@"
 `;
 
 /**
  * Has ext4 forget what it has not written yet: EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH (fs/ext4/ext4.h). On the
  * disk is what was synced, and what the kernel happened to write.
  */
-const CUT = `perl -e 'open(my $f, "<", $ARGV[0]) or exit; my $how = pack("L", 2); ioctl($f, 0x8004587d, $how)'`;
+export const CUT = `perl -e 'open(my $f, "<", $ARGV[0]) or exit; my $how = pack("L", 2); ioctl($f, 0x8004587d, $how)'`;
 
 export interface Device {
   /** Boots once, with `commands` as what the real init does; returns what was printed. */
   boot(commands: string, options?: BootOptions): string;
   readonly userdata: string;
+  /** The root's image, and what the kernel is told to start. */
+  readonly squashfs: string;
+  readonly init: string;
   /** What debugfs prints for a request about UserData. */
   debugfs(request: string): string;
   /** Replaces the root by one that is changed further. */
@@ -118,16 +127,21 @@ export function put(tree: Tree, name: string, text: string, mode = 0o644): void 
   addNode(tree, fromText(name), newFile(contentOf(Buffer.from(text)), { mode }));
 }
 
-/** dash of the host with the libraries that it needs. */
-function addDash(staged: string): void {
-  const dash = fs.realpathSync(run("which", ["dash"]).trim());
-  const libraries = run("ldd", [dash]).match(/\/\S+/g) ?? [];
+/** A program of the host with the libraries that it needs. */
+function addProgram(staged: string, name: string, folder: string): void {
+  const program = fs.realpathSync(run("which", [name]).trim());
+  const libraries = run("ldd", [program]).match(/\/\S+(?= )/g) ?? [];
   for (const file of libraries) {
     const to = path.join(staged, file);
     fs.mkdirSync(path.dirname(to), { recursive: true });
     fs.copyFileSync(file, to);
   }
-  fs.copyFileSync(dash, path.join(staged, "bin/dash"));
+  fs.mkdirSync(path.join(staged, folder), { recursive: true });
+  fs.copyFileSync(program, path.join(staged, folder, name));
+}
+
+function addDash(staged: string): void {
+  addProgram(staged, "dash", "bin");
   fs.rmSync(path.join(staged, "bin/sh"));
   fs.symlinkSync("dash", path.join(staged, "bin/sh"));
 }
@@ -166,13 +180,16 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
       volatile: (options.volatile ?? []).map(fromText),
       newRoot: options.newRoot ?? "keep",
       keep: (options.keep ?? []).map(fromText),
-      userdataPartition: 3,
+      userdataPartition: options.userdataPartition ?? 3,
+      growth: options.growth,
+      layers: (options.layers ?? []).map(({ path, from }) => ({ path: fromText(path), from })),
       time: { seconds: 0, nanoseconds: 0 },
     }));
     const staged = fs.mkdtempSync(path.join(folder, "stage-"));
     fs.chmodSync(staged, 0o755);
     await stage(tree.root, staged);
     if (options.shell === "dash") addDash(staged);
+    for (const name of options.programs ?? []) addProgram(staged, name, "usr/libexec");
     fs.rmSync(squashfs, { force: true });
     run("mksquashfs", [
       staged,
@@ -202,6 +219,8 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
     cp -r /sys/module/overlay/parameters sys/module/overlay/`;
   return {
     userdata,
+    squashfs,
+    init,
     flash,
     debugfs: (request) => run("debugfs", ["-R", request, userdata]),
     boot(commands, { env = {}, sys: more = "", arguments: kernelArguments, cutAt } = {}) {

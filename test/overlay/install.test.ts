@@ -323,3 +323,67 @@ test("no two overlays share a folder on UserData", () => {
     { numRuns: 2000 },
   );
 });
+
+test("growth: what the device has to know of the table, and the programs that it wants", async () => {
+  const tree = sampleTree();
+  const { lackingToGrow } = await install(tree, ["/etc"], { growth: { extended: 4, reserved: [2 ** 20, 2 ** 30] } });
+  assert.deepEqual(lackingToGrow, ["sfdisk", "partx", "resize2fs"]);
+  assert.match(await textOf(tree, "usr/lib/imgbuild/preinit.conf"), /\ngrow 4\nreserved 2048\nreserved 2097152\n/);
+  const none = sampleTree();
+  assert.deepEqual((await install(none)).lackingToGrow, []);
+  assert.doesNotMatch(await textOf(none, "usr/lib/imgbuild/preinit.conf"), /grow/);
+  const all = sampleTree();
+  for (const name of ["sbin/sfdisk", "bin/partx", "sbin/resize2fs"]) addNode(all, fromText(name), program());
+  const growth = { reserved: [] };
+  assert.deepEqual((await install(all, ["/etc"], { growth })).lackingToGrow, []);
+  assert.match(await textOf(all, "usr/lib/imgbuild/preinit.conf"), /\ngrow -\n/);
+});
+
+test("overlays inside of overlays: as many as the kernel lays over each other", async () => {
+  const filled = () => {
+    const tree = sampleTree();
+    makeDirectories(tree, fromText("a/b/c/d"));
+    return tree;
+  };
+  await install(filled(), ["/a", "/a/b"]);
+  await install(filled(), ["/"], { volatile: ["/a/b"].map(fromText) });
+  // A tmpfs lies over nothing.
+  await install(filled(), ["/a", "/a/b"], { volatile: ["/a/b/c/d"].map(fromText) });
+  const deep =
+    /^there can be no overlay of "?\/a\/b\/c"?: it is in those of .*\/a.* and .*\/a\/b.*, and the kernel lays no more than 2/;
+  await refused("profile-invalid", deep, () => install(filled(), ["/a", "/a/b", "/a/b/c"]));
+  await refused("profile-invalid", deep, () =>
+    install(filled(), ["/a", "/a/b"], { volatile: ["/a/b/c"].map(fromText) }),
+  );
+  const from = { kind: "userdata", file: "app.squashfs" } as const;
+  await refused("profile-invalid", deep, () =>
+    install(filled(), ["/a", "/a/b"], { layers: [{ path: fromText("/a/b/c"), from }] }),
+  );
+});
+
+test("layers stand in the configuration in front of what they are below", async () => {
+  const tree = sampleTree();
+  const file = (name: string) => ({ kind: "userdata", file: name }) as const;
+  await install(tree, ["/etc", "/home"], {
+    layers: [
+      { path: fromText("/home/"), from: file("one") },
+      { path: fromText("/opt/app"), from: { kind: "device", specification: "LABEL=apps" } },
+      { path: fromText("/home"), from: { kind: "partition", number: 6 } },
+    ],
+  });
+  const config = await textOf(tree, "usr/lib/imgbuild/preinit.conf");
+  assert.deepEqual(config.split("\n").slice(5, -1), [
+    `overlay etc ${EMPTY} /etc`,
+    "layer 1 home userdata one",
+    "layer 2 home partition 6",
+    `overlay home ${EMPTY} /home`,
+    "layer 3 opt-app device LABEL=apps",
+    "readonly opt-app - /opt/app",
+  ]);
+  await refused("profile-invalid", /layers over "\/" need an overlay of the whole root/, () =>
+    install(sampleTree(), ["/etc"], { layers: [{ path: fromText("/"), from: file("one") }] }),
+  );
+  await refused("profile-invalid", /there can be no overlay of "?\/dev/, () =>
+    install(sampleTree(), ["/etc"], { layers: [{ path: fromText("/dev/x"), from: file("one") }] }),
+  );
+});

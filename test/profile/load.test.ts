@@ -139,6 +139,25 @@ test("profiles of three levels: the nearest wins, key by key", (t) => {
   assert.deepEqual(plan.boot.drivers, ["virtio_pci", "virtio_blk"]);
 });
 
+test("a relative path starts from the file that it is written in, one in --set from the folder of the command", (t) => {
+  const shared = profileFile(
+    t,
+    "extends: qemu-arm\npartitions: { data: { filesystem: ext4, size: 8MiB, source: data } }\n",
+  );
+  const own = profileFile(
+    t,
+    `extends: ${shared}\npartitions: { more: { filesystem: raw, size: 1MiB, source: ../more.bin } }\n`,
+  );
+  const plan = loadPlan(own, {
+    folder: "/project",
+    set: ["partitions.third={filesystem: raw, size: 1MiB, source: x}"],
+  });
+  const sourceOf = (name: string) => plan.partitions.find((partition) => partition.name === name)?.source;
+  assert.equal(sourceOf("data"), path.join(path.dirname(shared), "data"));
+  assert.equal(sourceOf("more"), path.join(path.dirname(own), "../more.bin"));
+  assert.equal(sourceOf("third"), "/project/x");
+});
+
 test("profiles that extend each other in a circle", (t) => {
   const where = temporaryFolder(t);
   for (const [name, parent] of ["ab", "bc", "cb"].map((pair) => [...pair]))
@@ -186,6 +205,7 @@ test("the JSON Schema describes every key of the first level", () => {
     "bootloader",
     "boot",
     "overlay",
+    "flash",
     "outputs",
     "tezi",
     "emulator",

@@ -3,7 +3,8 @@ import { type ByteString, fromBytes } from "../../bytes/bytestring.js";
 import type { ReadableDevice } from "../../bytes/device.js";
 import type { Finding } from "../../bytes/finding.js";
 import { formatUuid } from "../../bytes/uuid.js";
-import type { Content } from "../../tree/node.js";
+import type { TreeReading } from "../../tree/damage.js";
+import type { Content, Node } from "../../tree/node.js";
 import { splitPath, type Tree } from "../../tree/tree.js";
 import { checkImage } from "../check/check.js";
 import { featureNames, hasFeature } from "../feature-table.js";
@@ -19,7 +20,7 @@ import { ReplayedDevice } from "./replayed-device.js";
 import { readSuperblock } from "./superblock.js";
 import { type Ext4Inode, readInode } from "./symlinks.js";
 import { type Replay, readTransactions } from "./transactions.js";
-import { readTree } from "./tree.js";
+import { newNode, readTree } from "./tree.js";
 import { XattrReader } from "./xattrs.js";
 
 /** s_state: the kernel met damage, and went on. */
@@ -89,21 +90,19 @@ export interface Ext4Reader {
   content(file: FileInode): Promise<Content>;
   /** An inode's extended attributes, by full name, those that mean something elsewhere. ACLs are as getxattr(2) has them. */
   xattrs(inode: Ext4Inode): Promise<Map<ByteString, Uint8Array>>;
-  /** All of it: inodes are read, contents when they are asked for. Names of one inode lead to one node. */
-  tree(): Promise<Tree>;
+  /** An inode as a node, its content read when it is asked for; of a directory, without what is in it. */
+  node(inode: Ext4Inode): Promise<Node>;
+  /**
+   * All of it, or of a directory: inodes are read, contents when they are asked for. Names of one inode lead to one node. What
+   * is damaged outside of a directory does not disturb.
+   */
+  tree(reading?: TreeReading<DirectoryInode>): Promise<Tree>;
   /** What is damaged, beyond what `tree` and its contents come by: descriptors, bitmaps, counts, copies of the superblock. */
   check(): AsyncGenerator<Finding>;
 }
 
-/**
- * Opens the ext2, ext3 or ext4 file system that begins at byte 0 of `device`. When it was not unmounted, its journal is
- * replayed in memory, which reads all of it: what is found then is what the kernel would find.
- *
- * Rejects with `image-corrupt` when it is no such file system, when it was cut short or is damaged where all begins;
- * with `source-unsupported` for features that cannot be read and for journals on other devices; and with what the device
- * rejects with.
- */
-export async function openExt4(device: ReadableDevice): Promise<Ext4Reader> {
+/** `openExt4`, with the code that it takes. */
+export async function openReader(device: ReadableDevice): Promise<Ext4Reader> {
   const stored = await readSuperblock(device);
   if (!hasFeature(stored.fields, "needs_recovery")) return openImage(new Image(device, stored), undefined);
   const before = new Image(device, stored);
@@ -198,8 +197,12 @@ class FileSystemReader implements Ext4Reader {
     return new Map(await this.#xattrs.of(inode));
   }
 
-  tree(): Promise<Tree> {
-    return readTree(this.#image, this.root);
+  async node(inode: Ext4Inode): Promise<Node> {
+    return newNode(this.#image, inode, await this.xattrs(inode));
+  }
+
+  tree(reading: TreeReading<DirectoryInode> = {}): Promise<Tree> {
+    return readTree(this.#image, this.root, reading);
   }
 
   check(): AsyncGenerator<Finding> {

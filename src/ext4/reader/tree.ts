@@ -1,6 +1,7 @@
-/** The whole file system as a tree: every inode once, names of one inode as one node, contents read when they are asked for. */
-import { display } from "../../bytes/bytestring.js";
-import { type Directory, type Metadata, type Node, newDirectory } from "../../tree/node.js";
+/** Nodes of inodes, and whole trees of them: every inode once, names of one inode as one node, contents read when wanted. */
+import { type ByteString, display } from "../../bytes/bytestring.js";
+import { pathIn, reportDamage, type TreeReading } from "../../tree/damage.js";
+import { type Directory, NO_XATTRS, type Node, newDirectory, newFile } from "../../tree/node.js";
 import type { Tree } from "../../tree/tree.js";
 import { INODE, inode as layout, STATE_CLEAN } from "../layout.js";
 import { Budget } from "./block-map.js";
@@ -10,11 +11,35 @@ import { type Ext4Entry, readEntries } from "./directories.js";
 import type { Image } from "./image.js";
 import type { DirectoryInode } from "./inodes.js";
 import { type Ext4Inode, readInode } from "./symlinks.js";
-import { XattrReader } from "./xattrs.js";
+import { XattrReader, type XattrSet } from "./xattrs.js";
+
+/** The node of `inode`; of a directory, without what is in it. `budget` is for its map. */
+export async function newNode(image: Image, inode: Ext4Inode, xattrs: XattrSet, budget?: Budget): Promise<Node> {
+  const { mode, uid, gid, mtime } = inode;
+  const metadata = { mode, uid, gid, mtime, xattrs };
+  switch (inode.type) {
+    case "directory":
+      return newDirectory(metadata);
+    case "file":
+      return newFile(await contentOfFile(image, inode, budget), metadata);
+    case "symlink":
+      return { type: inode.type, ...metadata, target: inode.target };
+    case "block":
+    case "character":
+      return { type: inode.type, ...metadata, major: inode.major, minor: inode.minor };
+    case "fifo":
+    case "socket":
+      return { type: inode.type, ...metadata };
+  }
+}
 
 /** Reads it, "lost+found" included. `root` is inode 2. */
-export async function readTree(image: Image, root: DirectoryInode): Promise<Tree> {
-  return { root: await new TreeReader(image).read(root) };
+export async function readTree(
+  image: Image,
+  root: DirectoryInode,
+  { from = root, damaged }: TreeReading<DirectoryInode>,
+): Promise<Tree> {
+  return { root: await new TreeReader(image, damaged).read(from) };
 }
 
 /** A node that can have more names, and how many it says are missing. */
@@ -26,45 +51,70 @@ interface Linked {
 
 class TreeReader {
   readonly #image: Image;
+  readonly #damaged: TreeReading<unknown>["damaged"];
   readonly #xattrs: XattrReader;
   readonly #budget: Budget;
   /** By inode number. */
   readonly #nodes = new Map<number, Linked>();
-  /** Directories that still have to be read. */
-  readonly #pending: { node: Directory; inode: DirectoryInode; parent: number }[] = [];
+  /** Directories that still have to be read. `parent` is undefined where it is not known. */
+  readonly #pending: {
+    readonly node: Directory;
+    readonly inode: DirectoryInode;
+    readonly parent: number | undefined;
+    readonly path: ByteString;
+  }[] = [];
+  #isWhole = true;
 
-  constructor(image: Image) {
+  constructor(image: Image, damaged: TreeReading<unknown>["damaged"]) {
     this.#image = image;
+    this.#damaged = damaged;
     this.#budget = new Budget(image);
     this.#xattrs = new XattrReader(image, this.#budget);
   }
 
-  async read(root: DirectoryInode): Promise<Directory> {
-    const node = await this.#addDirectory(root, INODE.root);
+  async read(from: DirectoryInode): Promise<Directory> {
+    const isRoot = from.number === INODE.root;
+    const root = await this.#add(from, isRoot ? INODE.root : undefined, "" as ByteString);
     for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
-      const { parent } = next;
-      for await (const entries of readEntries(this.#image, next.inode, { parent, budget: this.#budget })) {
-        for (const entry of entries) {
-          if (next.node.entries.has(entry.name)) {
-            throw corrupt(
-              entry.at,
-              `the directory that is inode ${next.inode.number} has "${display(entry.name)}" twice`,
-            );
+      const { node, inode, path } = next;
+      const parent = next.parent === undefined ? {} : { parent: next.parent };
+      try {
+        for await (const entries of readEntries(this.#image, inode, { ...parent, budget: this.#budget })) {
+          for (const entry of entries) {
+            const inside = pathIn(path, entry.name);
+            try {
+              if (node.entries.has(entry.name)) {
+                throw corrupt(
+                  entry.at,
+                  `the directory that is inode ${inode.number} has "${display(entry.name)}" twice`,
+                );
+              }
+              node.entries.set(entry.name, await this.#nodeOf(entry, inode.number, inside));
+            } catch (error) {
+              this.#report(error, inside);
+            }
           }
-          next.node.entries.set(entry.name, await this.#nodeOf(entry, next.inode.number));
         }
+      } catch (error) {
+        this.#report(error, path);
       }
     }
-    this.#checkLinks();
-    return node;
+    // Names elsewhere, and those that could not be read, count too.
+    if (isRoot && this.#isWhole) this.#checkLinks();
+    return root as Directory;
   }
 
-  async #nodeOf(entry: Ext4Entry, parent: number): Promise<Node> {
+  #report(error: unknown, path: ByteString | undefined): void {
+    this.#isWhole = false;
+    reportDamage(error, this.#damaged, path);
+  }
+
+  async #nodeOf(entry: Ext4Entry, parent: number, path: ByteString): Promise<Node> {
     const known = this.#nodes.get(entry.inodeNumber);
     if (known === undefined) {
       const inode = await readInode(this.#image, entry.inodeNumber);
       checkType(entry, inode.type);
-      return inode.type === "directory" ? this.#addDirectory(inode, parent) : this.#add(inode, await this.#leaf(inode));
+      return this.#add(inode, parent, path);
     }
     if (known.node.type === "directory") {
       throw corrupt(entry.at, `the directory "${display(entry.name)}" is in two places, or within itself`);
@@ -74,40 +124,26 @@ class TreeReader {
     return known.node;
   }
 
-  async #addDirectory(inode: DirectoryInode, parent: number): Promise<Directory> {
-    const node = newDirectory(await this.#metadata(inode));
-    this.#pending.push({ node, inode, parent });
-    return this.#add(inode, node);
-  }
-
-  async #leaf(inode: Exclude<Ext4Inode, DirectoryInode>): Promise<Node> {
-    const metadata = await this.#metadata(inode);
-    switch (inode.type) {
-      case "file":
-        return { type: inode.type, ...metadata, content: await contentOfFile(this.#image, inode, this.#budget) };
-      case "symlink":
-        return { type: inode.type, ...metadata, target: inode.target };
-      case "block":
-      case "character":
-        return { type: inode.type, ...metadata, major: inode.major, minor: inode.minor };
-      case "fifo":
-      case "socket":
-        return { type: inode.type, ...metadata };
-    }
-  }
-
-  async #metadata(inode: Ext4Inode): Promise<Metadata> {
-    const { mode, uid, gid, mtime } = inode;
-    return { mode, uid, gid, mtime, xattrs: await this.#xattrs.of(inode) };
-  }
-
-  #add<N extends Node>({ number, at, links }: Ext4Inode, node: N): N {
+  async #add(inode: Ext4Inode, parent: number | undefined, path: ByteString): Promise<Node> {
+    const node = await newNode(this.#image, inode, await this.#xattrsOf(inode, path), this.#budget);
+    const { number, at, links } = inode;
     this.#nodes.set(number, {
       node,
       at: at + layout.offsets.links,
       missing: node.type === "directory" ? 0 : links - 1,
     });
+    if (inode.type === "directory") this.#pending.push({ node: node as Directory, inode, parent, path });
     return node;
+  }
+
+  /** Where they are damaged, the file itself may still be sound. */
+  async #xattrsOf(inode: Ext4Inode, path: ByteString): Promise<XattrSet> {
+    try {
+      return await this.#xattrs.of(inode);
+    } catch (error) {
+      this.#report(error, path);
+      return NO_XATTRS;
+    }
   }
 
   /** Counts are right where the file system was unmounted, or has a journal. */
@@ -116,7 +152,8 @@ class TreeReader {
     if ((state & STATE_CLEAN) === 0) return;
     for (const [number, { missing, at }] of this.#nodes) {
       if (missing === 0) continue;
-      throw corrupt(at, `inode ${number} has ${Math.abs(missing)} names ${missing > 0 ? "less" : "more"} than it says`);
+      const names = `${Math.abs(missing)} names ${missing > 0 ? "less" : "more"}`;
+      reportDamage(corrupt(at, `inode ${number} has ${names} than it says`), this.#damaged, undefined);
     }
   }
 }

@@ -34,6 +34,11 @@ class FileContent implements Content {
     return this.#inode.size;
   }
 
+  get place(): string {
+    const { start, size, blocks, fragment } = this.#inode;
+    return `${start} ${size} ${blocks} ${fragment?.number} ${fragment?.offset}`;
+  }
+
   async open(): Promise<ContentReader> {
     return new FileContentReader(this.#image, this.#data, this.#inode);
   }

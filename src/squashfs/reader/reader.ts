@@ -2,7 +2,8 @@
 import type { ByteString } from "../../bytes/bytestring.js";
 import type { ReadableDevice } from "../../bytes/device.js";
 import type { Finding } from "../../bytes/finding.js";
-import { type Content, NO_XATTRS } from "../../tree/node.js";
+import type { TreeReading } from "../../tree/damage.js";
+import { type Content, NO_XATTRS, type Node } from "../../tree/node.js";
 import { splitPath, type Tree } from "../../tree/tree.js";
 import { FLAGS } from "../layout.js";
 import { checkImage } from "./check.js";
@@ -11,7 +12,7 @@ import { DataReader } from "./data.js";
 import { findEntry, readRuns, type SquashfsEntry } from "./directories.js";
 import { type Image, openImage } from "./image.js";
 import { type DirectoryInode, type FileInode, readInode, readInodeOf, readRoot, type SquashfsInode } from "./inodes.js";
-import { readTree } from "./tree.js";
+import { nodeOf, readTree, type TreeParts } from "./tree.js";
 import { XattrReader } from "./xattrs.js";
 
 /** What the superblock says. */
@@ -62,8 +63,13 @@ export interface SquashfsReader {
   content(file: FileInode): Promise<Content>;
   /** An inode's extended attributes, by full name. */
   xattrs(inode: SquashfsInode): Promise<Map<ByteString, Uint8Array>>;
-  /** All of it: inodes are read, contents when they are asked for. Names of one inode lead to one node. */
-  tree(): Promise<Tree>;
+  /** An inode as a node, its content read when it is asked for; of a directory, without what is in it. */
+  node(inode: SquashfsInode): Promise<Node>;
+  /**
+   * All of it, or of a directory: inodes are read, contents when they are asked for. Names of one inode lead to one node. What
+   * is damaged outside of a directory does not disturb.
+   */
+  tree(reading?: TreeReading<DirectoryInode>): Promise<Tree>;
   /** What is damaged, beyond what `tree` and its contents come by: reads all metadata, the fragments, the export table. */
   check(): AsyncGenerator<Finding>;
 }
@@ -80,6 +86,10 @@ class ImageReader implements SquashfsReader {
   readonly #image: Image;
   readonly #data: DataReader;
   readonly #xattrs: XattrReader | undefined;
+  readonly #parts: TreeParts = {
+    content: (file) => this.content(file),
+    xattrs: async ({ xattrSet }) => (xattrSet === undefined ? NO_XATTRS : this.#xattrs!.set(xattrSet)),
+  };
 
   constructor(image: Image, root: DirectoryInode) {
     const { superblock: block, xattrs } = image;
@@ -143,12 +153,14 @@ class ImageReader implements SquashfsReader {
     return new Map(xattrSet === undefined ? NO_XATTRS : await this.#xattrs!.set(xattrSet));
   }
 
-  tree(): Promise<Tree> {
-    return readTree(this.#image, {
-      content: (file) => this.content(file),
-      xattrs: async ({ xattrSet }) => (xattrSet === undefined ? NO_XATTRS : this.#xattrs!.set(xattrSet)),
-    });
+  node(inode: SquashfsInode): Promise<Node> {
+    return nodeOf(inode, this.#parts);
   }
+
+  tree(reading: TreeReading<DirectoryInode> = {}): Promise<Tree> {
+    return readTree(this.#image, this.#parts, reading);
+  }
+
   check(): AsyncGenerator<Finding> {
     return checkImage(this.#image, this.#data, (number) => this.inodeByNumber(number));
   }

@@ -1,0 +1,249 @@
+/** `imgbuild env print|set|make FILE ...`: U-Boot's environment in a file, as fw_printenv, fw_setenv and mkenvimage treat it. */
+import * as fs from "node:fs";
+import { type ByteString, escapeName, fromBytes, fromText, toBytes } from "../bytes/bytestring.js";
+import { hostWriteError, readFully } from "../bytes/file-device.js";
+import { parseSize } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import {
+  decodeEnvironment,
+  type Environment,
+  type EnvironmentCopy,
+  encodeEnvironment,
+  formatEnvironment,
+  newerCopy,
+  nextFlag,
+  parseEnvironment,
+} from "../uboot/index.js";
+import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
+import { commonOptions, reporterFor } from "./options.js";
+import { STANDARD_INPUT } from "./source.js";
+import { writeOutput } from "./standard-output.js";
+
+const group = "Where it lies";
+
+const options = {
+  offset: {
+    type: "text",
+    value: "BYTES",
+    describe: "where it begins in FILE; a negative one counts from its end: -0x2200",
+    default: "0",
+    group,
+  },
+  size: {
+    type: "text",
+    value: "SIZE",
+    describe: "length of one copy, CONFIG_ENV_SIZE",
+    shownDefault: "to the end of FILE",
+    group,
+  },
+  redundant: {
+    type: "flag",
+    describe: "two copies with a flag byte each, the second behind the first",
+    default: false,
+    group,
+  },
+  "second-offset": {
+    type: "text",
+    value: "BYTES",
+    describe: "where the second copy is, if not behind the first",
+    group,
+  },
+  remove: { type: "repeatable", value: "NAME", describe: "set: take a variable out", group: "What changes" },
+  padding: {
+    type: "choice",
+    value: "BYTE",
+    choices: ["ff", "00"],
+    describe: "make: what is behind the variables",
+    default: "ff",
+    group: "What changes",
+  },
+  ...commonOptions,
+} as const satisfies Options;
+
+const operands = {
+  action: { value: "print|set|make", describe: "what to do", known: () => ["print", "set", "make"] },
+  file: { value: "FILE", describe: "what holds the environment; for make, its text (- for standard input)" },
+  more: {
+    value: "MORE",
+    many: true,
+    optional: true,
+    describe: "print: names of variables. set: NAME=VALUE. make: the file to make",
+  },
+} as const satisfies Operands;
+
+type EnvArguments = Arguments<typeof options, typeof operands>;
+
+export const env = defineCommand({
+  describe: "Prints, changes or makes an environment of U-Boot.",
+  operands,
+  options,
+  async run(args) {
+    switch (args.action) {
+      case "print":
+        return print(args);
+      case "set":
+        return set(args);
+      case "make":
+        return make(args);
+    }
+    throw new ImgbuildError("usage", `imgbuild env cannot ${args.action}`, {
+      hint: "imgbuild env print FILE [NAME...], env set FILE NAME=VALUE..., env make TEXT FILE --size SIZE.",
+    });
+  },
+});
+
+/** Bytes from "8K", "8192" or "0x2000"; with a minus in front, below zero. */
+function parseBytes(text: string): number {
+  const sign = text.startsWith("-") ? -1 : 1;
+  const digits = sign < 0 ? text.slice(1) : text;
+  return sign * (/^0x[0-9a-f]{1,13}$/i.test(digits) ? Number(digits) : parseSize(digits));
+}
+
+interface Copies {
+  /** Where each copy is, in bytes from the file's start. */
+  readonly offsets: readonly number[];
+  readonly size: number;
+}
+
+/** Where the copies are in a file of `length` bytes. Throws `usage` where they are not in it. */
+function findCopies(length: number, args: EnvArguments): Copies {
+  const absolute = (text: string) => {
+    const offset = parseBytes(text);
+    return offset < 0 ? length + offset : offset;
+  };
+  const first = absolute(args.offset);
+  const inOne = args.redundant && args.secondOffset === undefined ? 2 : 1;
+  const size = args.size === undefined ? Math.floor((length - first) / inOne) : parseBytes(args.size);
+  const second = args.secondOffset === undefined ? first + size : absolute(args.secondOffset);
+  const offsets = args.redundant ? [first, second] : [first];
+  const outside = offsets.find((offset) => offset < 0 || offset + size > length);
+  if (outside === undefined && size > 0) return { offsets, size };
+  throw new ImgbuildError("usage", `${args.file} has ${length} bytes, and no ${size} at ${outside ?? first}`, {
+    hint: "Set --offset and --size to where U-Boot has its environment: CONFIG_ENV_OFFSET and CONFIG_ENV_SIZE.",
+  });
+}
+
+interface OpenedEnvironment extends Copies {
+  readonly fd: number;
+  /** The copy that counts, by its index. */
+  readonly current: number;
+  readonly copy: EnvironmentCopy;
+}
+
+/** Opens FILE and finds the copy that counts. Throws `image-corrupt` where no copy's checksum is right. */
+function withEnvironment<T>(args: EnvArguments, flags: "r" | "r+", use: (opened: OpenedEnvironment) => T): T {
+  let fd: number;
+  try {
+    fd = fs.openSync(args.file, flags);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw hostWriteError(args.file, error);
+    throw new ImgbuildError("source-missing", `there is no file ${args.file}`, { hint: "Name an existing one." });
+  }
+  try {
+    const { offsets, size } = findCopies(lengthOf(fd), args);
+    const read = (kind: "single" | "redundant") =>
+      offsets.map((offset) => {
+        const bytes = new Uint8Array(size);
+        readFully(fd, bytes, offset);
+        return decodeEnvironment(bytes, kind);
+      });
+    const copies = read(args.redundant ? "redundant" : "single");
+    const current = newerCopy(copies[0], copies[1]);
+    if (current !== undefined) return use({ fd, offsets, size, current, copy: copies[current]! });
+    const other = read(args.redundant ? "single" : "redundant").some((copy) => copy !== undefined);
+    throw new ImgbuildError(
+      "image-corrupt",
+      `${args.file} has no environment of ${size} bytes at ${offsets.join(" or ")}: the checksum is another`,
+      {
+        hint: other
+          ? `It is one of the other kind: ${args.redundant ? "leave --redundant out" : "add --redundant"}.`
+          : "Look at --offset, --size and --redundant. A U-Boot that never saved its environment has none on the medium.",
+      },
+    );
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Of a file or a block device, whose stat has no length: found by looking for the end. */
+function lengthOf(fd: number): number {
+  const stat = fs.fstatSync(fd);
+  if (!stat.isBlockDevice()) return stat.size;
+  let [below, end] = [0, 2 ** 48];
+  const byte = new Uint8Array(1);
+  while (below < end) {
+    const middle = Math.floor((below + end) / 2);
+    if (fs.readSync(fd, byte, 0, 1, middle) === 1) below = middle + 1;
+    else end = middle;
+  }
+  return below;
+}
+
+async function print(args: EnvArguments): Promise<void> {
+  const { variables } = withEnvironment(args, "r", ({ copy }) => copy);
+  const wanted = args.more.map(fromText);
+  const missing = wanted.find((name) => !variables.has(name));
+  if (missing !== undefined) {
+    throw new ImgbuildError("source-missing", `the environment has no variable ${escapeName(missing)}`, {
+      hint: "imgbuild env print FILE shows all of them.",
+    });
+  }
+  const shown: Environment =
+    wanted.length === 0 ? variables : new Map(wanted.map((name) => [name, variables.get(name)!] as const));
+  if (args.json) {
+    const text = (value: ByteString) => Buffer.from(toBytes(value)).toString("utf8");
+    const entries = [...shown].map(([name, value]) => [text(name), text(value)] as const);
+    await writeOutput([`${JSON.stringify(Object.fromEntries(entries))}\n`]);
+    return;
+  }
+  await writeOutput([toBytes(formatEnvironment(shown))]);
+}
+
+function set(args: EnvArguments): void {
+  const changes = parseEnvironment(
+    args.more.map((text) => fromText(text).replaceAll("\n", "\\\n")).join("\n") as ByteString,
+    "set",
+  );
+  if (changes.size === 0 && args.remove.length === 0) {
+    throw new ImgbuildError("usage", "there is nothing to set", { hint: "Give NAME=VALUE, or --remove NAME." });
+  }
+  withEnvironment(args, "r+", ({ fd, offsets, size, current, copy }) => {
+    const variables = new Map(copy.variables);
+    for (const name of args.remove.map(fromText)) variables.delete(name);
+    for (const [name, value] of changes) variables.set(name, value);
+    const flag = copy.flag === undefined ? undefined : nextFlag(copy.flag);
+    const bytes = encodeEnvironment(variables, { size, flag, padding: 0 });
+    try {
+      // Of two copies the older one: the other counts until this one is whole.
+      fs.writeSync(fd, bytes, 0, size, offsets[offsets.length - 1 - current]);
+      fs.fsyncSync(fd);
+    } catch (error) {
+      throw hostWriteError(args.file, error);
+    }
+  });
+}
+
+async function make(args: EnvArguments): Promise<void> {
+  const [target, ...others] = args.more;
+  if (target === undefined || others.length > 0 || args.size === undefined) {
+    throw new ImgbuildError("usage", "imgbuild env make takes a text, the file to make, and --size", {
+      hint: "imgbuild env make u-boot.txt u-boot.env --size 8K",
+    });
+  }
+  const isInput = args.file === STANDARD_INPUT;
+  if (!isInput && !fs.existsSync(args.file)) {
+    throw new ImgbuildError("source-missing", `there is no file ${args.file}`, { hint: "Name the variables' text." });
+  }
+  const text = fromBytes(fs.readFileSync(isInput ? 0 : args.file));
+  const variables = parseEnvironment(text, isInput ? "standard input" : args.file);
+  const size = parseBytes(args.size);
+  const padding = Number.parseInt(args.padding, 16);
+  const flags = args.redundant ? [1, 0] : [undefined];
+  const copies = flags.map((flag) => encodeEnvironment(variables, { size, flag, padding }));
+  try {
+    fs.writeFileSync(target, Buffer.concat(copies));
+  } catch (error) {
+    throw hostWriteError(target, error);
+  }
+  reporterFor(args).say(`${target}: ${variables.size} variables, ${copies.length * size} bytes`);
+}

@@ -1,0 +1,19 @@
+/** Whether, and how, UserData can grow on the device. */
+import type { Growth } from "../overlay/index.js";
+import { isLogical, MBR_PRIMARIES, type PartitionPlan, type Plan } from "./plan.js";
+
+/**
+ * Undefined where UserData is not to grow, or cannot: when another partition lies behind it, or its size stands in a hybrid
+ * MBR too, which sfdisk leaves as it is.
+ */
+export function userdataGrowth({ overlay, partitions, storage }: Plan, userdata: PartitionPlan): Growth | undefined {
+  if (!overlay.grow || partitions.at(-1) !== userdata || userdata.hybrid !== undefined) return undefined;
+  const extended = isLogical(storage, userdata) ? extendedNumber(partitions) : undefined;
+  return { extended, reserved: storage.reserved.map(({ start }) => start) };
+}
+
+/** The entry of the MBR that writeMbr gives to the extended partition: the last that is free. */
+function extendedNumber(partitions: readonly PartitionPlan[]): number | undefined {
+  const taken = new Set(partitions.map(({ number }) => number));
+  return Array.from({ length: MBR_PRIMARIES }, (_, i) => MBR_PRIMARIES - i).find((number) => !taken.has(number));
+}

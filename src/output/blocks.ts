@@ -1,0 +1,52 @@
+/** An image in whole blocks, for formats that say of each whether it matters. */
+import { type Extent, ExtentSet } from "../bytes/extent.js";
+import { alignUp } from "../bytes/size.js";
+
+/** What to read at once. */
+const PIECE = 2 ** 20;
+const ZEROS = new Uint8Array(PIECE);
+
+/** As much of a RecordingDevice as is needed. */
+export interface Recorded {
+  readonly size: number;
+  readonly data: ExtentSet;
+  readonly written: Iterable<Extent>;
+  read(at: number, length: number): Promise<Uint8Array>;
+}
+
+/** The blocks of which something belongs to the image, in bytes. The last may reach beyond the image's end. */
+export function writtenBlocks({ written }: Recorded, blockSize: number): ExtentSet {
+  const blocks = new ExtentSet();
+  for (const { start, end } of written) blocks.add(start - (start % blockSize), alignUp(end, blockSize));
+  return blocks;
+}
+
+/** A piece of an image. `bytes` may not be changed, and are valid until the next piece is asked for. */
+export interface Piece {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+  /** Whether it is a hole: all zeros, and not read from the disk. */
+  readonly hole: boolean;
+}
+
+/** The bytes of [start, end) in order: in pieces of at most 1 MiB, or `length`, which begin at multiples of it. */
+export async function* pieces(from: Recorded, start: number, end: number, length = PIECE): AsyncGenerator<Piece> {
+  for (let at = start; at < end; ) {
+    const pieceEnd = Math.min(end, at - (at % length) + length);
+    const data = from.data.intersect(at, pieceEnd);
+    if (data.length === 0) {
+      yield {
+        at,
+        bytes: pieceEnd - at <= PIECE ? ZEROS.subarray(0, pieceEnd - at) : new Uint8Array(pieceEnd - at),
+        hole: true,
+      };
+    } else if (data[0]!.start === at && data[0]!.end === pieceEnd) {
+      yield { at, bytes: await from.read(at, pieceEnd - at), hole: false };
+    } else {
+      const bytes = new Uint8Array(pieceEnd - at);
+      for (const extent of data) bytes.set(await from.read(extent.start, extent.end - extent.start), extent.start - at);
+      yield { at, bytes, hole: false };
+    }
+    at = pieceEnd;
+  }
+}

@@ -1,0 +1,98 @@
+# Which of the two root slots is booted: an environment in U-Boot's format, which the boot script reads too (slot-script.ts says
+# what its variables mean). Sourced by slots.sh.
+#
+# It is in the block of 4096 bytes number $block of the disk, and the block behind that has what was before the last change.
+# Whoever changes it first copies the one that counts to the second place, and writes the first then. So one of
+# them is whole at any moment, and a power cut leaves the old state or the new one.
+#
+#     byte 0      CRC-32 of what is behind the header, little-endian
+#     byte 4      only where U-Boot was built for redundant environments: a flag, of which nothing depends here
+#     byte 4/5    name=value, each with a NUL behind it; an empty one; padding
+#
+# In: disk, the disk's node, and block. The work files are in $run/environment.
+
+variables="root_part root_old root_failed upgrade_available bootcount bootlimit"
+
+# fetch BLOCK FILE
+fetch() {
+	dd if="$disk" of="$2" bs=4096 skip="$1" count=1 2>/dev/null
+}
+
+# store FILE BLOCK: on the disk when it returns.
+store() {
+	dd if="$1" of="$disk" bs=4096 seek="$2" count=1 conv=notrunc 2>/dev/null && sync
+}
+
+# crc_of FILE HEADER: prints the four bytes. gzip puts them behind what it packs, and ash has no other way to them.
+crc_of() {
+	tail -c +$(($2 + 1)) "$1" | gzip -c | tail -c 8 | head -c 4
+}
+
+# valid FILE: whether its checksum is right; sets header to the length of what is in front of the variables.
+valid() {
+	head -c 4 "$1" >"$1.crc"
+	for header in 4 5; do
+		crc_of "$1" $header | cmp -s - "$1.crc" && return
+	done
+	return 1
+}
+
+# read_environment: sets the variables, and counts to the file in $work that has them; false where neither copy is valid.
+read_environment() {
+	work=$run/environment
+	counts=
+	for variable in $variables; do
+		eval "$variable="
+	done
+	mkdir -p "$work" || return
+	if fetch "$block" "$work/current" && valid "$work/current"; then
+		counts=current
+	elif fetch $((block + 1)) "$work/before" && valid "$work/before"; then
+		counts=before
+	else
+		header=4
+		return 1
+	fi
+	tail -c +$((header + 1)) "$work/$counts" | tr '\000' '\n' >"$work/lines"
+	while IFS='=' read -r key value; do
+		case $key in
+		'') break ;;
+		root_part | root_old | root_failed | upgrade_available | bootcount | bootlimit) eval "$key=\$value" ;;
+		esac
+	done <"$work/lines"
+}
+
+# write_environment: writes the variables, after read_environment, and reads them back.
+write_environment() {
+	make_environment || return
+	if [ "$counts" = current ]; then
+		store "$work/current" $((block + 1)) || return
+	fi
+	store "$work/new" "$block" || return
+	forget_cache
+	fetch "$block" "$work/current" && cmp -s "$work/current" "$work/new" && counts=current
+}
+
+make_environment() {
+	{
+		for variable in $variables; do
+			eval "value=\$$variable"
+			[ ! "$value" ] || printf '%s=%s\000' "$variable" "$value"
+		done
+		head -c 4096 /dev/zero
+	} | head -c $((4096 - header)) >"$work/data"
+	{
+		crc_of "$work/data" 0
+		[ "$header" = 4 ] || printf '\001'
+		cat "$work/data"
+	} >"$work/new"
+	valid "$work/new"
+}
+
+# forget_cache: has the kernel read from the disk again, and not what it remembers.
+forget_cache() {
+	sync
+	if [ -w /proc/sys/vm/drop_caches ]; then
+		echo 1 >/proc/sys/vm/drop_caches
+	fi
+}

@@ -1,0 +1,167 @@
+# The two root slots: which one runs, and going back and forth between them. Sourced by preinit.sh, which finds out, and by
+# overlayctl.sh, where the build has two slots. docs/device.md explains the states.
+
+# shellcheck source=src/overlay/environment.sh
+. "$library/environment.sh"
+
+# shellcheck disable=SC2034 # tries is for update.sh
+# read_slots: sets slot_a and slot_b (partition numbers), block, tries and confirm; false where there is one slot only.
+read_slots() {
+	while read -r key slot_a slot_b block tries confirm; do
+		[ "$key" = slots ] && return
+	done <"$config"
+	return 1
+}
+
+# device_name FOLDER: sets device to the node of what /sys has in that folder.
+device_name() {
+	device=
+	while IFS='=' read -r key value; do
+		[ "$key" = DEVNAME ] && device=/dev/$value
+	done 2>/dev/null <"$1/uevent"
+	[ -b "$device" ]
+}
+
+# note_slots: for preinit, while / is still the root's own mount: notes for later which slot runs, and the devices. Where it is
+# on trial, notes that too: then something has to confirm it.
+note_slots() {
+	read_slots || return 0
+	while read -r _ _ numbers _ point _; do
+		[ "$point" = / ] && here=/sys/dev/block/$numbers
+	done </proc/self/mountinfo
+	other_device=
+	running=
+	[ ! -e "$here/partition" ] || read -r running <"$here/partition"
+	case $running in
+	"$slot_a") other=$slot_b ;;
+	"$slot_b") other=$slot_a ;;
+	*)
+		say "the root is in no slot: updates do not work"
+		return
+		;;
+	esac
+	for entry in "$here"/../*/partition; do
+		[ -e "$entry" ] || continue
+		read -r number <"$entry"
+		[ "$number" != "$other" ] || { device_name "${entry%/partition}" && other_device=$device; }
+	done
+	if ! device_name "$here/.." || [ ! "$other_device" ]; then
+		say "the other slot has no device: updates do not work"
+		return
+	fi
+	disk=$device
+	echo "$running $other $disk $other_device" >"$run/slots"
+	read_environment || return 0
+	if on_trial; then
+		true >"$run/trial"
+		say "this root is on trial, $bootcount of $bootlimit"
+	fi
+}
+
+# find_slots: for overlayctl: sets running, other, disk and other_device, and the environment's variables.
+find_slots() {
+	read_slots || fail "this image has one slot for the root; the profile can have two"
+	[ -e "$run/slots" ] || fail "the slots have not been found at boot; see the console's log"
+	read -r running other disk other_device <"$run/slots"
+	read_environment || say "neither copy of the slots' environment is valid; it is made anew"
+	running_hex=$(printf %x "$running")
+	other_hex=$(printf %x "$other")
+	[ "$root_part" ] || root_part=$running_hex
+}
+
+# on_trial: whether the root that runs has not been confirmed.
+on_trial() {
+	[ "$upgrade_available" = 1 ] && [ "$root_part" = "$(printf %x "$running")" ]
+}
+
+# settle_on SLOT OLD: has SLOT booted from now on, with OLD to go back to.
+settle_on() {
+	root_part=$1 root_old=$2 upgrade_available=0 bootcount='' bootlimit=''
+	write_environment || fail "the slots' environment cannot be written to $disk"
+}
+
+# confirm_slot: the root that runs is good.
+confirm_slot() {
+	if on_trial; then
+		settle_on "$running_hex" "$root_old"
+	elif [ "$upgrade_available" = 1 ]; then
+		fail "the new root does not run yet: it is tried at the next boot"
+	fi
+	rm -f "$run/trial"
+}
+
+# confirm_boot: the same at the end of a boot, unless it is another's to say, or the boot did not go well.
+confirm_boot() {
+	[ "$confirm" = automatic ] || return 0
+	[ ! -e "$run/degraded" ] || fail "the new root is not confirmed: $run/degraded says why; overlayctl confirm does it all the same"
+	confirm_slot
+}
+
+# roll_back: what is on trial is given up; a confirmed root changes places with the one before it.
+roll_back() {
+	if [ "$upgrade_available" = 1 ]; then
+		settle_on "${root_old:-$running_hex}" ''
+	elif [ "$root_old" = "$other_hex" ]; then
+		settle_on "$other_hex" "$running_hex"
+	elif [ "$root_part $root_old" = "$other_hex $running_hex" ]; then
+		settle_on "$running_hex" "$other_hex"
+	else
+		fail "the other slot holds no root to go back to"
+	fi
+	if [ "$root_part" = "$running_hex" ]; then
+		rm -f "$run/trial"
+		echo "Partition $running stays the root."
+	else
+		at_next_boot "Partition $other is the root from the next boot on."
+	fi
+}
+
+# at_next_boot MESSAGE
+at_next_boot() {
+	if [ "$reboot" ]; then
+		exec reboot
+	fi
+	echo "$1"
+}
+
+# slot_state: sets state to what is told of the slots: confirmed, trial, waiting (for the boot that tries the new one), or
+# switched (another slot is the root at the next boot); and left to how many tries are left.
+slot_state() {
+	left=0
+	[ "$upgrade_available" != 1 ] || left=$((${bootlimit:-0} - ${bootcount:-0}))
+	if on_trial; then
+		state=trial
+	elif [ "$upgrade_available" = 1 ]; then
+		state=waiting
+	elif [ "$root_part" = "$running_hex" ]; then
+		state=confirmed
+	else
+		state=switched
+	fi
+	old=none failed=none
+	[ ! "$root_old" ] || old=$((0x$root_old))
+	[ ! "$root_failed" ] || failed=$((0x$root_failed))
+}
+
+plain_slots() {
+	slot_state
+	case $state in
+	confirmed) echo "Root: partition $running, confirmed" ;;
+	trial) echo "Root: partition $running, on trial: $left tries left; overlayctl confirm ends it" ;;
+	waiting) echo "Root: partition $running; partition $other is tried at the next boot, $left tries" ;;
+	switched) echo "Root: partition $running; partition $((0x$root_part)) from the next boot on" ;;
+	esac
+	[ "$state" = waiting ] || [ "$old" = none ] || [ "$old" = "$running" ] ||
+		echo "  partition $old holds the root before it: overlayctl rollback"
+	[ "$failed" = none ] || echo "  the update in partition $failed did not come up"
+}
+
+or_null() {
+	echo "$1" | sed 's/none/null/'
+}
+
+json_slots() {
+	slot_state
+	printf '"slots":{"running":%s,"other":%s,"otherDevice":"%s","state":"%s","triesLeft":%s,"old":%s,"failed":%s},' \
+		"$running" "$other" "$other_device" "$state" "$left" "$(or_null "$old")" "$(or_null "$failed")"
+}

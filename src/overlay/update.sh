@@ -1,0 +1,144 @@
+# overlayctl update: a new root into the other slot. Sourced by overlayctl.sh after slots.sh.
+#
+# Nothing is switched before all of the image is on the disk and has been read back as it should be, the kernel has mounted it, and
+# there is in it what this device needs. Until then the slot that runs stays the root, and there is none to go back to.
+
+# update FILE: - is the standard input.
+update() {
+	[ "$1" ] || usage "update needs a file, or - for the standard input"
+	[ "$1" = - ] || [ -f "$1" ] || fail "there is no file $1"
+	! on_trial || fail "this root is on trial, and the other slot is what it falls back to: confirm it or roll back first"
+	wanted_hash "$1"
+	stage=$run/update
+	rm -rf "$stage"
+	mkdir -p "$stage" || fail "there is no room in $run"
+	[ "$1" = - ] || exec <"$1"
+	# What kind of file it is, and what it says of itself. Byte by byte: what follows is left to be read.
+	dd bs=1 count=96 of="$stage/start" 2>/dev/null
+	find_unpacker "$stage/start"
+	[ "$1" = - ] || $unpack 2>/dev/null <"$1" | dd bs=1 count=96 of="$stage/superblock" 2>/dev/null
+	[ "$1$unpack" != -cat ] || cp "$stage/start" "$stage/superblock"
+	[ ! -e "$stage/superblock" ] || read_superblock "$stage/superblock"
+	free_slot
+	write_slot
+	check_slot
+	look_into_slot
+	switch
+}
+
+# wanted_hash FILE: sets sha256 to what --sha256, FILE.sha256 or the manifest beside it says, if nothing does to nothing.
+wanted_hash() {
+	[ ! "$sha256" ] || return 0
+	[ "$1" != - ] || return 0
+	if [ -e "$1.sha256" ]; then
+		read -r sha256 _ <"$1.sha256"
+	elif [ -e "$(dirname "$1")/manifest.json" ]; then
+		# A property a line: the file's name, its size, its hash.
+		sha256=$(sed -n "/\"file\": \"${1##*/}\"/,/}/s/.*\"sha256\": \"\\([0-9a-f]*\\)\".*/\\1/p" "$(dirname "$1")/manifest.json")
+	fi
+}
+
+# find_unpacker FILE: sets unpack by the file's first bytes.
+find_unpacker() {
+	case $(od -A n -t x1 -N 6 "$1" | tr -d ' \n') in
+	68737173*) unpack="cat" ;;
+	1f8b*) unpack="gzip -dc" ;;
+	fd377a585a00*) unpack="xz -dc" ;;
+	28b52ffd*) unpack="zstd -dc" ;;
+	*) fail "this is no SquashFS, plain or packed with gzip, xz or zstd" ;;
+	esac
+	command -v "${unpack%% *}" >/dev/null || fail "this device has no ${unpack%% *} to unpack it"
+}
+
+# number AT LENGTH FILE: prints a little-endian number.
+number() {
+	factor=1
+	sum=0
+	for byte in $(od -A n -t u1 -j "$1" -N "$2" "$3"); do
+		sum=$((sum + byte * factor))
+		factor=$((factor * 256))
+	done
+	echo $sum
+}
+
+# read_superblock FILE: sets used to how long the file system is (Documentation/filesystems/squashfs.rst: magic at 0, bytes_used
+# at 40), and sees to it that it has room.
+read_superblock() {
+	[ "$(od -A n -t x1 -N 4 "$1" | tr -d ' \n')" = 68737173 ] || fail "there is no SquashFS in it"
+	used=$(number 40 8 "$1")
+	slot_size
+	if [ "$used" -lt 96 ] || [ "$used" -gt "$size" ]; then
+		fail "the root is $used bytes long, and the slot, partition $other, has room for $size"
+	fi
+}
+
+# slot_size: sets size, in bytes.
+slot_size() {
+	entry=/sys/class/block/${other_device##*/}/size
+	[ -e "$entry" ] || fail "there is no $entry"
+	read -r size <"$entry"
+	size=$((size * 512))
+}
+
+# free_slot: from here on there is nothing to boot in the other slot. Also where an update waits for its first try.
+free_slot() {
+	[ "$root_part $root_old $upgrade_available" = "$running_hex  0" ] || settle_on "$running_hex" ''
+}
+
+# write_slot: writes the standard input, of which start has been read, into the other slot. On the way it counts and
+# hashes: the file as it came, and what was in it.
+write_slot() {
+	mkfifo "$stage/packed" "$stage/plain" "$stage/counted" || fail "there is no room in $run"
+	sha256sum <"$stage/packed" >"$stage/packed.hash" &
+	tee "$stage/counted" <"$stage/plain" | sha256sum >"$stage/plain.hash" &
+	wc -c <"$stage/counted" >"$stage/length" &
+	{
+		{
+			cat "$stage/start" - || true >"$stage/failed"
+		} | tee "$stage/packed" | {
+			$unpack || true >"$stage/failed"
+		} | tee "$stage/plain" | {
+			dd of="$other_device" bs=65536 conv=notrunc 2>"$stage/log" || true >"$stage/failed"
+			cat >/dev/null
+		}
+	}
+	wait
+	sync
+	[ ! -e "$stage/failed" ] || fail "the other slot cannot be written, or what came cannot be unpacked: $(cat "$stage/log")"
+}
+
+# check_slot: whether all came, is what it should be, and is on the disk.
+check_slot() {
+	read -r hash _ <"$stage/packed.hash"
+	[ ! "$sha256" ] || [ "$hash" = "$sha256" ] || fail "its SHA-256 is $hash, and should be $sha256"
+	read -r length <"$stage/length"
+	forget_cache
+	dd if="$other_device" of="$stage/superblock" bs=96 count=1 2>/dev/null
+	read_superblock "$stage/superblock"
+	[ "$length" -ge "$used" ] || fail "it ends after $length bytes, and the file system in it has $used"
+	read -r hash _ <"$stage/plain.hash"
+	[ "$(head -c "$length" "$other_device" | sha256sum)" = "$hash  -" ] || fail "what is read back is not what was written"
+}
+
+# look_into_slot: whether the kernel mounts it, and what has to be in it is. The kernel is on BootFS and serves both slots: a
+# root that was made for another one lacks its modules.
+look_into_slot() {
+	mkdir -p "$stage/root"
+	mount -t squashfs -o ro "$other_device" "$stage/root" || fail "the kernel cannot mount it"
+	problem=
+	if [ ! -e "$stage/root$library/preinit" ]; then
+		problem="it is no root that was built for this: it has no $library/preinit"
+	elif [ -d "/lib/modules/$(uname -r)" ] && [ ! -d "$stage/root/lib/modules/$(uname -r)" ]; then
+		problem="it has no modules for the kernel on BootFS, $(uname -r); --force takes it all the same"
+	fi
+	umount "$stage/root"
+	[ ! "$problem" ] || [ "$force" ] || fail "$problem"
+}
+
+# switch: has the other slot tried from the next boot on.
+switch() {
+	rm -rf "$stage"
+	root_part=$other_hex root_old=$running_hex root_failed='' upgrade_available=1 bootcount=0 bootlimit=$tries
+	write_environment || fail "the slots' environment cannot be written to $disk"
+	at_next_boot "The new root is tried at the next boot, $tries times at most."
+}

@@ -1,0 +1,97 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these placeholders are hush's
+/**
+ * The part of the boot script that chooses one of two root slots, and counts how often a new one was tried. docs/device.md says what
+ * comes of it, docs/decisions/0017 why it is so.
+ *
+ * What it goes by is in an environment of U-Boot's format of its own on the disk, which Linux can reach wherever U-Boot keeps its
+ * own: `block` has it, and the block behind that what was before the last change. Whoever changes it first copies the one
+ * that is valid to the second place, and then writes the first; so a power cut leaves the old or the new.
+ *
+ *     root_part          the slot to boot, in hexadecimal
+ *     root_old           the one to fall back to; none where the other slot holds nothing that works
+ *     root_failed        the one that was given up last
+ *     upgrade_available  1 while root_part is on trial
+ *     bootcount          how often it has been started on trial, from 1 to bootlimit
+ *     bootlimit          how often it may be
+ */
+
+/** Two slots for the root, and where it is kept which of them is to be booted. */
+export interface BootSlots {
+  /** In bytes from the disk's start: two copies of `SLOT_ENVIRONMENT_SIZE`. Whole sectors. */
+  readonly environmentAt: number;
+  /** Bytes in a sector of the disk. */
+  readonly sectorSize: number;
+}
+
+/** Length of a copy, in bytes: a whole sector of any medium, and a page of what Linux writes. */
+export const SLOT_ENVIRONMENT_SIZE = 4096;
+
+const VARIABLES = ["root_part", "root_old", "root_failed", "upgrade_available", "bootcount", "bootlimit"];
+
+const hex = (value: number) => value.toString(16);
+const SIZE = hex(SLOT_ENVIRONMENT_SIZE);
+
+/**
+ * Lines that set boot_root to the number of the partition to boot, where `first` is slot A. A root_part of U-Boot's own
+ * environment is taken as it is: somebody else counts then, or wants to boot that slot once.
+ *
+ * A new root is only tried after that try has been counted on the disk, and been read back: where writing does not work,
+ * or U-Boot lacks a command for it, the old one is booted, for ever rather than not at all.
+ */
+export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: number): string[] {
+  const count = hex(SLOT_ENVIRONMENT_SIZE / sectorSize);
+  const block = environmentAt / sectorSize;
+  const [current, before] = [hex(block), hex(block + SLOT_ENVIRONMENT_SIZE / sectorSize)];
+  // The kernel's place is still free.
+  const transfer = (what: "read" | "write", at: string) => `\${devtype} ${what} \${kernel_addr_r} ${at} ${count}`;
+  const read = (at: string) => `${transfer("read", at)} && env import -c \${kernel_addr_r} ${SIZE}`;
+  const exported = `env export -c -s ${SIZE} \${kernel_addr_r} ${VARIABLES.join(" ")}`;
+  const clear = VARIABLES.filter((name) => name !== "root_part").map((name) => `setenv ${name}`);
+  return [
+    "# Which of the two root slots: docs/device.md of imgbuild, Updates.",
+    'setenv boot_root "${root_part}"',
+    'if test -n "${boot_root}"; then',
+    '  echo "root_part is set: booting partition ${boot_root}, uncounted"',
+    "else",
+    ...clear.map((line) => `  ${line}`),
+    "  ${devtype} dev ${devnum}",
+    // What is in memory is what was valid: that is kept before it is changed, where it is not the kept one already.
+    `  if ${read(current)}; then`,
+    `    setenv boot_keep '${transfer("write", before)}'`,
+    `  elif ${read(before)}; then`,
+    "    setenv boot_keep true",
+    "  fi",
+    `  setenv boot_save 'run boot_keep && ${exported} && ${transfer("write", current)}'`,
+    // Read back, so that the count is known to be on the disk.
+    `  setenv boot_saved 'mw.b \${kernel_addr_r} 0 ${SIZE}; setenv bootcount; ${read(current)}'`,
+    `  test -n "\${root_part}" || setenv root_part ${hex(first)}`,
+    '  setenv boot_root "${root_part}"',
+    '  if test "${upgrade_available}" = 1; then',
+    "    setenv boot_count",
+    "    setexpr boot_count ${bootcount} + 1",
+    '    if test -n "${boot_count}" && test "${boot_count}" -le "${bootlimit}"; then',
+    '      setenv bootcount "${boot_count}"',
+    '      if run boot_save && run boot_saved && test "${bootcount}" = "${boot_count}"; then',
+    '        echo "Trying the new root in partition ${boot_root}: ${boot_count} of ${bootlimit}"',
+    "      else",
+    '        echo "The new root is not tried: that cannot be counted on the disk"',
+    '        setenv boot_root "${root_old}"',
+    "      fi",
+    "    else",
+    '      echo "The new root in partition ${boot_root} did not come up: back to partition ${root_old}"',
+    '      setenv boot_root "${root_old}"',
+    '      setenv root_failed "${root_part}"',
+    '      setenv root_part "${root_old}"',
+    "      setenv root_old",
+    "      setenv upgrade_available 0",
+    "      setenv bootcount 0",
+    "      run boot_save || echo 'That cannot be noted on the disk; it is so at every boot'",
+    "    fi",
+    "  fi",
+    `  test -n "\${boot_root}" || setenv boot_root ${hex(first)}`,
+    // A saveenv at the prompt would otherwise make them U-Boot's own, and nothing be counted any more.
+    "  setenv root_part",
+    ...clear.map((line) => `  ${line}`),
+    "fi",
+  ];
+}

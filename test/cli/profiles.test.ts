@@ -1,0 +1,65 @@
+/** What `imgbuild profiles NAME` says of where values come from. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import { imgbuild } from "../support/cli.js";
+import { temporaryFolder } from "../support/tools.js";
+
+const BOARD = `extends: ./family.yaml
+storage:
+  size: 8GiB
+partitions:
+  rootfs:
+    compressor: xz
+`;
+const FAMILY = "extends: colibri-imx6\nboot:\n  arguments: [quiet]\nstorage: { size: 5GiB }\n";
+
+test("every value is printed with the file, the option or the default that it comes from, in one column", (t) => {
+  const cwd = temporaryFolder(t);
+  fs.mkdirSync(path.join(cwd, "boards"));
+  fs.writeFileSync(path.join(cwd, "boards/board.yaml"), BOARD);
+  fs.writeFileSync(path.join(cwd, "boards/family.yaml"), FAMILY);
+  const args = ["profiles", "boards/board.yaml", "--set", "seed=mine"];
+  const { stdout, stderr } = imgbuild(args, { cwd });
+  assert.equal(stderr, "");
+  const origin = (line: string) => {
+    const found = stdout.split("\n").find((text) => text.trim().startsWith(line));
+    return found?.slice(found.indexOf("# ") + 2);
+  };
+  assert.match(stdout, /^# boards\/board\.yaml, which extends boards\/family\.yaml, which extends colibri-imx6, which/);
+  assert.equal(origin("size: 8GiB"), "from boards/board.yaml:3");
+  assert.equal(origin("compressor: xz"), "from boards/board.yaml:6");
+  assert.equal(origin("arguments:"), "from boards/family.yaml:3");
+  assert.equal(origin("seed: mine"), "from --set");
+  assert.equal(origin("files: [ { file: SPL"), "from colibri-imx6");
+  assert.equal(origin("label: userdata"), "from three-partitions");
+  assert.equal(origin("blockSize: 128KiB"), "default");
+  assert.equal(origin("size: 5GiB"), undefined);
+  const columns = stdout
+    .split("\n")
+    .slice(1)
+    .filter((line) => line.includes("  # "))
+    .map((line) => line.indexOf("# "));
+  assert.equal(new Set(columns).size, 1);
+
+  const { chain, profile, origins } = JSON.parse(imgbuild([...args, "--json"], { cwd }).stdout);
+  assert.deepEqual(
+    chain.slice(0, 3).map(({ name }: { name: string }) => name),
+    ["boards/board.yaml", "boards/family.yaml", "colibri-imx6"],
+  );
+  assert.equal(chain[0].file, path.join(fs.realpathSync(cwd), "boards/board.yaml"));
+  assert.equal(profile.partitions.rootfs.compressor, "xz");
+  assert.equal(profile.partitions.rootfs.blockSize, "128KiB");
+  assert.deepEqual(origins["storage.size"], { from: "boards/board.yaml", line: 3 });
+  assert.deepEqual(origins["partitions.rootfs.blockSize"], { from: "default" });
+  assert.deepEqual(origins.seed, { from: "--set" });
+});
+
+test("a default that is printed is what holds: the printed profile resolves to the same", (t) => {
+  const cwd = temporaryFolder(t);
+  const { profile } = JSON.parse(imgbuild(["profiles", "qemu-arm64", "--json"]).stdout);
+  fs.writeFileSync(path.join(cwd, "again.json"), JSON.stringify(profile));
+  const again = JSON.parse(imgbuild(["profiles", "./again.json", "--json"], { cwd }).stdout);
+  assert.deepEqual(again.profile, profile);
+});

@@ -1,0 +1,173 @@
+/** U-Boot's environment, against libubootenv's fw_printenv and fw_setenv and U-Boot's own mkenvimage, both ways. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { type TestContext, test } from "node:test";
+import { type ByteString, fromText } from "../../src/bytes/bytestring.js";
+import { ImgbuildError } from "../../src/errors.js";
+import {
+  decodeEnvironment,
+  type Environment,
+  type EnvironmentCopy,
+  encodeEnvironment,
+  formatEnvironment,
+  newerCopy,
+  nextFlag,
+  parseEnvironment,
+} from "../../src/uboot/index.js";
+import { imgbuild } from "../support/cli.js";
+import { lacks, run, temporaryFolder } from "../support/tools.js";
+
+const SIZE = 0x2000;
+const env = (variables: Record<string, string>): Environment =>
+  new Map(Object.entries(variables).map(([name, value]) => [fromText(name), fromText(value)]));
+const plain = (environment: Environment) => Object.fromEntries(environment);
+
+const TEXT = `# what a board may have
+bootcmd=run distro_bootcmd; reset
+console=ttymxc0
+
+boot_targets=mmc0 usb0
+odd= "x" = \\y $z \u00e9
+root_part=2
+`;
+
+/** A configuration for fw_printenv and fw_setenv: the copies of an environment in a file. */
+function config(folder: string, file: string, ...offsets: number[]): string {
+  const at = path.join(folder, "fw_env.config");
+  fs.writeFileSync(at, offsets.map((offset) => `${file} ${offset} 0x${SIZE.toString(16)}\n`).join(""));
+  return at;
+}
+
+/** What fw_printenv prints, by name. */
+function printenv(configuration: string): Record<string, string> {
+  const lines = run("fw_printenv", ["-c", configuration]).trimEnd().split("\n");
+  return Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]));
+}
+
+const skipped = (t: TestContext) => lacks(t, "fw_printenv", "fw_setenv", "mkenvimage");
+
+test("make gives the bytes of mkenvimage; what it makes is read", (t) => {
+  if (skipped(t)) return;
+  const cwd = temporaryFolder(t);
+  fs.writeFileSync(path.join(cwd, "text"), `${TEXT}lines=one\\\ntwo\n`);
+  const bytes = (file: string) => fs.readFileSync(path.join(cwd, file));
+  for (const padding of ["ff", "00"]) {
+    execFileSync("mkenvimage", ["-s", `${SIZE}`, "-p", `0x${padding}`, "-o", "theirs", "text"], { cwd });
+    const made = imgbuild(["env", "make", "text", "ours", "--size", "8K", "--padding", padding], { cwd });
+    assert.equal(made.status, 0, made.stderr);
+    assert.deepEqual(bytes("ours"), bytes("theirs"));
+  }
+  execFileSync("mkenvimage", ["-r", "-s", `${SIZE}`, "-o", "theirs", "text"], { cwd });
+  assert.equal(imgbuild(["env", "make", "text", "ours", "--size", "0x2000", "--redundant"], { cwd }).status, 0);
+  assert.deepEqual(bytes("ours").subarray(0, SIZE), bytes("theirs"));
+  assert.equal(bytes("ours").length, 2 * SIZE);
+
+  const printed = imgbuild(["env", "print", "theirs", "lines", "odd", "--json"], { cwd });
+  assert.notEqual(printed.status, 0);
+  assert.match(printed.stderr, /--redundant/);
+  const json = imgbuild(["env", "print", "ours", "lines", "odd", "--redundant", "--json"], { cwd });
+  assert.deepEqual(JSON.parse(json.stdout), { lines: "one\ntwo", odd: ' "x" = \\y $z \u00e9' });
+  const again = imgbuild(["env", "print", "ours", "--redundant"], { cwd }).stdout;
+  assert.equal(again, `${TEXT}lines=one\\\ntwo\n`.replace(/^#.*\n|^\n/gm, ""));
+});
+
+test("fw_printenv reads what we write, and we read what fw_setenv writes: single, in the middle of a file", (t) => {
+  if (skipped(t)) return;
+  const cwd = temporaryFolder(t);
+  const file = path.join(cwd, "boot0.img");
+  const environment = env({ bootcmd: "run x", root_part: "2" });
+  fs.writeFileSync(file, new Uint8Array(0x20000));
+  const offset = 0x20000 - 0x2200;
+  const fd = fs.openSync(file, "r+");
+  fs.writeSync(fd, encodeEnvironment(environment, { size: SIZE }), 0, SIZE, offset);
+  fs.closeSync(fd);
+  const configuration = config(cwd, file, offset);
+  assert.deepEqual(printenv(configuration), { bootcmd: "run x", root_part: "2" });
+
+  run("fw_setenv", ["-c", configuration, "root_part", "3"]);
+  run("fw_setenv", ["-c", configuration, "added", "by fw_setenv"]);
+  const place = ["--offset=-0x2200", "--size", "8K"];
+  const found = JSON.parse(imgbuild(["env", "print", file, ...place, "--json"]).stdout);
+  assert.deepEqual(found, { added: "by fw_setenv", bootcmd: "run x", root_part: "3" });
+
+  const set = imgbuild(["env", "set", file, "root_part=4", "new=a b", "--remove", "added", ...place]);
+  assert.equal(set.status, 0, set.stderr);
+  assert.deepEqual(printenv(configuration), { bootcmd: "run x", root_part: "4", new: "a b" });
+});
+
+test("redundant: both programs write the older copy, and take the newer one, past 255 too", (t) => {
+  if (skipped(t)) return;
+  const cwd = temporaryFolder(t);
+  const file = path.join(cwd, "env");
+  const copies = [encodeEnvironment(env({ n: "old" }), { size: SIZE, flag: 252 })];
+  copies.push(encodeEnvironment(env({ n: "0" }), { size: SIZE, flag: 253 }));
+  fs.writeFileSync(file, Buffer.concat(copies));
+  const configuration = config(cwd, file, 0, SIZE);
+  for (let i = 0; i < 6; i++) {
+    assert.deepEqual(printenv(configuration), { n: `${i}` });
+    assert.equal(imgbuild(["env", "print", file, "n", "--redundant"]).stdout, `n=${i}\n`);
+    if (i % 2) run("fw_setenv", ["-c", configuration, "n", `${i + 1}`]);
+    else assert.equal(imgbuild(["env", "set", file, `n=${i + 1}`, "--redundant"]).status, 0);
+  }
+  // A torn copy does not count.
+  const bytes = fs.readFileSync(file);
+  const flags = [bytes[4]!, bytes[SIZE + 4]!];
+  const newer = flags[0] === nextFlag(flags[1]!) ? 0 : SIZE;
+  fs.writeFileSync(file, bytes.fill(0x55, newer + 100, newer + 200));
+  assert.equal(imgbuild(["env", "print", file, "n", "--redundant"]).stdout, "n=5\n");
+  assert.deepEqual(printenv(configuration), { n: "5" });
+});
+
+test("which copy counts", () => {
+  const copy = (flag: number): EnvironmentCopy => ({ variables: new Map(), flag });
+  assert.equal(newerCopy(undefined, undefined), undefined);
+  assert.equal(newerCopy(copy(0), undefined), 0);
+  assert.equal(newerCopy(undefined, copy(0)), 1);
+  assert.equal(newerCopy(copy(1), copy(1)), 0);
+  assert.equal(newerCopy(copy(1), copy(2)), 1);
+  assert.equal(newerCopy(copy(255), copy(0)), 1);
+  assert.equal(newerCopy(copy(0), copy(255)), 0);
+  assert.equal(newerCopy(copy(254), copy(0)), 0);
+});
+
+test("what cannot be stored is refused", () => {
+  const refused = (code: string, call: () => unknown) =>
+    assert.throws(call, (error: unknown) => error instanceof ImgbuildError && error.code === code && !!error.hint);
+  const one = (name: string, value: string) => encodeEnvironment(env({ [name]: value }), { size: 64 });
+  assert.equal(one("a", "x".repeat(64 - 4 - 4)).length, 64);
+  refused("does-not-fit", () => one("a", "x".repeat(64 - 4 - 3)));
+  refused("not-representable", () => one("", "x"));
+  refused("not-representable", () => one("a=b", "x"));
+  refused("not-representable", () => one("a", ""));
+  refused("not-representable", () => one("a", "x\0y"));
+  refused("source-invalid", () => parseEnvironment(fromText("a=1\nnothing\n"), "text"));
+  refused("not-representable", () => parseEnvironment(fromText("=1\n"), "text"));
+});
+
+test("empty, repeated and odd ones come back as they were; damage is noticed at every byte", () => {
+  assert.deepEqual(plain(decodeEnvironment(encodeEnvironment(env({}), { size: 16 }), "single")!.variables), {});
+  assert.deepEqual(plain(parseEnvironment(fromText("a=1\nb=2\na=3\n"), "text")), { b: "2", a: "3" });
+  const odd = env({ a: "=", "b c": "\xff\x01", lines: "1\n2\n" });
+  assert.deepEqual(plain(parseEnvironment(formatEnvironment(odd), "text")), plain(odd));
+  for (const [kind, flag] of [
+    ["single", undefined],
+    ["redundant", 7],
+  ] as const) {
+    const bytes = encodeEnvironment(odd, { size: 64, flag });
+    const read = decodeEnvironment(bytes, kind)!;
+    assert.deepEqual(plain(read.variables), plain(odd));
+    assert.equal(read.flag, flag);
+    for (let at = 0; at < bytes.length; at++) {
+      // The flag is the one byte that the checksum leaves out.
+      if (kind === "redundant" && at === 4) continue;
+      const damaged = bytes.slice();
+      damaged[at]! ^= 0x10;
+      assert.equal(decodeEnvironment(damaged, kind), undefined, `byte ${at}`);
+    }
+  }
+  // Full to the last byte.
+  const full = encodeEnvironment(new Map([["a" as ByteString, "x".repeat(56) as ByteString]]), { size: 64 });
+  assert.equal(decodeEnvironment(full, "single")!.variables.size, 1);
+});
