@@ -15,6 +15,7 @@ import { baseLayers } from "./base-layers.js";
 import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
 import { slotEnvironment } from "./claims.js";
 import { userdataGrowth } from "./growth.js";
+import { RootHash } from "./hash-tree.js";
 import { type Plan, partitionWithRole, secondSlot } from "./plan.js";
 
 export interface BuildInputs {
@@ -43,6 +44,8 @@ export interface Prepared {
   readonly initramfs: string | undefined;
   /** All UUIDs and ids follow from this text. */
   readonly identity: string;
+  /** Of a root with a hash tree: one more of the kernel's arguments, which whoever writes the root makes known. */
+  readonly rootHash: RootHash | undefined;
 }
 
 const INITRAMFS = "initramfs.cpio.gz";
@@ -90,14 +93,15 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   if (slots !== undefined && !kernelArguments.some((text) => text.startsWith("panic=")))
     kernelArguments.push("panic=10");
 
+  const rootHash = rootfs.filesystem === "squashfs" && rootfs.verity ? new RootHash() : undefined;
   let initramfs: string | undefined;
   const bootfs = partitionWithRole(plan, "bootfs");
   if (bootfs !== undefined) {
-    initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments);
+    initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments, rootHash);
     contents.set(bootfs.name, bootTree);
   }
   contents.set(rootfs.name, root);
-  return { contents, bootloader: findBootloader(plan, inputs), kernelArguments, initramfs, identity };
+  return { contents, bootloader: findBootloader(plan, inputs), kernelArguments, initramfs, identity, rootHash };
 }
 
 /** What the boot script and the device have to know about two slots; undefined where there is one. */
@@ -118,6 +122,7 @@ async function fillBootfs(
   inputs: BuildInputs,
   bootTree: Tree,
   kernelArguments: readonly string[],
+  rootHash: RootHash | undefined,
 ): Promise<string | undefined> {
   const { boot } = plan;
   const { time } = inputs;
@@ -143,22 +148,22 @@ async function fillBootfs(
 
   const initramfs = await initramfsContent(plan, inputs, kernel.name, kernel.bytes);
   if (initramfs !== undefined) add(INITRAMFS, initramfs);
-  const script = bootScript({
-    kernel:
-      boot.kernel === "zImage"
-        ? { file: boot.kernel, command: "bootz" }
-        : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
-    deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
-    initramfs: initramfs === undefined ? undefined : INITRAMFS,
-    slots: slotsOf(plan),
-    rootPartition: partitionWithRole(plan, "rootfs")!.number,
-    arguments: kernelArguments,
-    console: boot.console,
-  });
-  add(
-    "boot.scr",
-    contentOf(encodeScript(script, { name: "imgbuild boot script", time, architecture: plan.architecture })),
-  );
+  const script = (more: readonly string[]) => {
+    const text = bootScript({
+      kernel:
+        boot.kernel === "zImage"
+          ? { file: boot.kernel, command: "bootz" }
+          : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
+      deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
+      initramfs: initramfs === undefined ? undefined : INITRAMFS,
+      slots: slotsOf(plan),
+      rootPartition: partitionWithRole(plan, "rootfs")!.number,
+      arguments: [...kernelArguments, ...more],
+      console: boot.console,
+    });
+    return encodeScript(text, { name: "imgbuild boot script", time, architecture: plan.architecture });
+  };
+  add("boot.scr", rootHash?.content((argument) => script([argument])) ?? contentOf(script([])));
   return initramfs === undefined ? undefined : INITRAMFS;
 }
 

@@ -44,20 +44,7 @@ export async function writeVerity(device: Device, dataSize: number, options: Ver
   const hash = new BlockHash(salt);
   const levels = levelsOf(dataBlocks);
 
-  let digests = new Uint8Array((levels[0]?.blocks ?? 1) * BLOCK_SIZE);
-  for (let at = 0, filled = 0; at < dataSize; at += PIECE) {
-    const piece = await device.read(at, Math.min(PIECE, dataSize - at));
-    filled = hash.digests(piece, digests, filled);
-    progress?.(piece.length);
-  }
-  let root = digests.slice(0, DIGEST_SIZE);
-  for (const [index, { at, blocks }] of levels.entries()) {
-    await device.write(dataSize + at * BLOCK_SIZE, digests);
-    const next = new Uint8Array((levels[index + 1]?.blocks ?? 1) * BLOCK_SIZE);
-    hash.digests(digests.subarray(0, blocks * BLOCK_SIZE), next, 0);
-    digests = next;
-    root = digests.slice(0, DIGEST_SIZE);
-  }
+  // First: it ends a file that grows behind the data, which may end with zeros that nobody wrote.
   const superblock = new Uint8Array(BLOCK_SIZE);
   veritySuperblock.write(superblock, 0, {
     signature: SIGNATURE,
@@ -72,6 +59,21 @@ export async function writeVerity(device: Device, dataSize: number, options: Ver
     salt: [...salt],
   });
   await device.write(dataSize, superblock);
+
+  let digests = new Uint8Array((levels[0]?.blocks ?? 1) * BLOCK_SIZE);
+  for (let at = 0, filled = 0; at < dataSize; at += PIECE) {
+    const piece = await device.read(at, Math.min(PIECE, dataSize - at));
+    filled = hash.digests(piece, digests, filled);
+    progress?.(piece.length);
+  }
+  let root = digests.slice(0, DIGEST_SIZE);
+  for (const [index, { at, blocks }] of levels.entries()) {
+    await device.write(dataSize + at * BLOCK_SIZE, digests);
+    const next = new Uint8Array((levels[index + 1]?.blocks ?? 1) * BLOCK_SIZE);
+    hash.digests(digests.subarray(0, blocks * BLOCK_SIZE), next, 0);
+    digests = next;
+    root = digests.slice(0, DIGEST_SIZE);
+  }
   return { rootHash: hex(root), hashOffset: dataSize, dataBlocks, salt: hex(salt), size };
 }
 
