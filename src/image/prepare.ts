@@ -15,7 +15,7 @@ import { baseLayers } from "./base-layers.js";
 import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
 import { slotEnvironment } from "./claims.js";
 import { userdataGrowth } from "./growth.js";
-import { RootHash } from "./hash-tree.js";
+import { ROOT_HASH_ARGUMENT, RootHash } from "./hash-tree.js";
 import { type Plan, partitionWithRole, secondSlot } from "./plan.js";
 
 export interface BuildInputs {
@@ -181,15 +181,22 @@ async function initramfsContent(
   kernel: Uint8Array,
 ): Promise<Content | undefined> {
   const { boot } = plan;
+  const rootfs = partitionWithRole(plan, "rootfs")!;
+  const verity = rootfs.filesystem === "squashfs" && rootfs.verity;
+  if (verity && boot.initramfs !== "auto") {
+    inputs.notice(
+      `boot.initramfs is ${boot.initramfs}: the kernel checks nothing unless that sets up dm-verity with the root hash in ${ROOT_HASH_ARGUMENT}`,
+    );
+  }
   if (boot.initramfs !== "auto" && boot.initramfs !== "none") {
     return requireFile(inputs.bootFiles, boot.initramfs, "the initramfs that boot.initramfs names");
   }
-  const rootfs = partitionWithRole(plan, "rootfs")!;
   const writable = partitionWithRole(plan, "userdata") === undefined ? [] : (["overlay", "ext4"] as const);
   const planned = await planInitramfs(inputs.root, {
     ...(await kernelFacts(inputs.bootFiles, kernelName, kernel)),
     drivers: boot.drivers,
     optionalDrivers: boot.optionalDrivers,
+    verity: verity && boot.initramfs === "auto",
     filesystems: [...(rootfs.filesystem === "squashfs" ? (["squashfs"] as const) : []), ...writable],
     compressor:
       rootfs.filesystem === "squashfs"
