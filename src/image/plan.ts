@@ -97,6 +97,8 @@ export interface SquashfsPartition extends PartitionCommon {
   readonly xz?: SquashfsXzOptions | undefined;
   readonly blockSize: number;
   readonly exports: boolean;
+  /** Whether dm-verity's hash tree lies behind it. */
+  readonly verity: boolean;
 }
 
 export interface Ext4Partition extends PartitionCommon {

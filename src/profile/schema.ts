@@ -144,6 +144,12 @@ const partition = z.discriminatedUnion("filesystem", [
         .boolean()
         .default(false)
         .describe("An NFS export table. An overlay's lower layer should not have one."),
+      verity: z
+        .boolean()
+        .default(false)
+        .describe(
+          "dm-verity: a hash tree behind it, with which the kernel checks whatever it reads. The root needs dmsetup, for the initramfs.",
+        ),
     })
     .check(({ value: { compressor, level, xz }, issues }) => {
       if (xz !== undefined && compressor !== "xz") {
