@@ -209,6 +209,7 @@ test("the JSON Schema describes every key of the first level", () => {
     "flash",
     "outputs",
     "tezi",
+    "slots",
     "emulator",
   ]);
 });
