@@ -131,12 +131,12 @@ test("the Raspberry Pi's firmware is told the kernel, and the kernel the root's 
     ];
     const built = imgbuild([...args, ...set.flatMap((setting) => ["--set", setting])], { cwd: folder });
     assert.equal(built.status, 0, built.stderr);
-    const { partitions } = JSON.parse(built.stdout) as Manifest;
+    const { partitions, boot: booted } = JSON.parse(built.stdout) as Manifest;
     const { partuuid } = partitions.find(({ name }) => name === "rootfs")!;
     const cat = (name: string) => imgbuild(["cat", "out:bootfs", name], { cwd: folder }).stdout;
     assert.equal(
       cat("cmdline.txt"),
-      `root=PARTUUID=${partuuid} rootfstype=squashfs ro rootwait init=/usr/lib/imgbuild/preinit console=serial0,115200\n`,
+      `root=PARTUUID=${partuuid} ${booted.arguments.join(" ")} console=serial0,115200\n`,
     );
     assert.deepEqual(cat("config.txt").split("\n").slice(1), ["arm_64bit=1", "kernel=Image", "gpu_mem=16", ""]);
     const names = imgbuild(["ls", "out:bootfs"], { cwd: folder }).stdout;
