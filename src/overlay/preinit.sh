@@ -152,11 +152,16 @@ enter_root() {
 	return 1
 }
 
-# overlay_or_degrade: overlay, on a tmpfs where UserData's state of this path cannot be used.
+# overlay_or_degrade: overlay, on a tmpfs where UserData's state of this path cannot be used: over what was written, if that can
+# be read at least. A file system without a free inode is such a case.
 overlay_or_degrade() {
 	overlay && return
 	saved=$base
-	if [ "$base" != "$run/volatile" ] && use_tmpfs && overlay; then
+	from_elsewhere=$layered
+	if [ "$base" = "$mount/overlay" ] && read_state "$base/$name" && [ -d "$folder/$top" ] && stack "$parent"; then
+		layered=$folder/$top:$lowers$layered
+	fi
+	if [ "$base" != "$run/volatile" ] && use_tmpfs && { overlay || { layered=$from_elsewhere && overlay; }; }; then
 		degraded "the overlay of $path on UserData cannot be mounted; $path is in memory"
 	else
 		degraded "no overlay can be mounted on $path; it is read-only"
