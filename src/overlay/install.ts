@@ -118,7 +118,7 @@ const MORE_PROGRAMS = [
 /** What UserData grows with. */
 const GROWING_PROGRAMS = ["sfdisk", "partx", "resize2fs"];
 /** What two slots need besides. */
-const SLOT_PROGRAMS = ["dd", "gzip", "head", "mkfifo", "od", "tail", "tee", "wc"];
+const SLOT_PROGRAMS = ["blockdev", "dd", "gzip", "head", "mknod", "od", "tail", "tee", "wc"];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /**

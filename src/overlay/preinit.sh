@@ -218,6 +218,10 @@ set_up() {
 			# shellcheck source=src/overlay/boot-flag.sh
 			. "$library/boot-flag.sh" && take_flag
 		fi
+		# What overlayctl was writing when the power failed; an import may be large.
+		for entry in "$mount/request+new" "$mount/import+new"; do
+			[ ! -e "$entry" ] || rm -rf "$entry"
+		done
 		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then
 			# shellcheck source=src/overlay/requests.sh
 			. "$library/requests.sh" && carry_out

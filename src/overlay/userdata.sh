@@ -19,6 +19,10 @@ find_partition() {
 	[ "$root_numbers" ] || while read -r _ _ numbers _ point _; do
 		[ "$point" = / ] && root_numbers=$numbers
 	done </proc/self/mountinfo
+	# Behind dm-verity the root is a device of its own, on top of its partition.
+	for entry in /sys/dev/block/"$root_numbers"/slaves/*/partition; do
+		[ ! -e "$entry" ] || read -r root_numbers <"${entry%/*}/dev"
+	done
 	for entry in /sys/dev/block/"$root_numbers"/../*/partition; do
 		[ -e "$entry" ] || continue
 		read -r number <"$entry"
