@@ -13,6 +13,9 @@ CACHE ?= .cache
 ARMHF := $(CACHE)/debian/armhf
 ARM64 := $(CACHE)/debian/arm64
 DEMO := out/demo
+# A Debian with systemd that a person would call complete, without its documentation.
+SYSTEMD := base-files base-passwd bash busybox-static coreutils dash dbus diffutils e2fsprogs fdisk findutils grep \
+  hostname kmod login mount passwd procps sed systemd systemd-sysv tar udev util-linux
 # A root file system of some 350 MB: programs, libraries, text, a kernel with its modules.
 BENCH := linux-image-cloud-arm64 base-files busybox-static systemd systemd-sysv udev coreutils bash dash mount util-linux \
   git cmake cmake-data vim-runtime locales python3-numpy gdb iso-codes openssl
@@ -51,6 +54,8 @@ parts: ## fetch kernels, bootloaders and BusyBox from Debian, and make root file
 	scripts/fetch-debian-parts.sh arm64 $(ARM64) linux-image-cloud-arm64 busybox-static u-boot-qemu
 	scripts/make-demo-rootfs.sh $(ARMHF) $(DEMO)/armhf 'imx6dl-colibri-*.dtb' imx6q-sabrelite.dtb
 	scripts/make-demo-rootfs.sh $(ARM64) $(DEMO)/arm64
+	scripts/fetch-debian-parts.sh --with-dependencies arm64 $(CACHE)/debian/systemd $(SYSTEMD)
+	scripts/make-systemd-rootfs.sh $(CACHE)/debian/systemd $(DEMO)/arm64/rootfs/lib/modules $(DEMO)/systemd
 
 image: build parts ## a Colibri iMX6 image from real parts, in out/colibri-imx6
 	node build/src/cli/main.js --profile colibri-imx6 --output out/colibri-imx6 \

@@ -10,9 +10,10 @@ tools='
 7z p7zip-full
 apt-get apt
 bmaptool bmap-tools
-dpkg-deb dpkg
 busybox busybox-static
 cpio cpio
+dmsetup dmsetup
+dpkg-deb dpkg
 dtc device-tree-compiler
 e2fsck e2fsprogs
 fakeroot fakeroot
@@ -38,6 +39,7 @@ shellcheck shellcheck
 strace strace
 time time
 unsquashfs squashfs-tools
+uuu uuu
 xz xz-utils
 zstd zstd
 '

@@ -21,6 +21,7 @@ export const ERROR_CODES = [
   "does-not-fit", // content is larger than the place it goes to
   "not-representable", // the format cannot hold this name, id, size or time
   "image-corrupt", // an image, or a structure in it, is damaged
+  "device-refused", // a device that must not be written: it is in use, read-only, or not one for this image
   "disk-full", // the host's disk has no room
   "io-failed", // the host failed to read or write
   "tool-missing", // a program of the host that this command needs is not installed

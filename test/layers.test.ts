@@ -19,10 +19,11 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   initramfs: ["bytes", "tree", "codecs"],
   overlay: ["bytes", "tree"],
   image: ["bytes", "tree", "codecs", "overlay", ...FORMATS],
-  output: ["bytes", "tree", "image"],
+  output: ["bytes", "tree", "codecs", "image", "partition"],
   profile: ["bytes", "image", "output", "partition", "squashfs"],
   qemu: ["bytes", "tree", "image", "output", "fat", "partition"],
-  cli: ["bytes", "tree", "codecs", "overlay", "image", "output", "profile", "qemu", ...FORMATS],
+  flash: ["bytes", "tree", "codecs", "image", "output", "partition"],
+  cli: ["bytes", "tree", "codecs", "overlay", "image", "output", "profile", "qemu", "flash", ...FORMATS],
 };
 
 const SOURCE = path.resolve(import.meta.dirname, "../../src");

@@ -28,6 +28,7 @@ export const COMMANDS = {
   },
   verify: { summary: "whether an image is sound", load: async () => (await import("./verify.js")).verify },
   diff: { summary: "what changed between two images", load: async () => (await import("./diff.js")).diff },
+  flash: { summary: "an image onto a card or a disk", load: async () => (await import("./flash.js")).flash },
   boot: { summary: "an image in QEMU", load: async () => (await import("./boot.js")).boot },
   env: { summary: "an environment of U-Boot: print, set, make", load: async () => (await import("./env.js")).env },
   profiles: {

@@ -93,6 +93,7 @@ function textOf(
       `${kind.toUpperCase()}, id ${id}, sectors of ${sectorSize} bytes${room}`,
       "",
       ...partitionLines(volumes),
+      ...hybridLines(table, volumes),
     );
   }
   for (const { partition, name, fileSystem, error } of volumes) {
@@ -139,6 +140,20 @@ function partitionLines(volumes: readonly VolumeFacts[]): string[] {
   const align = (cell: string, column: number) =>
     RIGHT_ALIGNED.includes(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!);
   return table.map((row) => row.map(align).join("  ").trimEnd());
+}
+
+/** "  entry 2: partition 1 (bootfs) as esp, active" */
+function hybridLines({ hybrid }: PartitionTable, volumes: readonly VolumeFacts[]): string[] {
+  if (hybrid.length === 0) return [];
+  const lines = hybrid.map((entry) => {
+    const { number, start, size, active } = entry;
+    const same = volumes.find(({ partition }) => partition!.start === start && partition!.size === size);
+    const name = same?.name === undefined ? "" : ` (${same.name})`;
+    const what =
+      same === undefined ? `bytes ${start} to ${start + size}` : `partition ${same.partition!.number}${name}`;
+    return `  entry ${number}: ${what} as ${typeName({ kind: "mbr" }, entry)}${active ? ", active" : ""}`;
+  });
+  return ["", "hybrid MBR", ...lines];
 }
 
 function fileSystemLines(title: string | undefined, facts: FileSystemFacts): string[] {

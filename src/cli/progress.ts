@@ -77,7 +77,8 @@ export class Reporter {
     if (this.#mode === "json") {
       this.#json({ done: this.#stage, files: this.#files, bytes: this.#bytes, seconds: Number(seconds.toFixed(3)) });
     } else if (this.#bytes > 0) {
-      this.#line(`${this.#stage}: ${this.#files} files, ${formatSize(this.#bytes)} in ${seconds.toFixed(1)} s`);
+      const files = this.#files > 0 ? `${this.#files} files, ` : "";
+      this.#line(`${this.#stage}: ${files}${formatSize(this.#bytes)} in ${seconds.toFixed(1)} s`);
     }
   }
 
@@ -94,7 +95,9 @@ export class Reporter {
     }
     const share = total > 0 ? Math.min(1, this.#bytes / total) : 0;
     const left = share > 0.01 && share < 1 ? `, ${Math.ceil((elapsed / share) * (1 - share))} s left` : "";
-    const amounts = `${this.#files}${this.#total.files > 0 ? `/${this.#total.files}` : ""} files, ${formatSize(this.#bytes)}`;
+    const counted = this.#total.files > 0 ? `${this.#files}/${this.#total.files} files, ` : `${this.#files} files, `;
+    // Where no files are, as on a medium, there are none to count.
+    const amounts = `${this.#files + this.#total.files > 0 ? counted : ""}${formatSize(this.#bytes)}`;
     const speed = `${formatSize(this.#bytes / Math.max(elapsed, 0.001))}/s`;
     const text = `${this.#stage}: ${amounts}${total > 0 ? ` of ${formatSize(total)}` : ""}, ${speed}${left}`;
     if (this.#mode === "plain") {

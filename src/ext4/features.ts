@@ -39,7 +39,7 @@ const CONFLICTS: readonly { broken(has: (name: FeatureName) => boolean): boolean
  */
 export function parseFeatures(list: string, sizes: { blockSize?: BlockSize; inodeSize?: InodeSize } = {}): Features {
   const { blockSize = 4096, inodeSize = 256 } = sizes;
-  const words = list.split(/[\s,]+/).filter((word) => word !== "");
+  const words = wordsOf(list);
   const base = FEATURE_SETS.find((name) => name === words[0]);
   if (base !== undefined) words.shift();
   const on = new Set(FEATURE_NAMES.filter((name) => inSet(name, base ?? "ext4")));
@@ -76,6 +76,17 @@ export function parseFeatures(list: string, sizes: { blockSize?: BlockSize; inod
     });
   }
   return { has, never64bit };
+}
+
+/** Nothing between two commas is as much a mistake here as with mke2fs. */
+function wordsOf(list: string): string[] {
+  if (list.trim() === "") return [];
+  return list.split(",").flatMap((part) => {
+    if (part.trim() !== "") return part.trim().split(/\s+/);
+    throw new ImgbuildError("usage", `ext4: the list of features "${list}" has an empty place in it`, {
+      hint: "Leave out the comma that is too many.",
+    });
+  });
 }
 
 function unknownFeature(name: string): ImgbuildError {

@@ -12,7 +12,7 @@
  *     root           ... + fatSectors    FAT12, 16 only  a directory of fixed length
  *     clusters       behind it                           number 2 on: directories, then files, each without a gap
  *
- * Both ways: layout.ts, the structures; geometry.ts, the arithmetic; names.ts, long and short names; time.ts, timestamps;
+ * Both ways: layout.ts, the structures; geometry.ts, the arithmetic; names.ts, long and short names, with case.ts; time.ts, timestamps;
  * table.ts, the table.
  *
  *     writing                                            reading

@@ -4,6 +4,7 @@
  */
 import { type ByteString, display, toBytes } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
+import { upperCase } from "./case.js";
 import { LOWER_BASE, LOWER_EXTENSION, MAX_LONG_NAME_UNITS, UNITS_PER_LONG_ENTRY } from "./layout.js";
 
 export interface FatName {
@@ -27,13 +28,10 @@ export function shortNameChecksum(short: Uint8Array): number {
   return sum;
 }
 
-/** Two names that are equal folded cannot be in one folder. Unit by unit, as the tables of Windows are. */
+/** Two names that are equal folded cannot be in one folder. */
 export function foldName(name: string): string {
   let folded = "";
-  for (let i = 0; i < name.length; i++) {
-    const upper = name[i]!.toUpperCase();
-    folded += upper.length === 1 ? upper : name[i];
-  }
+  for (let i = 0; i < name.length; i++) folded += String.fromCharCode(upperCase(name.charCodeAt(i)));
   return folded;
 }
 

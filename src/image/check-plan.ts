@@ -4,6 +4,7 @@ import { ImgbuildError } from "../errors.js";
 import { parseFeatures, parseMountOptions } from "../ext4/index.js";
 import { GPT_ENTRIES, gptAttributes, gptType, MBR_PARTITIONS, mbrType, tableRanges } from "../partition/index.js";
 import { SLOT_ENVIRONMENT_SIZE } from "../uboot/index.js";
+import { baseLayers } from "./base-layers.js";
 import { tableShape } from "./claims.js";
 import {
   type Ext4Partition,
@@ -61,6 +62,7 @@ export function checkPlan(plan: Plan): void {
   }
   if (storage.table === "mbr") checkMbr(partitions, storage);
   else checkGpt(partitions, storage);
+  baseLayers(plan);
 }
 
 /** One root at least, two at most, and one of what else imgbuild fills. */

@@ -139,7 +139,7 @@ export async function firstData(device: ReadableDevice, { start, end }: Gap): Pr
 }
 
 /** The name of a partition's type, or the type itself where it has none. */
-export function typeName({ kind }: PartitionTable, { type }: Partition): string {
+export function typeName({ kind }: Pick<PartitionTable, "kind">, { type }: Pick<Partition, "type">): string {
   const numberOf = (name: string) => {
     try {
       return kind === "gpt" ? gptType(name) : `0x${mbrType(name).toString(16).padStart(2, "0")}`;

@@ -21,6 +21,7 @@ export interface Plan {
   readonly bootloader?: BootloaderPlan | undefined;
   readonly boot: BootPlan;
   readonly overlay: OverlayPlan;
+  readonly flash: FlashPlan;
   /** What is made of the image, by the names in src/output/outputs.ts. */
   readonly outputs: readonly string[];
   readonly tezi?: TeziPlan | undefined;
@@ -167,8 +168,27 @@ export interface OverlayPlan {
   readonly newRoot: NewRootPolicy;
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
+  /** Layers over the root from elsewhere: src/overlay/layer-source.ts reads `from`. */
+  readonly layers: readonly { readonly path: string; readonly from: string }[];
   /** Whether the device makes UserData fill the medium. */
   readonly grow: boolean;
+}
+
+/** What scripts and recipes for flashing have to know of the board. */
+export interface FlashPlan {
+  /** The number of its eMMC, as U-Boot counts. */
+  readonly mmc?: number | undefined;
+  /** Of boards that uuu can flash. */
+  readonly uuu?:
+    | {
+        /** The boot ROM's protocol. */
+        readonly rom: "sdp" | "sdps";
+        /** Where the SPL takes the second bootloader file to, where there is one. */
+        readonly loadAddress?: number | undefined;
+        /** USB ids that uuu does not know, as its CFG: lines say them. */
+        readonly devices: readonly string[];
+      }
+    | undefined;
 }
 
 export const TEZI_COMPRESSIONS = ["none", "gz", "xz", "zst"] as const;
@@ -216,6 +236,8 @@ export interface SlotsPlan {
   readonly tries: number;
   /** Who says that a new root is good: the end of its boot, or an application by `overlayctl confirm`. */
   readonly confirm: (typeof CONFIRMATIONS)[number];
+  /** Whether U-Boot was built for redundant environments, whose copies have a flag byte. */
+  readonly redundant: boolean;
   /** Where it is kept which slot is booted, in bytes from the medium's start; undefined: in front of the first partition. */
   readonly environmentAt?: number | undefined;
 }

@@ -11,6 +11,7 @@ import { type Content, contentOf, newDirectory, newFile, readContent } from "../
 import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import { bootScript, encodeScript } from "../uboot/index.js";
+import { baseLayers } from "./base-layers.js";
 import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
 import { slotEnvironment } from "./claims.js";
 import { userdataGrowth } from "./growth.js";
@@ -67,6 +68,7 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
       newRoot,
       keep: keep.map(fromText),
       userdataPartition: userdata.number,
+      layers: baseLayers(plan),
       growth,
       slots,
       time: { seconds: time, nanoseconds: 0 },

@@ -29,10 +29,31 @@ export const OUTPUTS = {
     describe: "emmc.img.bmap, a block map for bmaptool, with checksums",
     load: async () => (await import("./bmap.js")).bmap,
   },
+  "img.gz": {
+    describe: "emmc.img.gz",
+    with: ["boot0"],
+    load: async () => (await import("./compressed-image.js")).compressedImage("gz"),
+  },
+  "img.xz": {
+    describe: "emmc.img.xz",
+    with: ["boot0"],
+    load: async () => (await import("./compressed-image.js")).compressedImage("xz"),
+  },
+  "img.zst": {
+    describe: "emmc.img.zst",
+    with: ["boot0"],
+    load: async () => (await import("./compressed-image.js")).compressedImage("zst"),
+  },
   simg: {
     describe: "emmc.simg, an Android sparse image for fastboot",
     with: ["boot0"],
     load: async () => (await import("./simg.js")).simg,
+  },
+  uuu: {
+    describe:
+      "uuu.auto, the bootloader's files and the folder uuu, for NXP's uuu: over USB, with the board in recovery mode",
+    with: ["boot0"],
+    load: async () => (await import("./uuu.js")).uuu,
   },
 } as const satisfies Record<string, Listed>;
 

@@ -9,7 +9,7 @@
 #     failed DISK PARTITION WHY    it could not be done, and is not tried again at these sizes
 # None of it means that nothing has been done. docs/decisions/0018 has the reasons.
 #
-# In: record, size and disk_size of grown; partition and device of find_userdata; grow of preinit.conf.
+# In: record, size and disk_size of grown; partition and device of mount_userdata; grow of preinit.conf.
 
 # As much room behind the partition, in sectors of 512 bytes, is worth writing the table: 8 MiB.
 least_room=16384
@@ -72,7 +72,7 @@ grow_partition() {
 		not_grown "the root has no $program"
 		return 1
 	done
-	node_of "$partition/.." && disk=$node || return
+	node_of "$partition/.." && medium=$node || return
 	if ! { echo table >"$mount/grown" && sync; } 2>/dev/null; then
 		not_grown "UserData has no room for a note of it"
 		return 1
@@ -91,7 +91,7 @@ grow_partition() {
 # to_the_end NUMBER: grows a partition as far as there is room behind it. The kernel is not told: sfdisk asks it to read the
 # whole table anew, which it does not do while the root is mounted from that disk.
 to_the_end() {
-	sfdisk --quiet --no-reread --no-tell-kernel --wipe never --wipe-partitions never -N "$1" "$disk" >>"$log" 2>&1 <<-END
+	sfdisk --quiet --no-reread --no-tell-kernel --wipe never --wipe-partitions never -N "$1" "$medium" >>"$log" 2>&1 <<-END
 		, +
 	END
 }
@@ -99,9 +99,9 @@ to_the_end() {
 # tell_kernel: these change the size of a partition that is in use. Without either it is the next boot that grows the file system.
 tell_kernel() {
 	if command -v partx >/dev/null; then
-		partx --update --nr "$userdata" "$disk"
+		partx --update --nr "$userdata" "$medium"
 	elif command -v partprobe >/dev/null; then
-		partprobe "$disk"
+		partprobe "$medium"
 	fi >>"$log" 2>&1
 }
 

@@ -13,6 +13,7 @@
  *     mounts.sh        what is mounted, and how overlays are to be
  *     userdata.sh      finding, checking and mounting UserData
  *     grow.sh          growing it to the end of its disk
+ *     storages.sh      layers from elsewhere, and UserData on another device
  *     state.sh         the state of one overlay, and how it is changed
  *     requests.sh      reset, snapshot, restore, delete, merge
  *     layers.sh        folding one layer into another
@@ -22,6 +23,7 @@
  *     overlayctl.sh    the command; report.sh: what it prints; transfer.sh: export and import
  */
 export {
+  type BaseLayer,
   type DeviceSlots,
   type Growth,
   type InstalledOverlay,
@@ -30,4 +32,5 @@ export {
   type NewRootPolicy,
   type OverlayOptions,
 } from "./install.js";
+export { type LayerSource, parseLayerSource } from "./layer-source.js";
 export { factoryState, userdataState, userdataUpper } from "./userdata.js";

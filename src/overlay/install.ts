@@ -13,13 +13,21 @@ import {
 } from "../tree/node.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
-import { type ReadyHook, readyHook } from "./ready-hook.js";
+import { type LayerSource, layerSourceLine } from "./layer-source.js";
+import { checkDepth, findPlaces, ROM, USERDATA } from "./places.js";
+import { mountUnits, type ReadyHook, readyHook } from "./ready-hook.js";
 import { rootManifest } from "./root-manifest.js";
-import { checkRealPath, overlayName, sortOverlays } from "./userdata.js";
 
 /** What becomes of what was written to an overlay when the root under it is replaced: docs/device.md. */
 export const NEW_ROOT_POLICIES = ["keep", "reset", "refresh"] as const;
 export type NewRootPolicy = (typeof NEW_ROOT_POLICIES)[number];
+
+/** A layer over a folder of the root that is not in the root: an application, say, that is updated by itself. */
+export interface BaseLayer {
+  /** The folder that it lies over. Where no overlay is to be writable there, it is read-only. */
+  readonly path: ByteString;
+  readonly from: LayerSource;
+}
 
 /** How the device makes UserData fill its disk. */
 export interface Growth {
@@ -39,6 +47,8 @@ export interface OverlayOptions {
   readonly keep: readonly ByteString[];
   /** UserData's number in the partition table. */
   readonly userdataPartition: number;
+  /** Layers between the root and what is written, from elsewhere; later ones lie above those before them. */
+  readonly layers?: readonly BaseLayer[];
   /** How UserData is to grow on the device; undefined: not at all. */
   readonly growth?: Growth | undefined;
   /** Where there are two slots for the root. */
@@ -72,17 +82,13 @@ export interface InstalledOverlay {
 
 const LIBRARY = "/usr/lib/imgbuild";
 const SCRIPT = fromText(`${LIBRARY}/preinit`);
-/** Where UserData is mounted. Its own folder in the root: what lies below /mnt, /media and /run may be mounted over. */
-const USERDATA = fromText("/userdata");
-/** Where the read-only root is found when the whole root has an overlay. */
-const ROM = fromText("/rom");
-
 /** What is installed, by the names of the files in this folder. */
 const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[] = [
   ["preinit.sh", SCRIPT, 0o755],
   ["mounts.sh", `${LIBRARY}/mounts.sh`, 0o644],
   ["userdata.sh", `${LIBRARY}/userdata.sh`, 0o644],
   ["grow.sh", `${LIBRARY}/grow.sh`, 0o644],
+  ["storages.sh", `${LIBRARY}/storages.sh`, 0o644],
   ["state.sh", `${LIBRARY}/state.sh`, 0o644],
   ["requests.sh", `${LIBRARY}/requests.sh`, 0o644],
   ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
@@ -110,9 +116,6 @@ const GROWING_PROGRAMS = ["sfdisk", "partx", "resize2fs"];
 /** What two slots need besides. */
 const SLOT_PROGRAMS = ["blockdev", "dd", "gzip", "head", "mknod", "od", "tail", "tee", "wc"];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-
-/** Not on the root file system: mounted over before or by the script. */
-const MOUNTED_OVER = ["/dev", "/proc", "/run", "/sys", USERDATA, ROM];
 
 /**
  * Adds the scripts, their configuration and the mount points that are missing; they belong to root. Reads what the root has
@@ -164,13 +167,20 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
     ...slotSettings(options.slots, hook),
     ...options.keep.map((pattern) => `keep ${checkKeep(pattern)}`),
   ];
-  for (const { name, path, volatile } of places) {
+  let layerNumber = 0;
+  const overlays: ByteString[] = [];
+  for (const { name, path, kind, layers } of places) {
     const folder = mountPoint(path);
-    if (volatile) {
-      const { mode, uid, gid, entries } = folder;
-      config.push(
-        entries.size > 0 ? `volatile ${name} - ${path}` : `tmpfs ${mode.toString(8)} ${uid},gid=${gid} ${path}`,
-      );
+    for (const from of layers) config.push(`layer ${++layerNumber} ${name} ${layerSourceLine(from)}`);
+    if (kind === "volatile" && folder.entries.size === 0 && layers.length === 0) {
+      const { mode, uid, gid } = folder;
+      config.push(`tmpfs ${mode.toString(8)} ${uid},gid=${gid} ${path}`);
+      continue;
+    }
+    checkDepth(path, overlays);
+    overlays.push(path);
+    if (kind !== "overlay") {
+      config.push(`${kind} ${name} - ${path}`);
       continue;
     }
     const { bytes, identity } = await rootManifest(
@@ -180,6 +190,12 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
     config.push(`overlay ${name} ${identity} ${path}`);
     if (options.newRoot === "refresh") addFile(`${LIBRARY}/manifest/${name}`, 0o644, bytes);
   }
+  const mounts = [
+    USERDATA,
+    ...(wholeRoot ? [ROM] : []),
+    ...places.map(({ path }) => path).filter((path) => path !== "/"),
+  ];
+  for (const { path, text } of mountUnits(tree, realInit, mounts)) addFile(path, 0o644, Buffer.from(text, "latin1"));
   for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
   addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
   const lackingToGrow = options.growth === undefined ? [] : GROWING_PROGRAMS.filter((name) => lacksProgram(tree, name));
@@ -205,67 +221,6 @@ function slotSettings(slots: DeviceSlots | undefined, hook: ReadyHook | undefine
 
 function script(name: string): Uint8Array {
   return fs.readFileSync(new URL(`../../../src/overlay/${name}`, import.meta.url));
-}
-
-interface Place {
-  readonly name: string;
-  /** Without symlinks on the way. */
-  readonly path: ByteString;
-  readonly volatile: boolean;
-}
-
-/** What is mounted, a folder before what is in it. Refuses two overlays of one folder, and what is not on the root. */
-function findPlaces(tree: Tree, options: OverlayOptions): Place[] {
-  const places = new Map<ByteString, ByteString>();
-  const find = (paths: readonly ByteString[], volatile: boolean) =>
-    sortOverlays(paths).map((path): Place => {
-      const real = realPath(tree, path);
-      checkRealPath(path, real);
-      checkPlace(path, real, places);
-      return { name: overlayName(path), path: real, volatile };
-    });
-  const kept = find(options.paths, false);
-  if (kept.length > 1 && kept[0]!.path === "/") {
-    throw refuse(
-      `overlays of "/" and of ${kept
-        .slice(1)
-        .map(({ path }) => display(path))
-        .join(", ")} cannot be had together`,
-      "The one of the whole root has all in it: leave the others out of overlay.paths.",
-    );
-  }
-  const inMemory = find(options.volatile, true);
-  if (inMemory.some(({ path }) => path === "/")) {
-    throw refuse("the whole root cannot be volatile", "Name folders, such as /tmp and /var/log, in overlay.volatile.");
-  }
-  const below = kept.find(({ path }) => inMemory.some((other) => path.startsWith(`${other.path}/`)));
-  if (below !== undefined) {
-    throw refuse(
-      `there can be no overlay of ${display(below.path)}: it is in a folder that is volatile`,
-      "Leave one of them out of overlay.paths and overlay.volatile.",
-    );
-  }
-  return [...kept, ...inMemory];
-}
-
-function checkPlace(path: ByteString, real: ByteString, places: Map<ByteString, ByteString>): void {
-  const other = places.get(real);
-  if (other !== undefined) {
-    throw refuse(
-      path === other
-        ? `${display(path)} is to be kept and volatile`
-        : `${display(path)} and ${display(other)} are the same folder, by symlinks`,
-      "Leave one of them out of the overlays.",
-    );
-  }
-  const over = MOUNTED_OVER.find((folder) => real === folder || real.startsWith(`${folder}/`));
-  if (over !== undefined) {
-    throw refuse(
-      `there can be no overlay of ${display(path)}: ${over} is not on the root`,
-      "Leave it out of the overlays; what is written there is not on the read-only root.",
-    );
-  }
-  places.set(real, path);
 }
 
 /** A pattern as the configuration can say it. */

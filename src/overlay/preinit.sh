@@ -19,6 +19,9 @@
 #     keep PATTERN             files that a factory reset carries over
 #     overlay NAME ID PATH     a folder to be writable; its state is in overlay/NAME on UserData, ID is the identity of what the
 #                              root has there
+#     layer NUMBER NAME FROM   a layer between the root and the overlay NAME, in a line further down; FROM is "userdata FILE",
+#                              "partition NUMBER" or "device SPECIFICATION"
+#     readonly NAME - PATH     a folder that has such layers over it, and cannot be written
 #     volatile NAME - PATH     a folder to be writable in memory, over what the root has there
 #     tmpfs MODE OWNER PATH    the same for a folder that is empty in the root; OWNER is UID,gid=GID
 
@@ -128,7 +131,7 @@ overlay() {
 mount_overlay() {
 	point=$path
 	[ "$path" != / ] || point=/rom
-	mount -t overlay -o "noatime,lowerdir=$lowers$path,upperdir=$folder/$top,workdir=$folder/work${top#upper}$options" \
+	mount -t overlay -o "noatime,lowerdir=$lowers$layered$path,upperdir=$folder/$top,workdir=$folder/work${top#upper}$options" \
 		overlay "$point" || return
 	[ "$path" != / ] || enter_root
 }
@@ -172,6 +175,12 @@ volatile() {
 	base=$saved
 }
 
+# read_only: layers over a folder that nobody writes to.
+read_only() {
+	[ ! "$layered" ] || mount -t overlay -o "ro,noatime,lowerdir=$layered$path$options" overlay "$path" ||
+		degraded "the layers of $path cannot be mounted"
+}
+
 set_up() {
 	# shellcheck source=src/overlay/mounts.sh
 	. "$library/mounts.sh"
@@ -193,7 +202,7 @@ set_up() {
 	load overlay
 	features
 	read_resets
-	made=
+	made='' layered=''
 	if [ "$base" = "$mount/overlay" ]; then
 		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then
 			# shellcheck source=src/overlay/requests.sh
@@ -202,17 +211,24 @@ set_up() {
 	fi
 	while read -r key name id path <&3; do
 		case $key in
+		layer)
+			# shellcheck source=src/overlay/storages.sh
+			. "$library/storages.sh" && add_layer
+			continue
+			;;
 		overlay) overlay_or_degrade ;;
 		volatile) volatile ;;
+		readonly) read_only ;;
 		tmpfs)
 			mount -t tmpfs -o "nosuid,nodev,mode=$name,uid=$id" tmpfs "$path" ||
 				degraded "nothing can be mounted on $path; it is read-only"
 			;;
 		esac
+		layered=
 	done 3<"$config"
 }
 
-grow=
+grow='' root_numbers=''
 while read -r key value; do
 	case $key in
 	userdata) userdata=$value ;;

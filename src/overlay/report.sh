@@ -2,6 +2,8 @@
 
 # shellcheck source=src/overlay/layers.sh
 . "$library/layers.sh"
+# shellcheck source=src/overlay/storages.sh
+. "$library/storages.sh"
 
 # show_root: sets rom to where the root is seen without what is mounted in it.
 show_root() {
@@ -9,13 +11,21 @@ show_root() {
 	mkdir -p "$rom" && mount --bind / "$rom"
 }
 
-# root_folder: sets under to the overlay's lowest layer, after show_root.
+# root_folder: sets under to what is below the overlay's layers on UserData, after show_root. leave_root_folder ends it.
 root_folder() {
 	if [ "$path" = / ]; then
 		under=/rom
 	else
 		under=$rom$path
 	fi
+	layers_of "$name"
+	if [ "$layered" ] && look_through "$run/under" "$layered$under"; then
+		under=$run/under
+	fi
+}
+
+leave_root_folder() {
+	! mounted "$run/under" || umount "$run/under"
 }
 
 # in_layers FILE: whether one of the layers in $stacked, paths with a colon behind each, has it.
@@ -79,6 +89,7 @@ changes() {
 	stacked=$folder/$top:$lowers
 	root_folder
 	compare ""
+	leave_root_folder
 }
 
 report_diff() {
@@ -192,7 +203,29 @@ plain_status() {
 		plain_slots
 	fi
 	each_overlay plain_overlay
+	[ "$only" ] || each_layer_line plain_layer_line
 	return 0
+}
+
+# each_layer_line COMMAND: calls it for the layers from elsewhere, with layer_number, layer_overlay and layer_from set.
+each_layer_line() {
+	while read -r layer_key layer_number layer_overlay layer_from <&3; do
+		[ "$layer_key" != layer ] || "$1"
+	done 3<"$config"
+}
+
+plain_layer_line() {
+	while read -r key name _ path; do
+		[ "$key" = layer ] || [ "$name" != "$layer_overlay" ] || break
+	done <"$config"
+	mounted "$run/layers/$layer_number" && missing='' || missing=", missing or broken"
+	echo "Layer over the root for $path: $layer_from$missing"
+}
+
+json_layer_line() {
+	mounted "$run/layers/$layer_number" && present=true || present=false
+	printf '%s{"overlay":"%s","from":%s,"mounted":%s}' "$comma" "$layer_overlay" "$(text "$layer_from")" "$present"
+	comma=,
 }
 
 plain_overlay() {
@@ -272,6 +305,9 @@ json_status() {
 	printf '"overlays":['
 	comma=
 	each_overlay json_overlay
+	printf '],"layers":['
+	comma=
+	each_layer_line json_layer_line
 	printf ']}\n'
 }
 

@@ -87,9 +87,9 @@ merged() {
 	[ -e "$run/refresh/view/$1$marker" ]
 }
 
-# frozen FILE: whether a frozen layer below the topmost one has it; then it is not the root's that would show.
+# frozen FILE: whether a layer between the topmost one and the root has it; then it is not the root's that would show.
 frozen() {
-	rest=$lowers
+	rest=$lowers$layered
 	while [ "$rest" ]; do
 		exists "${rest%%:*}/$1" && return
 		rest=${rest#*:}

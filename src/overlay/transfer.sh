@@ -59,6 +59,7 @@ stage_overlay() {
 		[ "$kind" != D ] || echo "$file"
 	done >"$stage/$name/deleted"
 	umount "$seen"
+	leave_root_folder
 	lines="${lines}overlay $name $id $path$newline"
 }
 
@@ -98,10 +99,12 @@ import_overlay() {
 	generation
 	root_folder
 	mkdir "$folder/work$suffix" && mv "$stage/$name/files" "$folder/upper$suffix" && delete_listed || {
+		leave_root_folder
 		rm -rf "$folder/upper$suffix" "$folder/work$suffix"
 		say "$path: the import failed, perhaps for want of room"
 		return 1
 	}
+	leave_root_folder
 	rm -rf "$folder/work$suffix"
 	layers="layer upper$suffix - $time $snapshot$newline$layers"
 	write_state

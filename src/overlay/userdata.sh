@@ -12,19 +12,19 @@ node_of() {
 	[ -b "$node" ]
 }
 
-# find_userdata: sets partition to UserData's folder in /sys, and device to its node: the partition of that number on the disk
-# whose partition is mounted on /. Names and UUIDs would not do: the installer makes up new ones, and a card with the same
-# image may be in another slot.
-find_userdata() {
-	while read -r _ _ numbers _ point _; do
-		[ "$point" = / ] && disk=$numbers
+# find_partition NUMBER: sets found to the folder in /sys, and node to the node, of the partition of that number on the disk
+# whose partition is mounted on /. Names and UUIDs would not do: the installer makes up new ones, and a card with the same image
+# may be in another slot.
+find_partition() {
+	[ "$root_numbers" ] || while read -r _ _ numbers _ point _; do
+		[ "$point" = / ] && root_numbers=$numbers
 	done </proc/self/mountinfo
-	for entry in /sys/dev/block/"$disk"/../*/partition; do
+	for entry in /sys/dev/block/"$root_numbers"/../*/partition; do
 		[ -e "$entry" ] || continue
 		read -r number <"$entry"
-		[ "$number" = "$userdata" ] || continue
-		partition=${entry%/partition}
-		node_of "$partition" && device=$node
+		[ "$number" = "$1" ] || continue
+		found=${entry%/partition}
+		node_of "$found"
 		return
 	done
 	return 1
@@ -60,11 +60,13 @@ mount_ext4() {
 # mount_userdata: mounts UserData, by way of e2fsck where it has to be, and sets base.
 mount_userdata() {
 	base=$mount/overlay
-	if ! find_userdata; then
+	if ! find_partition "$userdata"; then
 		degraded "there is no partition $userdata on the root's disk; changes are kept in memory"
 		use_tmpfs
 		return
 	fi
+	partition=$found
+	device=$node
 	load ext4
 	check -p && mount_ext4 && return
 	# What -p will not decide, or does not look at because the file system says that it is clean, is decided once by -fy.

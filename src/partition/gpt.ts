@@ -141,7 +141,7 @@ function mbrEntries(partitions: readonly GptPartition[], lastSector: number, sec
   const hybrid = partitions.filter((partition) => partition.hybrid !== undefined).sort((a, b) => a.number - b.number);
   if (hybrid.length > MBR_ENTRIES - 1) {
     throw conflict(
-      `partitions ${hybrid.map(({ number }) => number).join(", ")} are to be in the hybrid MBR, which has ${MBR_ENTRIES - 1} entries beside the protective one`,
+      `${hybrid.map(nameOf).join(", ")} are to be in the hybrid MBR, which has ${MBR_ENTRIES - 1} entries beside the protective one`,
       "List only those that firmware without a GPT has to find.",
       { partitions: hybrid.map(({ number }) => number) },
     );
@@ -158,12 +158,16 @@ function mbrEntries(partitions: readonly GptPartition[], lastSector: number, sec
   return [protective, ...hybrid.map((partition) => hybridEntry(partition, sectorSize))];
 }
 
-function hybridEntry({ number, start, size, hybrid, active }: GptPartition, sectorSize: SectorSize): Uint8Array {
+/** "partition 2 (rootfs)" */
+const nameOf = ({ number, name = "" }: GptPartition) => `partition ${number}${name === "" ? "" : ` (${name})`}`;
+
+function hybridEntry(partition: GptPartition, sectorSize: SectorSize): Uint8Array {
+  const { number, start, size, hybrid, active } = partition;
   if ((start + size) / sectorSize > 2 ** 32) {
     throw conflict(
-      `partition ${number} ends at byte ${start + size}, and the hybrid MBR reaches to ${2 ** 32 * sectorSize}`,
+      `${nameOf(partition)} ends at byte ${start + size}, and the hybrid MBR reaches to ${2 ** 32 * sectorSize}`,
       "Leave it out of the hybrid MBR, or place it further to the front.",
-      { number, start, size },
+      { number, start, size, ...(partition.name && { name: partition.name }) },
     );
   }
   return encodeMbrEntry({

@@ -199,6 +199,10 @@ const slots = z
       .enum(CONFIRMATIONS)
       .default("automatic")
       .describe("Who says that a new root is good. automatic: the end of its boot. manual: overlayctl confirm."),
+    redundant: z
+      .boolean()
+      .default(false)
+      .describe("Whether U-Boot was built with CONFIG_SYS_REDUNDAND_ENVIRONMENT: its environments have a flag byte."),
     environmentAt: size(
       "Where 8 KiB are that say which slot is booted: a multiple of 4KiB. Default: right in front of the first partition.",
     ).optional(),
@@ -208,6 +212,32 @@ const slots = z
 
 /** As long as an eMMC's boot partition can be: 255 units of 128 KiB. JEDEC JESD84-B51, BOOT_SIZE_MULT. */
 const MAX_BOOT_PARTITION = `${255 * 128}KiB`;
+
+const flash = z
+  .strictObject({
+    mmc: z.int().nonnegative().optional().describe("The number of the board's eMMC, as U-Boot's `mmc dev` counts."),
+    uuu: z
+      .strictObject({
+        rom: z
+          .enum(["sdp", "sdps"])
+          .describe(
+            "How the boot ROM takes a bootloader over USB. sdp: i.MX6, i.MX7, i.MX8M Mini and 8M. sdps: i.MX8X, i.MX8, i.MX8M Nano and Plus, i.MX9.",
+          ),
+        loadAddress: z
+          .int()
+          .nonnegative()
+          .optional()
+          .describe("Where the SPL takes the second bootloader file to, where that is a file of its own."),
+        devices: z
+          .array(z.string().regex(/^(?:SDPV|FB): [-\w ]+$/, 'what follows "CFG:" in a script of uuu'))
+          .default([])
+          .describe("USB ids that uuu does not know: what follows CFG: in its scripts."),
+      })
+      .optional()
+      .describe("Boards that NXP's uuu can flash over USB."),
+  })
+  .prefault({})
+  .describe("What scripts and recipes for flashing have to know of the board.");
 
 export const profileSchema = z
   .strictObject({
@@ -321,6 +351,24 @@ export const profileSchema = z
           .array(z.string().startsWith("/"))
           .default([])
           .describe("Files that a factory reset carries over; * ? and [ ] stand for characters."),
+        layers: z
+          .array(
+            z.strictObject({
+              path: z
+                .string()
+                .startsWith("/")
+                .describe("The folder that the layer lies over; what it holds is in there."),
+              from: z
+                .string()
+                .describe(
+                  "userdata:FILE, a SquashFS on UserData; partition:NAME, of this profile; or LABEL=, UUID=, PARTLABEL=, PARTUUID= as the device's mount knows them.",
+                ),
+            }),
+          )
+          .default([])
+          .describe(
+            "Layers between the root and what is written, later ones above. Where no overlay is at their path, they are read-only. One that is missing is left out.",
+          ),
         grow: z
           .boolean()
           .default(true)
@@ -329,6 +377,7 @@ export const profileSchema = z
           ),
       })
       .prefault({}),
+    flash,
     outputs: z
       .array(z.enum(OUTPUT_NAMES))
       .min(1)

@@ -38,6 +38,7 @@ test("every option of every command is documented, and no other", () => {
     "extract",
     "verify",
     "diff",
+    "flash",
     "boot",
     "env",
   ];

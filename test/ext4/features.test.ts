@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
-import { type Ext4Options, writeExt4 } from "../../src/ext4/index.js";
+import { type Ext4Options, parseFeatures, writeExt4 } from "../../src/ext4/index.js";
 import {
   type Content,
   contentOf,
@@ -299,3 +299,31 @@ function rootWith(node: Node) {
   root.entries.set(fromText("here"), node);
   return root;
 }
+
+test("lists with empty places are refused, as mke2fs refuses them", (t) => {
+  if (lacks(t, "mke2fs")) return;
+  const image = path.join(temporaryFolder(t), "image");
+  const accepts = (list: string) => {
+    try {
+      run("mke2fs", ["-q", "-F", "-t", "ext4", "-O", list, image, "8M"]);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  for (const list of ["", "-dir_index", "-dir_index -huge_file", "-dir_index,-huge_file"]) {
+    assert.doesNotThrow(() => parseFeatures(list), list);
+    assert.ok(accepts(list), list);
+  }
+  for (const list of [",", " , ", ",-dir_index", "-dir_index,,", "-dir_index,,-huge_file"]) {
+    const refused = { code: "usage", message: /empty place/, hint: /comma/ };
+    assert.throws(() => parseFeatures(list), refused, list);
+    assert.ok(!accepts(list), list);
+  }
+  // The command line refuses that one too.
+  assert.throws(() => parseFeatures("-dir_index,"), /empty place/);
+  for (const sign of ["-", "+", "^"]) {
+    assert.throws(() => parseFeatures(sign), /no feature ""/);
+    assert.ok(!accepts(sign), sign);
+  }
+});

@@ -129,12 +129,35 @@ test("names that differ in case only are refused, both of them named", async () 
     ["Boot.scr", "boot.scr"],
     ["Über", "über"],
     ["ПРИВЕТ", "привет"],
+    ["ΣΑΣ", "σας"], // Its last letter has a form of its own, and the same capital.
+    ["ÿ", "Ÿ"],
+    ["Ａ", "ａ"],
+    ["Ǆ", "ǆ"],
   ] as const) {
     await assert.rejects(writeFat(new MemoryDevice(MiB), treeOf({ [`d/${a}`]: "1", [`d/${b}`]: "2" }), OPTIONS), {
       code: "not-representable",
       message: `FAT cannot store both d/${a} and d/${b}: they differ in case only`,
     });
   }
+});
+
+test("letters that Unicode has as one, and Windows does not, are two", async (t) => {
+  if (lacks(t, "fsck.fat", "mdir")) return;
+  // Long s, Kelvin, Angstrom, dotless and dotted i, micro, sharp s, the capital with a small z, letters that came later.
+  const names = ["ſ", "s", "\u212a", "k", "\u212b", "å", "ı", "i", "İ", "µ", "μ", "ß", "ẞ", "SS", "ǅ", "ǆ", "ა", "Ა"];
+  const files = Object.fromEntries(names.map((name) => [`d/${name}`, name]));
+  const { image } = await makeVolume(t, MiB, treeOf(files), OPTIONS);
+  fsck(image);
+  await withReader(image, async (device) => {
+    const reader = await openFat(device);
+    for (const name of names) {
+      const found = await reader.lookup(fromText(`d/${name}`));
+      assert.equal(found?.name, fromText(name));
+    }
+    assert.equal((await reader.lookup(fromText("D/Å")))?.name, fromText("å"));
+    assert.equal((await reader.lookup(fromText("D/ss")))?.name, fromText("SS"));
+  });
+  assert.equal(mtools("mdir", image, "-b", "::d").trim().split("\n").length, names.length);
 });
 
 test("what is no file or folder is refused with its path and what it is", async () => {

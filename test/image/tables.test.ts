@@ -98,6 +98,10 @@ test("a GPT with few entries, names, attributes and a hybrid MBR, beside a bootl
   );
   assert.match(run("sgdisk", ["-O", image]), /2 +\* +8192 +139263 +primary +0xEF/);
   assert.equal(fs.readFileSync(image).subarray(8192, 8195).toString(), "SPL");
+  assert.match(
+    imgbuild(["inspect", image]).stdout,
+    /^hybrid MBR\n {2}entry 2: partition 1 \(bootfs\) as esp, active$/m,
+  );
 });
 
 test("sectors of 4096 bytes, up to the length of the image", async (t) => {

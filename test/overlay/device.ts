@@ -6,7 +6,13 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import type { TestContext } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
-import { type DeviceSlots, type Growth, installOverlay, type NewRootPolicy } from "../../src/overlay/index.js";
+import {
+  type DeviceSlots,
+  type Growth,
+  installOverlay,
+  type LayerSource,
+  type NewRootPolicy,
+} from "../../src/overlay/index.js";
 import { contentOf, type Directory, newDirectory, newFile, readContent } from "../../src/tree/node.js";
 import { addNode, makeDirectories, type Tree } from "../../src/tree/tree.js";
 import { run, temporaryFolder } from "../support/tools.js";
@@ -63,6 +69,7 @@ export interface DeviceOptions {
   /** Programs of the host that the root gets, with their libraries; in /usr/libexec, for something else to call. */
   readonly programs?: readonly string[];
   readonly growth?: Growth;
+  readonly layers?: readonly { readonly path: string; readonly from: LayerSource }[];
   /** Default: 3. */
   readonly userdataPartition?: number;
   /** Changes the root file system before the overlay is installed. */
@@ -188,6 +195,7 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
       userdataPartition: options.userdataPartition ?? 3,
       growth: options.growth,
       slots: options.slots,
+      layers: (options.layers ?? []).map(({ path, from }) => ({ path: fromText(path), from })),
       time: { seconds: 0, nanoseconds: 0 },
     }));
     const staged = fs.mkdtempSync(path.join(folder, "stage-"));

@@ -247,6 +247,32 @@ test("the real init is the first that can run", async () => {
   assert.equal((await install(tree)).realInit, "/lib/systemd/systemd");
 });
 
+test("systemd is told to leave the mounts alone, by the names that it has for them", async () => {
+  // As `systemd-escape --path --suffix=mount` says.
+  const names = {
+    "/.hidden/a.b": "\\x2ehidden-a.b.mount",
+    "/opt/my-app": "opt-my\\x2dapp.mount",
+    "/srv/a@b": "srv-a\\x40b.mount",
+    "/var": "var.mount",
+  };
+  const units = async (paths: readonly string[]) => {
+    const tree = sampleTree();
+    addNode(tree, fromText("lib/systemd/systemd"), program());
+    addNode(tree, fromText("sbin/init"), link("/lib/systemd/systemd"));
+    const file = newFile(contentOf(Buffer.from("")));
+    addNode(tree, fromText("lib/systemd/system/tmp.mount"), file);
+    const { added } = await install(tree, paths, { volatile: [fromText("/var/log"), fromText("/tmp")] });
+    const folder = "/lib/systemd/system/";
+    assert.equal(lookup(tree, fromText(`${folder}tmp.mount`)), file, "the root's own stays");
+    return added.filter((name) => name.startsWith(folder) && !name.includes("ready")).map((name) => name.slice(20));
+  };
+  assert.deepEqual(await units(Object.keys(names)), ["userdata.mount", ...Object.values(names), "var-log.mount"]);
+  assert.deepEqual(await units(["/"]), [
+    ...["userdata.mount", "rom.mount", "var-log.mount"],
+    "systemd-remount-fs.service.d/imgbuild.conf",
+  ]);
+});
+
 test("a root that cannot run the script is refused", async () => {
   const tree = sampleTree();
   addNode(tree, fromText("lib/systemd/systemd"), program());
@@ -337,4 +363,53 @@ test("growth: what the device has to know of the table, and the programs that it
   const growth = { reserved: [] };
   assert.deepEqual((await install(all, ["/etc"], { growth })).lackingToGrow, []);
   assert.match(await textOf(all, "usr/lib/imgbuild/preinit.conf"), /\ngrow -\n/);
+});
+
+test("overlays inside of overlays: as many as the kernel lays over each other", async () => {
+  const filled = () => {
+    const tree = sampleTree();
+    makeDirectories(tree, fromText("a/b/c/d"));
+    return tree;
+  };
+  await install(filled(), ["/a", "/a/b"]);
+  await install(filled(), ["/"], { volatile: ["/a/b"].map(fromText) });
+  // A tmpfs lies over nothing.
+  await install(filled(), ["/a", "/a/b"], { volatile: ["/a/b/c/d"].map(fromText) });
+  const deep =
+    /^there can be no overlay of "?\/a\/b\/c"?: it is in those of .*\/a.* and .*\/a\/b.*, and the kernel lays no more than 2/;
+  await refused("profile-invalid", deep, () => install(filled(), ["/a", "/a/b", "/a/b/c"]));
+  await refused("profile-invalid", deep, () =>
+    install(filled(), ["/a", "/a/b"], { volatile: ["/a/b/c"].map(fromText) }),
+  );
+  const from = { kind: "userdata", file: "app.squashfs" } as const;
+  await refused("profile-invalid", deep, () =>
+    install(filled(), ["/a", "/a/b"], { layers: [{ path: fromText("/a/b/c"), from }] }),
+  );
+});
+
+test("layers stand in the configuration in front of what they are below", async () => {
+  const tree = sampleTree();
+  const file = (name: string) => ({ kind: "userdata", file: name }) as const;
+  await install(tree, ["/etc", "/home"], {
+    layers: [
+      { path: fromText("/home/"), from: file("one") },
+      { path: fromText("/opt/app"), from: { kind: "device", specification: "LABEL=apps" } },
+      { path: fromText("/home"), from: { kind: "partition", number: 6 } },
+    ],
+  });
+  const config = await textOf(tree, "usr/lib/imgbuild/preinit.conf");
+  assert.deepEqual(config.split("\n").slice(5, -1), [
+    `overlay etc ${EMPTY} /etc`,
+    "layer 1 home userdata one",
+    "layer 2 home partition 6",
+    `overlay home ${EMPTY} /home`,
+    "layer 3 opt-app device LABEL=apps",
+    "readonly opt-app - /opt/app",
+  ]);
+  await refused("profile-invalid", /layers over "\/" need an overlay of the whole root/, () =>
+    install(sampleTree(), ["/etc"], { layers: [{ path: fromText("/"), from: file("one") }] }),
+  );
+  await refused("profile-invalid", /there can be no overlay of "?\/dev/, () =>
+    install(sampleTree(), ["/etc"], { layers: [{ path: fromText("/dev/x"), from: file("one") }] }),
+  );
 });

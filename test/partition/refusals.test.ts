@@ -66,6 +66,10 @@ test("what the tables cannot hold is refused, with both sides named and a way ou
   await assert.rejects(writeMbr(huge, { signature: 1, partitions: [{ ...one, size: 2.5 * 2 ** 40 }] }), {
     hint: "Use a GPT.",
   });
+  const hybrid = { ...one, size: 2.5 * 2 ** 40, guid: DISK, name: "data", hybrid: "linux" };
+  await assert.rejects(writeGpt(huge, { diskGuid: DISK, partitions: [hybrid] }), {
+    message: /^partition 1 \(data\) ends at byte 2748783263744, and the hybrid MBR reaches to 2199023255552$/,
+  });
   await assert.rejects(
     writeGpt(device, { diskGuid: DISK, partitions: [one, two].map((partition) => ({ ...partition, guid: DISK })) }),
     /partitions 1 and 2 have the same GUID/,

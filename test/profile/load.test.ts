@@ -205,8 +205,10 @@ test("the JSON Schema describes every key of the first level", () => {
     "bootloader",
     "boot",
     "overlay",
+    "flash",
     "outputs",
     "tezi",
+    "slots",
     "emulator",
   ]);
 });

@@ -1,0 +1,313 @@
+/** `imgbuild flash IMAGE DEVICE`: an image onto a card, an eMMC or a disk, and read back from there. */
+import { once } from "node:events";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { createInterface } from "node:readline/promises";
+import { safeText } from "../bytes/bytestring.js";
+import { MemoryDevice } from "../bytes/device.js";
+import { formatSize } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import { type BlockDevice, blockDevice, deviceNumberOf } from "../flash/block-device.js";
+import { type BlockMap, readBlockMap } from "../flash/bmap.js";
+import { describeMedium } from "../flash/describe-medium.js";
+import { headOfSource, type ImageSource, measureSource, openImageSource } from "../flash/image-source.js";
+import { Medium } from "../flash/medium.js";
+import { recipesText } from "../flash/recipes.js";
+import { checkLength, checkSuits, checkUnused, type ImageFacts } from "../flash/refusals.js";
+import { type FlashProgress, incompleteText, wholeImage, writeImage } from "../flash/write-image.js";
+import { detectFileSystem } from "../image/file-system.js";
+import { BOOT0, IMAGE, MANIFEST } from "../output/artifacts.js";
+import { readManifest } from "../output/manifest.js";
+import { planOfResolved } from "../profile/load.js";
+import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
+import { interruptible } from "./interrupt.js";
+import { commonOptions, reporterFor } from "./options.js";
+import type { Reporter } from "./progress.js";
+import { writeOutput } from "./standard-output.js";
+
+const group = "How it is written";
+
+const options = {
+  yes: { type: "flag", short: "y", describe: "do not ask before the device is overwritten", default: false, group },
+  verify: { type: "flag", describe: "read everything back from the device", default: true, group },
+  bmap: {
+    type: "text",
+    value: "FILE",
+    describe: "the block map, as bmaptool makes one",
+    shownDefault: "IMAGE.bmap, if there is one",
+    group,
+  },
+  whole: { type: "flag", describe: "write every block, whatever a block map says", default: false, group },
+  force: {
+    type: "flag",
+    short: "f",
+    describe: "also where image and device do not suit each other; never a device in use",
+    default: false,
+    group,
+  },
+  how: {
+    type: "flag",
+    describe: "print how this image gets onto its board: dd, bmaptool, U-Boot, fastboot, uuu ...",
+    default: false,
+    group: "Recipes",
+  },
+  ...commonOptions,
+} as const satisfies Options;
+
+const operands = {
+  image: { value: "IMAGE", describe: "an output folder, or an image, which may be compressed (.zst, .gz, .xz)" },
+  device: { value: "DEVICE", describe: "a block device, or a file of the device's length", optional: true },
+} as const satisfies Operands;
+
+type FlashArguments = Arguments<typeof options, typeof operands>;
+
+export const flash = defineCommand({
+  describe: "Writes an image onto a card, an eMMC or a disk, and reads it back from there.",
+  operands,
+  options,
+  run,
+});
+
+async function run(args: FlashArguments): Promise<void> {
+  if (args.how) return printRecipes(args.image);
+  const { device: target } = args;
+  if (target === undefined) {
+    throw new ImgbuildError("usage", "there is no device to write to", {
+      hint: "imgbuild flash IMAGE DEVICE; `lsblk` lists the devices. `imgbuild flash --how IMAGE` shows other ways.",
+    });
+  }
+  const reporter = reporterFor(args);
+  const source = await openImageSource(imageFile(args.image));
+  const number = deviceNumberOf(target);
+  const device = number === undefined ? undefined : blockDevice(number);
+  if (device !== undefined) checkUnused(target, device);
+  const { map, named } = await mapOf(source, args, reporter);
+  const image = await factsOf(source, map.imageSize);
+  if (device !== undefined && !args.force) checkSuits(target, device, image);
+  refuseItself(source.path, target);
+
+  const lock = unlock(device);
+  try {
+    const medium = new Medium(target, device?.logicalBlockSize ?? 512);
+    try {
+      checkLength(target, medium.size, image);
+      await consent(args, medium, device, source, map);
+      tellLimits(medium, device, args, reporter);
+      const progress: FlashProgress = { begun: false, done: false };
+      const flashed = await interruptible(
+        lock,
+        () =>
+          writeImage(
+            {
+              ...{ source, map, medium, verify: args.verify, observer: reporter.observer },
+              stage: (name, bytes) => reporter.stage(name, { files: 0, bytes }),
+            },
+            progress,
+          ),
+        () => {
+          if (progress.done) return `${target} is written`;
+          return progress.begun ? incompleteText(target) : `${target} is as it was`;
+        },
+      );
+      reporter.end();
+      if (args.json) {
+        const document = { device: target, image: source.path, bmap: named ?? null, ...flashed };
+        await writeOutput([`${JSON.stringify(document)}\n`]);
+        return;
+      }
+      reporter.say(summaryOf(target, map, flashed.written, args.verify, flashed.backupMoved));
+      if (image.isBoot0) {
+        reporter.say(`the boot ROM has to be told once: mmc bootpart enable 1 1 ${target.replace(/boot\d$/, "")}`);
+      }
+    } finally {
+      medium.close();
+    }
+  } finally {
+    lock();
+  }
+}
+
+/** What the checks and the verification cannot do on this host. */
+function tellLimits(
+  medium: Medium,
+  device: BlockDevice | undefined,
+  { verify }: FlashArguments,
+  reporter: Reporter,
+): void {
+  if (device === undefined && medium.isDevice) {
+    reporter.notice(`this host does not tell what uses ${medium.path}: only the kernel's own refusal protects it`);
+  }
+  if (medium.isDevice && !medium.isDirect && verify) {
+    reporter.notice(
+      `${medium.path} cannot be read past the host's memory: what is read back may come from there. Take it out and back in, and compare again, to be sure`,
+    );
+  }
+}
+
+/** In an output folder, the whole image; where that is there only compressed, that. */
+function imageFile(named: string): string {
+  if (!fs.statSync(named, { throwIfNoEntry: false })?.isDirectory()) return named;
+  const found = ["", ".zst", ".gz", ".xz"]
+    .map((suffix) => path.join(named, IMAGE + suffix))
+    .find((file) => fs.existsSync(file));
+  if (found !== undefined) return found;
+  throw new ImgbuildError("source-missing", `there is no ${IMAGE} in the folder ${named}`, {
+    hint: "Give the output folder of a build, or the file of an image.",
+  });
+}
+
+/** What has to be written: by the block map, or everything. Holes of a sparse file do not count: they may have to be zeros. */
+async function mapOf(
+  source: ImageSource,
+  { bmap, whole }: FlashArguments,
+  reporter: Reporter,
+): Promise<{ map: BlockMap; named: string | undefined }> {
+  if (bmap !== undefined && whole) {
+    throw new ImgbuildError("usage", "--bmap says what to write, and --whole says everything", {
+      hint: "Leave one out.",
+    });
+  }
+  const named = whole ? undefined : (bmap ?? mapBeside(source));
+  const map = named === undefined ? undefined : readBlockMap(readMap(named), named);
+  if (source.size === undefined && map === undefined) {
+    // How long it is has to be known before anything is erased; and damage shows before that, too.
+    reporter.stage(`reading ${source.path}`);
+  }
+  const size =
+    source.size ?? map?.imageSize ?? (await measureSource(source, (bytes) => reporter.observer.progress?.(bytes, 0)));
+  if (size === 0) {
+    throw new ImgbuildError("source-invalid", `${source.path} is empty`, { hint: "Build the image again." });
+  }
+  if (map === undefined) return { map: wholeImage(size), named: undefined };
+  if (map.imageSize !== size) {
+    throw new ImgbuildError(
+      "source-invalid",
+      `${named} is the block map of an image of ${map.imageSize} bytes, and ${source.path} has ${size}`,
+      { hint: "Copy both again, or write all of the image: --whole." },
+    );
+  }
+  return { map, named };
+}
+
+function readMap(file: string): string {
+  try {
+    return fs.readFileSync(file, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ImgbuildError(
+      code === "ENOENT" ? "source-missing" : "source-unreadable",
+      `cannot read ${file}: ${code}`,
+      {
+        hint: "Check the path and its permissions.",
+        cause: error,
+      },
+    );
+  }
+}
+
+/** emmc.img.zst: emmc.img.zst.bmap, emmc.img.bmap, emmc.bmap. As bmaptool looks for it. */
+function mapBeside({ path: file }: ImageSource): string | undefined {
+  const names = [file];
+  while (path.extname(names.at(-1)!) !== "") names.push(names.at(-1)!.slice(0, -path.extname(names.at(-1)!).length));
+  return names.map((name) => `${name}.bmap`).find((name) => fs.existsSync(name));
+}
+
+async function factsOf(source: ImageSource, size: number): Promise<ImageFacts> {
+  const head = new MemoryDevice(await headOfSource(source));
+  const kind = await detectFileSystem(head);
+  const isGpt = (at: number) => Buffer.from(head.bytes.subarray(at, at + 8)).toString("latin1") === "EFI PART";
+  return {
+    path: source.path,
+    size,
+    hasTable: kind === undefined && head.bytes[510] === 0x55 && head.bytes[511] === 0xaa,
+    isBoot0: path.basename(source.path).startsWith(BOOT0),
+    sectorSize: isGpt(512) ? 512 : isGpt(4096) ? 4096 : undefined,
+  };
+}
+
+function refuseItself(image: string, target: string): void {
+  const [a, b] = [image, target].map((file) => fs.statSync(file, { throwIfNoEntry: false }));
+  if (a === undefined || b === undefined || a.ino !== b.ino || a.dev !== b.dev) return;
+  throw new ImgbuildError("usage", `${target} is the image itself`, { hint: "Name the device to write to." });
+}
+
+/** Unlocks an eMMC's boot partition. Returns what locks it again; calling that again does no harm. */
+function unlock(device: BlockDevice | undefined): () => void {
+  if (device?.readOnly && device.lock === undefined) {
+    throw new ImgbuildError("device-refused", `${device.name} is read-only`, {
+      hint: "Look for the card's write protection switch; `blockdev --setrw` takes back what software set.",
+    });
+  }
+  const lock = device?.isBootPartition ? device.lock : undefined;
+  if (lock === undefined || fs.readFileSync(lock, "utf8").trim() !== "1") return () => {};
+  const set = (value: string) => {
+    try {
+      fs.writeFileSync(lock, value);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new ImgbuildError("io-failed", `cannot write ${lock}: ${code}`, { hint: "Run it as root.", cause: error });
+    }
+  };
+  set("0");
+  return () => set("1");
+}
+
+/** Shows what is going to be overwritten, and asks. Throws a `usage` error where nobody can be asked, and where the answer is no. */
+async function consent(
+  { yes, quiet }: FlashArguments,
+  medium: Medium,
+  device: BlockDevice | undefined,
+  { path: image }: ImageSource,
+  { imageSize }: BlockMap,
+): Promise<void> {
+  if (yes && quiet) return;
+  const lines = [`${image} (${formatSize(imageSize)}) goes onto`, ...(await describeMedium(medium, device))];
+  process.stderr.write(lines.map((line) => `${safeText(line)}\n`).join(""));
+  if (yes) return;
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    throw new ImgbuildError("usage", `${medium.path} would be overwritten, and there is no terminal to ask on`, {
+      hint: "Say --yes if it is the right one.",
+    });
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    // Ctrl-C and Ctrl-D close the terminal, and leave the question without an answer.
+    const closed = once(terminal, "close").then(() => "");
+    terminal.once("SIGINT", () => terminal.close());
+    const question = safeText(`All of it is lost. Overwrite ${medium.path}? Type yes: `);
+    const answer = await Promise.race([terminal.question(question), closed]);
+    if (answer.trim().toLowerCase() === "yes") return;
+  } finally {
+    terminal.close();
+  }
+  throw new ImgbuildError("usage", `${medium.path} is as it was: the answer was not yes`, {
+    hint: "Nothing was written.",
+  });
+}
+
+function summaryOf(
+  target: string,
+  { imageSize }: BlockMap,
+  written: number,
+  verified: boolean,
+  moved: boolean,
+): string {
+  const mapped = written < imageSize ? ` of ${formatSize(imageSize)}, what the block map names` : "";
+  const table = moved ? "; the GPT's backup is at the device's end" : "";
+  return `${target}: ${formatSize(written)} written${mapped}, ${verified ? "and read back" : "not read back"}${table}`;
+}
+
+async function printRecipes(named: string): Promise<void> {
+  const isFolder = fs.statSync(named, { throwIfNoEntry: false })?.isDirectory();
+  const folder = isFolder ? named : path.dirname(named);
+  const manifest = readManifest(folder);
+  if (manifest === undefined) {
+    throw new ImgbuildError("source-missing", `there is no ${MANIFEST} in ${folder}`, {
+      hint: "It says which board the image is for: name the output folder of a build.",
+    });
+  }
+  const plan = planOfResolved(manifest.profile.name, manifest.profile.resolved);
+  const files = new Set(fs.readdirSync(folder));
+  const text = recipesText({ manifest, plan, folder: folder.replace(/\/$/, ""), files });
+  await writeOutput([text.split("\n").map(safeText).join("\n")]);
+}

@@ -1,0 +1,190 @@
+/** How people get this image onto this board: commands to paste, with the image's own names, places and numbers. */
+import { formatSize } from "../bytes/size.js";
+import type { Plan } from "../image/plan.js";
+import { BOOT0, IMAGE } from "../output/artifacts.js";
+import type { Manifest, ManifestPartition } from "../output/manifest.js";
+
+export interface RecipeInputs {
+  readonly manifest: Manifest;
+  readonly plan: Plan;
+  /** The output folder, as commands name it. */
+  readonly folder: string;
+  /** The names of the files that are in it. */
+  readonly files: ReadonlySet<string>;
+}
+
+/** A way to flash, as commands and comments. */
+interface Recipe {
+  readonly title: string;
+  /** When it is the one to take. */
+  readonly about: string;
+  readonly lines: readonly string[];
+}
+
+const SECTOR = 512;
+const hex = (value: number) => `0x${value.toString(16)}`;
+const sectors = (bytes: number) => hex(Math.ceil(bytes / SECTOR));
+
+/** The recipes as text. What the board or the image lacks has none. */
+export function recipesText(inputs: RecipeInputs): string {
+  const { manifest, plan } = inputs;
+  const image = sizeOf(manifest, IMAGE);
+  const recipes = [
+    reader(inputs),
+    massStorage(inputs),
+    mmcWrite(inputs),
+    fastboot(inputs),
+    uuu(inputs),
+    boot0OnLinux(inputs),
+    easyInstaller(inputs),
+  ].filter((recipe) => recipe !== undefined);
+  const head = [
+    `${plan.profile}: ${IMAGE}${image === undefined ? "" : ` (${image} bytes, ${formatSize(image)})`}, ${manifest.table.type.toUpperCase()}`,
+    ...manifest.partitions.map(
+      ({ number, name, filesystem, offset, size }) =>
+        `  partition ${number}: ${name}, ${filesystem}, ${formatSize(size)} from sector ${sectors(offset)} on`,
+    ),
+  ];
+  const body = recipes.flatMap(({ title, about, lines }) => [
+    "",
+    title,
+    `  # ${about}`,
+    ...lines.map((line) => `  ${line}`),
+  ]);
+  return [...head, ...body, ""].join("\n");
+}
+
+const sizeOf = ({ artifacts }: Manifest, name: string) => artifacts.find(({ file }) => file === name)?.size;
+
+/** The eMMC's number in U-Boot. Where the profile does not say, it is for the reader to fill in. */
+const mmcOf = ({ flash }: Plan) => (flash.mmc === undefined ? "N" : `${flash.mmc}`);
+
+const isQemu = ({ emulator, bootloader }: Plan) => emulator?.machine === "virt" && bootloader === undefined;
+
+function reader({ folder, files, plan }: RecipeInputs): Recipe {
+  const image = quoted(`${folder}/${IMAGE}`);
+  const bmap = files.has(`${IMAGE}.bmap`);
+  return {
+    title: "A card in a reader, or an eMMC that shows up as a disk",
+    about: `Put the disk's name in the place of /dev/sdX: lsblk lists them.${isQemu(plan) ? " For QEMU itself there is `imgbuild boot`." : ""}`,
+    lines: [
+      `imgbuild flash ${quoted(folder)} /dev/sdX`,
+      ...(bmap ? [`bmaptool copy ${image} /dev/sdX`] : []),
+      `dd if=${image} of=/dev/sdX bs=4M oflag=direct conv=fsync status=progress`,
+    ],
+  };
+}
+
+function massStorage({ plan, folder }: RecipeInputs): Recipe | undefined {
+  if (isQemu(plan)) return undefined;
+  return {
+    title: "U-Boot: the eMMC as a USB disk",
+    about: "On the board's console, in U-Boot; the board is connected by its USB device port. Ctrl-C ends it.",
+    lines: [`ums 0 mmc ${mmcOf(plan)}`, "# on the host:", `imgbuild flash ${quoted(folder)} /dev/sdX`],
+  };
+}
+
+function mmcWrite({ manifest, plan }: RecipeInputs): Recipe | undefined {
+  if (isQemu(plan)) return undefined;
+  const mmc = mmcOf(plan);
+  const load = (file: string) => `load usb 0:1 \${loadaddr} ${file}`;
+  const boot0 = sizeOf(manifest, BOOT0);
+  const write = ({ name, offset, used }: ManifestPartition, file: string) => [
+    `# ${name}`,
+    load(file),
+    `mmc write \${loadaddr} ${sectors(offset)} ${sectors(used)}`,
+  ];
+  const written = manifest.partitions.flatMap((partition) => {
+    const file = fileOf(manifest, partition);
+    return file === undefined || partition.filesystem === "ext4" ? [] : write(partition, file);
+  });
+  return {
+    title: "U-Boot: mmc write, from a USB stick",
+    about: "For a board that has this image's partition table already: each file has to fit into the board's memory.",
+    lines: ["usb start", `mmc dev ${mmc} 0`, ...written, ...(boot0 === undefined ? [] : boot0Lines(load, boot0, mmc))],
+  };
+}
+
+function boot0Lines(load: (file: string) => string, size: number, mmc: string): string[] {
+  return [
+    "# the bootloader, in the eMMC's boot partition; then the boot ROM is told to take it from there",
+    load(BOOT0),
+    `mmc dev ${mmc} 1`,
+    `mmc write \${loadaddr} 0 ${sectors(size)}`,
+    `mmc partconf ${mmc} 1 1 0`,
+    `mmc dev ${mmc} 0`,
+  ];
+}
+
+/** The artifact that holds a partition on its own. */
+function fileOf({ artifacts }: Manifest, { name }: ManifestPartition): string | undefined {
+  return artifacts.find(({ file }) => file !== IMAGE && file.slice(0, file.lastIndexOf(".")) === name)?.file;
+}
+
+function fastboot({ manifest, plan, folder, files }: RecipeInputs): Recipe | undefined {
+  if (isQemu(plan)) return undefined;
+  const mmc = mmcOf(plan);
+  const image = sizeOf(manifest, IMAGE);
+  if (image === undefined) return undefined;
+  const boot0 = sizeOf(manifest, BOOT0);
+  const file = files.has("emmc.simg") ? "emmc.simg" : IMAGE;
+  return {
+    title: "U-Boot: fastboot",
+    about:
+      "Its raw partitions are places on the eMMC, set in U-Boot first. U-Boot's CONFIG_FASTBOOT_FLASH_MMC_DEV says which eMMC.",
+    lines: [
+      `setenv fastboot_raw_partition_all '0x0 ${sectors(image)}'`,
+      ...(boot0 === undefined ? [] : [`setenv fastboot_raw_partition_boot0 '0x0 ${sectors(boot0)} mmcpart 1'`]),
+      "fastboot usb 0",
+      "# on the host:",
+      `fastboot flash all ${quoted(`${folder}/${file}`)}`,
+      ...(boot0 === undefined
+        ? []
+        : [`fastboot flash boot0 ${quoted(`${folder}/${BOOT0}`)}`, `# then, in U-Boot: mmc partconf ${mmc} 1 1 0`]),
+    ],
+  };
+}
+
+function uuu({ files, folder }: RecipeInputs): Recipe | undefined {
+  if (!files.has("uuu.auto")) return undefined;
+  return {
+    title: "NXP's uuu, with the board in recovery mode",
+    about: "The boot ROM takes U-Boot over USB, and that takes the image: for a module that does not start.",
+    lines: [`uuu ${quoted(folder)}`],
+  };
+}
+
+function boot0OnLinux({ manifest, plan, folder }: RecipeInputs): Recipe | undefined {
+  const size = sizeOf(manifest, BOOT0);
+  if (size === undefined) return undefined;
+  const mmc = mmcOf(plan);
+  const device = `mmcblk${mmc}boot0`;
+  return {
+    title: `The bootloader: ${BOOT0}, into the eMMC's boot partition`,
+    about: "In a Linux on the board itself: no card reader and no `ums` shows the boot partition.",
+    lines: [
+      `imgbuild flash ${quoted(`${folder}/${BOOT0}`)} /dev/${device}`,
+      "# or, without imgbuild:",
+      `echo 0 > /sys/block/${device}/force_ro`,
+      `dd if=${quoted(`${folder}/${BOOT0}`)} of=/dev/${device} bs=64K conv=fsync`,
+      `echo 1 > /sys/block/${device}/force_ro`,
+      "# the boot ROM takes its code from boot0 (package mmc-utils):",
+      `mmc bootpart enable 1 1 /dev/mmcblk${mmc}`,
+    ],
+  };
+}
+
+function easyInstaller({ files, folder }: RecipeInputs): Recipe | undefined {
+  if (!files.has("image.json") && !files.has("tezi")) return undefined;
+  const where = files.has("tezi") ? `${folder}/tezi` : folder;
+  return {
+    title: "Toradex Easy Installer",
+    about: "It lists what is on a USB stick or SD card, in folders with an image.json.",
+    lines: [`cp -r ${quoted(where)} /media/STICK/`],
+  };
+}
+
+/** As a POSIX shell takes it for one word. */
+function quoted(text: string): string {
+  return /^[\w./:@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,98 @@
+/** What must not be written, and why. Each refusal says what to do instead. */
+import { formatSize } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import type { BlockDevice } from "./block-device.js";
+
+/** What of an image decides where it may go. */
+export interface ImageFacts {
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Whether it is a disk with partitions, and no single file system. */
+  readonly hasTable: boolean;
+  /** Whether it is the content of an eMMC's boot partition. */
+  readonly isBoot0: boolean;
+  /** Of its GPT; undefined where it does not say. */
+  readonly sectorSize: number | undefined;
+}
+
+/** At the end of boot0: what U-Boot's environment and Toradex's configuration block take, which no image may reach. */
+const BOOT0_KEPT = 0x2200;
+
+const refused = (message: string, hint: string, data: Record<string, unknown> = {}) =>
+  new ImgbuildError("device-refused", message, { hint, data });
+
+/** Throws `device-refused` for a device that something uses. Not to be forced: it would be broken under the user's feet. */
+export function checkUnused(file: string, { uses, systemUses }: BlockDevice): void {
+  if (systemUses.length > 0) {
+    throw refused(
+      `${file} holds the running system: ${systemUses.join(", ")}`,
+      "Is it the right device? `lsblk` lists all of them, with what is on them.",
+      { device: file, uses },
+    );
+  }
+  if (uses.length > 0) {
+    throw refused(
+      `${file} is in use: ${uses.join(", ")}`,
+      "If it is the right one, unmount all of it first: umount FOLDER, swapoff DEVICE.",
+      { device: file, uses },
+    );
+  }
+}
+
+/**
+ * Throws `device-refused` where the image is not one for such a device: a disk's for a partition, a bootloader's for a disk, another
+ * size of sectors. `--force` leaves this check out.
+ */
+export function checkSuits(file: string, device: BlockDevice, image: ImageFacts): void {
+  const force = "If it is meant so, say --force.";
+  const { name, partitionOf, isBootPartition, logicalBlockSize } = device;
+  if (image.isBoot0 !== isBootPartition) {
+    throw refused(
+      image.isBoot0
+        ? `${image.path} is for an eMMC's boot partition, and ${file} is none`
+        : `${file} is an eMMC's boot partition, and ${image.path} is not for one`,
+      `${image.isBoot0 ? "The boot partition is called like /dev/mmcblk0boot0." : `The eMMC itself is /dev/${name.replace(/boot\d$/, "")}.`} ${force}`,
+      { device: file },
+    );
+  }
+  if (image.isBoot0) return;
+  if (image.hasTable && partitionOf !== undefined) {
+    throw refused(
+      `${file} is a partition of ${partitionOf}, and ${image.path} is an image of a whole disk`,
+      `The whole disk is /dev/${partitionOf}. ${force}`,
+      { device: file, disk: partitionOf },
+    );
+  }
+  if (!image.hasTable && partitionOf === undefined) {
+    throw refused(
+      `${file} is a whole disk, and ${image.path} has no partition table`,
+      `A single file system goes onto a partition; \`lsblk ${file}\` lists them. ${force}`,
+      { device: file },
+    );
+  }
+  if (image.sectorSize !== undefined && image.sectorSize !== logicalBlockSize) {
+    throw refused(
+      `${file} has sectors of ${logicalBlockSize} bytes, and the GPT of ${image.path} is for sectors of ${image.sectorSize}: it would not be found`,
+      `Build the image with --set storage.sectorSize=${logicalBlockSize}. ${force}`,
+      { device: file, sectorSize: logicalBlockSize },
+    );
+  }
+}
+
+/** Throws `does-not-fit`, with by how much. */
+export function checkLength(file: string, size: number, image: ImageFacts): void {
+  const needed = image.size + (image.isBoot0 ? BOOT0_KEPT : 0);
+  if (needed <= size) return;
+  const kept = image.isBoot0 ? `, with ${BOOT0_KEPT} bytes at the end that are not the image's` : "";
+  throw new ImgbuildError(
+    "does-not-fit",
+    `${file} is too small: it has ${size} bytes (${formatSize(size)}), and ${image.path} needs ${needed} (${formatSize(needed)})${kept}: ${needed - size} bytes more`,
+    {
+      hint: image.isBoot0
+        ? "Use a shorter bootloader: the environment and the module's identity are behind it."
+        : `Use a larger medium, or build the image for this one: --set storage.size=${size}.`,
+      data: { device: file, size, needed, over: needed - size },
+    },
+  );
+}

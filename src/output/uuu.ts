@@ -1,0 +1,180 @@
+/**
+ * uuu.auto: a script for NXP's uuu, which starts a board in recovery mode over USB and flashes it. It uses nothing but `download` and
+ * U-Boot's own commands, which every uuu has and every U-Boot with CONFIG_FASTBOOT_UUU_SUPPORT: uuu's `write -format` came with
+ * version 1.5, and partitions called "all" and "bootloader" are those of NXP's U-Boot. What has to be on the eMMC goes over the
+ * cable in files that fit into the board's memory; of zeros one file, once.
+ */
+import type { RecordingDevice } from "../bytes/device.js";
+import { type Extent, ExtentSet } from "../bytes/extent.js";
+import { alignUp } from "../bytes/size.js";
+import { ImgbuildError } from "../errors.js";
+import { boot0Size } from "../image/boot0.js";
+import { copyContent } from "../image/copy-content.js";
+import type { Plan } from "../image/plan.js";
+import { BOOT0 } from "./artifact-names.js";
+import type { ArtifactFolder, Output } from "./output.js";
+
+const SCRIPT = "uuu.auto";
+const UUU_VERSION = "1.4.43";
+const SECTOR = 512;
+/** The longest file that is downloaded: every board with an i.MX has that much memory to spare. */
+const LONGEST = 2 ** 25;
+const ZEROS = 2 ** 22;
+/** With the table and what the boot ROM looks for: written last, so that half an image does not start. */
+const HEAD = 2 ** 20;
+
+export const uuu: Output = {
+  check(plan) {
+    factsOf(plan);
+  },
+
+  async write({ plan, prepared, image }, folder) {
+    const { bootloader } = factsOf(plan);
+    for (const { file } of bootloader.files) {
+      const content = prepared.bootloader.get(file);
+      if (content === undefined) {
+        throw new ImgbuildError("bootloader-missing", `uuu starts the board with ${file}, which is not in the build`, {
+          hint: "Name the folder that holds the bootloader with --bootloader DIR.",
+          data: { missing: [file] },
+        });
+      }
+      await copyContent(folder.create(file, content.size), 0, content);
+    }
+    const lines = [
+      ...startLines(plan),
+      ...(await imageLines(image, folder)),
+      ...boot0Lines(plan, boot0Size(plan, prepared)),
+      "FB: done",
+    ];
+    const text = Buffer.from(`${lines.join("\n")}\n`);
+    await folder.create(SCRIPT, text.length).write(0, text);
+  },
+};
+
+function factsOf({ flash, bootloader, profile }: Plan) {
+  const { uuu, mmc } = flash;
+  const lacking = (what: string, hint: string) =>
+    new ImgbuildError("profile-invalid", `the output uuu cannot be made for ${profile}: ${what}`, { hint });
+  if (uuu === undefined) {
+    throw lacking("flash.uuu does not say how its boot ROM takes a bootloader", "Set flash.uuu.rom to sdp or sdps.");
+  }
+  if (mmc === undefined) throw lacking("flash.mmc is missing", "Set it to the eMMC's number in U-Boot.");
+  if (bootloader === undefined) throw lacking("it has no bootloader", "Say in bootloader.files what it starts with.");
+  const [, second, third] = bootloader.files;
+  if (third !== undefined) throw lacking("its bootloader has more than two files", "Leave the output uuu out.");
+  if (second !== undefined && uuu.loadAddress === undefined) {
+    throw lacking(
+      `the SPL has to be told where to load ${second.file}`,
+      "Set flash.uuu.loadAddress to CONFIG_TEXT_BASE - 0x40 of the board's U-Boot.",
+    );
+  }
+  return { uuu, mmc, bootloader };
+}
+
+/** From the boot ROM to U-Boot. */
+function startLines(plan: Plan): string[] {
+  const { uuu, mmc, bootloader } = factsOf(plan);
+  const [first, second] = bootloader.files;
+  const address = `0x${(uuu.loadAddress ?? 0).toString(16)}`;
+  return [
+    `uuu_version ${UUU_VERSION}`,
+    `# ${plan.profile}: put the board into recovery mode, connect its USB device port, and run uuu in this folder`,
+    ...uuu.devices.map((device) => `CFG: ${device}`),
+    "# the boot ROM",
+    `${uuu.rom.toUpperCase()}: boot -f ${first!.file}`,
+    "# the SPL, on boards that have one: it takes the rest of the bootloader",
+    "SDPV: delay 1000",
+    ...(second === undefined
+      ? [`SDPV: write -f ${first!.file} -skipspl`, "SDPV: jump"]
+      : [`SDPV: write -f ${second.file} -addr ${address}`, `SDPV: jump -addr ${address}`]),
+    "# U-Boot: what is downloaded comes to the address in loadaddr",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: U-Boot's variable
+    "FB: ucmd setenv fastboot_buffer ${loadaddr}",
+    `FB: ucmd mmc dev ${mmc} 0`,
+  ];
+}
+
+const hex = (value: number) => `0x${value.toString(16)}`;
+const write = (from: string, { start, end }: Extent) =>
+  `FB: ucmd mmc write \${${from}} ${hex(start / SECTOR)} ${hex((end - start) / SECTOR)}`;
+
+/** Makes the files that are downloaded; returns the lines that write them to their places, the first MiB last. */
+async function imageLines(image: RecordingDevice, folder: ArtifactFolder): Promise<string[]> {
+  const data = wholeSectors(image.data, image.size);
+  const written = wholeSectors(image.written, image.size);
+  const zeros = [...written].flatMap((extent) => [...cut(without(extent, data), ZEROS)]);
+  const lines: string[] = [];
+  if (zeros.length > 0) {
+    const name = "uuu/zeros.bin";
+    const longest = Math.max(...zeros.map(({ start, end }) => end - start));
+    await folder.create(name, longest).zero(0, longest);
+    lines.push("# zeros", `FB: download -f ${name}`, ...zeros.map((extent) => write("fastboot_buffer", extent)));
+  }
+  const body = [...cut(data.intersect(HEAD, image.size), LONGEST)];
+  const head = [...cut(data.intersect(0, HEAD), LONGEST)];
+  lines.push("# data");
+  for (const [index, extents] of [...inFiles(body), head].entries()) {
+    const name = `uuu/data-${String(index + 1).padStart(4, "0")}.bin`;
+    const file = folder.append(name);
+    lines.push(`FB: download -f ${name}`);
+    for (const extent of extents) {
+      // Fastboot takes 64 characters: the variable's name is short for that.
+      lines.push(`FB: ucmd setexpr at \${fastboot_buffer} + ${hex(file.size)}`, write("at", extent));
+      for (const { start, end } of cut([extent], HEAD)) await file.write(await image.read(start, end - start));
+    }
+  }
+  return lines;
+}
+
+/** The extents, as whole sectors. */
+function wholeSectors(extents: Iterable<Extent>, size: number): ExtentSet {
+  const set = new ExtentSet();
+  for (const { start, end } of extents) set.add(start - (start % SECTOR), Math.min(alignUp(end, SECTOR), size));
+  return set;
+}
+
+function without({ start, end }: Extent, taken: ExtentSet): Extent[] {
+  const left: Extent[] = [];
+  let at = start;
+  for (const next of taken.intersect(start, end)) {
+    if (next.start > at) left.push({ start: at, end: next.start });
+    at = next.end;
+  }
+  if (at < end) left.push({ start: at, end });
+  return left;
+}
+
+function* cut(extents: readonly Extent[], longest: number): Generator<Extent> {
+  for (const { start, end } of extents) {
+    for (let at = start; at < end; at += longest) yield { start: at, end: Math.min(end, at + longest) };
+  }
+}
+
+/** Groups that are LONGEST together at most. */
+function inFiles(extents: readonly Extent[]): Extent[][] {
+  const groups: Extent[][] = [];
+  let room = 0;
+  for (const extent of extents) {
+    const length = extent.end - extent.start;
+    if (length > room) {
+      groups.push([]);
+      room = LONGEST;
+    }
+    groups.at(-1)!.push(extent);
+    room -= length;
+  }
+  return groups;
+}
+
+/** The bootloader, in the eMMC's boot partition, and that the boot ROM takes it from there. */
+function boot0Lines(plan: Plan, size: number | undefined): string[] {
+  if (size === undefined) return [];
+  const { mmc } = factsOf(plan);
+  return [
+    "# the bootloader",
+    `FB: ucmd mmc dev ${mmc} 1`,
+    `FB: download -f ${BOOT0}`,
+    write("fastboot_buffer", { start: 0, end: size }),
+    `FB: ucmd mmc partconf ${mmc} 1 1 0`,
+  ];
+}

@@ -1,0 +1,293 @@
+/** `imgbuild flash` as users run it: onto files, and onto loop devices in the place of cards. */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+import { after, type TestContext, test } from "node:test";
+import { imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
+import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
+
+const MiB = 2 ** 20;
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-flash-"));
+after(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+let built: string | undefined;
+/** The output folder of a build, with a GPT. Tests leave it as it is. */
+function output(): string {
+  if (built === undefined) {
+    built = path.join(folder, "out");
+    const settings = [
+      "storage.size=80MiB",
+      "storage.table=gpt",
+      "partitions.bootfs.size=40MiB",
+      "partitions.bootfs.type=basic-data",
+    ];
+    const gpt = settings.flatMap((setting) => ["--set", setting]);
+    const bootloader = path.join(folder, "bootloader");
+    fs.mkdirSync(bootloader);
+    for (const name of ["SPL", "u-boot.img"]) fs.writeFileSync(path.join(bootloader, name), `${name} `.repeat(3000));
+    const result = imgbuild([...SMALL, ...gpt, "--bootloader", bootloader, makeRoot(folder), "-o", built]);
+    assert.equal(result.status, 0, result.stderr);
+  }
+  return built;
+}
+
+function file(t: TestContext, size: number, fill = 0xa5): string {
+  const target = path.join(temporaryFolder(t), "medium");
+  fs.writeFileSync(target, Buffer.alloc(size, fill));
+  return target;
+}
+
+/** A loop device on `backing`, for the time of the test. */
+function loop(t: TestContext, backing: string, ...options: string[]): string {
+  const device = run("losetup", ["--find", "--show", ...options, backing]).trim();
+  t.after(() => run("losetup", ["--detach", device]));
+  return device;
+}
+
+const IMAGE_SIZE = 80 * MiB;
+const LOOP_TOOLS = ["losetup", "sgdisk", "sfdisk"];
+
+test("an output folder goes onto a longer file, with its bmap and without; the GPT reaches to the end", (t) => {
+  if (lacks(t, "sgdisk", "sfdisk", "bmaptool")) return;
+  const out = output();
+  const image = path.join(out, "emmc.img");
+  const map = path.join(temporaryFolder(t), "image.bmap");
+  run("bmaptool", ["create", image, "-o", map]);
+  for (const options of [[], ["--bmap", map]]) {
+    const target = file(t, 100 * MiB, options.length > 0 ? 0 : 0xa5);
+    const { status, stdout, stderr } = imgbuild(["flash", out, target, "--yes", "--json", ...options]);
+    assert.equal(status, 0, stderr);
+    const { written, verified, backupMoved } = JSON.parse(stdout);
+    assert.deepEqual([written === IMAGE_SIZE, verified, backupMoved], [options.length === 0, written, true]);
+    assert.match(run("sgdisk", ["-v", target]), /No problems found/);
+    assert.match(run("sfdisk", ["--verify", target]), /^No errors detected/m);
+    // The table and its backup differ: nothing else does.
+    run("cmp", [`--ignore-initial=${MiB}`, `--bytes=${IMAGE_SIZE - 2 * MiB}`, image, target]);
+    assert.equal(imgbuild(["verify", target]).status, 0);
+  }
+});
+
+test("nobody to ask is an error, and nothing is written", (t) => {
+  const target = file(t, IMAGE_SIZE);
+  const { status, stderr } = imgbuild(["flash", output(), target]);
+  assert.equal(status, 2);
+  assert.match(stderr, /would be overwritten, and there is no terminal to ask on/);
+  assert.ok(fs.readFileSync(target).every((byte) => byte === 0xa5));
+});
+
+test("on a terminal, only yes is yes; what is on the device is shown", async (t) => {
+  if (lacks(t, "script", "sfdisk")) return;
+  const target = file(t, IMAGE_SIZE, 0);
+  run("sfdisk", ["-q", target], { input: Buffer.from("1M,40M,c\n") });
+  run("mkfs.fat", ["-n", "HOLIDAYS", "--offset", "2048", target, "40960"]);
+  /** What is shown, and the exit code, when the question gets this answer. */
+  const ask = async (answer: string) => {
+    const command = `${process.execPath} ${MAIN} flash ${output()} ${target}`;
+    const child = spawn("script", ["-qec", command, "/dev/null"], { stdio: ["pipe", "pipe", "inherit"] });
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      const asked = text.includes("Type yes");
+      text += chunk;
+      if (!asked && text.includes("Type yes")) child.stdin.write(`${answer}\r`);
+    });
+    const [status] = await once(child, "close");
+    return { status, text };
+  };
+  const before = fs.readFileSync(target);
+  const refused = await ask("no");
+  assert.equal(refused.status, 2, refused.text);
+  assert.match(refused.text, /partition 1: 40 MiB FAT\d+ "HOLIDAYS"/);
+  assert.ok(fs.readFileSync(target).equals(before));
+  const done = await ask("yes");
+  assert.equal(done.status, 0, done.text);
+  assert.match(done.text, /written, and read back/);
+});
+
+test("compressed images, with their length unknown until they are read", (t) => {
+  if (lacks(t, "zstd", "xz")) return;
+  const image = path.join(output(), "emmc.img");
+  const plain = file(t, IMAGE_SIZE);
+  assert.equal(imgbuild(["flash", image, plain, "-y", "-q"]).status, 0);
+  for (const [program, suffix] of [
+    ["zstd", "zst"],
+    ["xz", "xz"],
+  ] as const) {
+    const compressed = path.join(temporaryFolder(t), `emmc.img.${suffix}`);
+    fs.writeFileSync(compressed, spawnSync(program, ["-1", "-c", image], { maxBuffer: 2 ** 28 }).stdout);
+    const target = file(t, IMAGE_SIZE);
+    const { status, stderr } = imgbuild(["flash", compressed, target, "-y"]);
+    assert.equal(status, 0, stderr);
+    run("cmp", [plain, target]);
+    // A damaged one is found out before anything is erased.
+    fs.truncateSync(compressed, fs.statSync(compressed).size - 1000);
+    const other = file(t, IMAGE_SIZE);
+    const failed = imgbuild(["flash", compressed, other, "-y"]);
+    assert.match(failed.stderr, /damaged/);
+    assert.ok(fs.readFileSync(other).every((byte) => byte === 0xa5));
+  }
+});
+
+test("files and devices that cannot be written are refused by name", (t) => {
+  const refuses = (args: string[], message: RegExp, status = 1) => {
+    const result = imgbuild(["flash", ...args, "-y"]);
+    assert.match(result.stderr, message);
+    assert.equal(result.status, status);
+  };
+  const image = path.join(output(), "emmc.img");
+  refuses([image, path.join(folder, "none")], /does not exist.*\n.*truncate -s/);
+  refuses([image, file(t, IMAGE_SIZE - 512)], /is too small: .*: 512 bytes more/);
+  refuses([image, image], /is the image itself/, 2);
+  refuses([image], /there is no device/, 2);
+  refuses([path.join(folder, "none"), image], /does not exist/);
+  refuses([image, file(t, IMAGE_SIZE), "--bmap", path.join(folder, "none")], /cannot read .*none/);
+});
+
+test("a loop device is written past the page cache, and gets a table that reaches to its end", (t) => {
+  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS)) return;
+  const backing = file(t, 100 * MiB);
+  const device = loop(t, backing);
+  const { status, stderr } = imgbuild(["flash", output(), device, "-y"]);
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, new RegExp(`${device}: file .*medium, 100 MiB`));
+  assert.doesNotMatch(stderr, /cannot be read past/);
+  assert.match(run("sgdisk", ["-v", device]), /No problems found/);
+  run("cmp", [`--ignore-initial=${MiB}`, `--bytes=${IMAGE_SIZE - 2 * MiB}`, path.join(output(), "emmc.img"), device]);
+});
+
+/** Fails unless flashing onto `target` is refused, and leaves `backing` as it was. */
+function refusesOnto(target: string, backing: string, message: RegExp, image = output()): void {
+  const before = fs.readFileSync(backing);
+  const result = imgbuild(["flash", image, target, "-y"]);
+  assert.equal(result.status, 1);
+  assert.match(result.stderr, message);
+  assert.ok(fs.readFileSync(backing).equals(before));
+}
+
+test("mounted, read-only and foreign devices are refused", (t) => {
+  if (lacksRoot(t) || lacks(t, "losetup", "mkfs.ext4", "unshare")) return;
+  const backing = file(t, 100 * MiB, 0);
+  const device = loop(t, backing);
+  refusesOnto(
+    device,
+    backing,
+    /is a whole disk, and .* has no partition table/,
+    path.join(output(), "rootfs.squashfs"),
+  );
+  refusesOnto(device, backing, /is for an eMMC's boot partition/, path.join(output(), "boot0.img"));
+  refusesOnto(loop(t, backing, "--read-only"), backing, /is read-only/);
+  run("mkfs.ext4", ["-q", device]);
+  const mountPoint = temporaryFolder(t);
+  run("mount", ["-o", "ro", device, mountPoint]);
+  try {
+    refusesOnto(device, backing, new RegExp(`is in use: loop\\d+ is mounted at ${mountPoint}`));
+    // A mount that this process does not see: the kernel refuses.
+    const command = `umount ${mountPoint} && ${process.execPath} ${MAIN} flash ${output()} ${device} -y`;
+    const { stderr } = spawnSync("unshare", ["--mount", "sh", "-c", command], { encoding: "utf8" });
+    assert.match(stderr, /something uses it: a mount, also one in another namespace/);
+  } finally {
+    run("umount", [mountPoint]);
+  }
+});
+
+test("partitions: a disk's image is refused, a file system is taken, and a mounted one protects the disk", (t) => {
+  if (lacksRoot(t) || lacks(t, "losetup", "sfdisk", "mkfs.ext4")) return;
+  const backing = file(t, 100 * MiB, 0);
+  run("sfdisk", ["-q", backing], { input: Buffer.from("1M,40M,83\n,40M,83\n") });
+  const device = loop(t, backing, "--partscan");
+  if (!fs.existsSync(`${device}p1`)) {
+    t.skip("this kernel makes no partitions of a loop device");
+    return;
+  }
+  refusesOnto(`${device}p1`, backing, /is a partition of loop\d+, and .* is an image of a whole disk/);
+  const single = imgbuild(["flash", path.join(output(), "rootfs.squashfs"), `${device}p1`, "-y"]);
+  assert.equal(single.status, 0, single.stderr);
+  run("mkfs.ext4", ["-q", `${device}p2`]);
+  const mountPoint = temporaryFolder(t);
+  run("mount", ["-o", "ro", `${device}p2`, mountPoint]);
+  try {
+    refusesOnto(device, backing, new RegExp(`is in use: loop\\d+p2 is mounted at ${mountPoint}`));
+  } finally {
+    run("umount", [mountPoint]);
+  }
+});
+
+test("a medium that fails half-way: the byte is named, and there is no table", (t) => {
+  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS)) return;
+  // A loop device on a file that its disk has no room for: it takes so much, and then reports an error as a worn card does.
+  const disk = temporaryFolder(t);
+  run("mount", ["-t", "tmpfs", "-o", "size=40m", "tmpfs", disk]);
+  const backing = path.join(disk, "medium");
+  fs.writeFileSync(backing, Buffer.alloc(MiB, 0xa5));
+  fs.truncateSync(backing, 100 * MiB);
+  const device = run("losetup", ["--find", "--show", backing]).trim();
+  try {
+    const { status, stderr, stdout } = imgbuild(["flash", output(), device, "-y", "--whole", "--json"]);
+    assert.equal(status, 1);
+    assert.match(stderr, new RegExp(`cannot write ${device} at byte \\d+: .*; ${device} is incomplete now`));
+    assert.deepEqual(JSON.parse(stdout).error.data, { device, incomplete: true });
+    const head = fs.readFileSync(backing).subarray(0, MiB);
+    assert.ok(head.every((byte) => byte === 0));
+  } finally {
+    run("losetup", ["--detach", device]);
+    run("umount", [disk]);
+  }
+});
+
+test("a device mapper's error target: the byte is named", (t) => {
+  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS, "dmsetup")) return;
+  if (!/^error/m.test(spawnSync("dmsetup", ["targets"], { encoding: "utf8" }).stdout ?? "")) {
+    t.skip("this kernel has no device mapper");
+    return;
+  }
+  const backing = loop(t, file(t, 100 * MiB));
+  const name = `imgbuild-test-${process.pid}`;
+  const [good, all] = [(60 * MiB) / 512, (100 * MiB) / 512];
+  run("dmsetup", ["create", name], {
+    input: Buffer.from(`0 ${good} linear ${backing} 0\n${good} ${all - good} error\n`),
+  });
+  t.after(() => run("dmsetup", ["remove", "--retry", name]));
+  const { status, stderr } = imgbuild(["flash", output(), `/dev/mapper/${name}`, "-y", "--whole"]);
+  assert.equal(status, 1);
+  assert.match(stderr, new RegExp(`at byte ${60 * MiB}: the medium reports an error .*incomplete`));
+});
+
+test("interrupted half-way, it says that the device is incomplete", async (t) => {
+  const target = file(t, IMAGE_SIZE);
+  const child = spawn(process.execPath, [MAIN, "flash", output(), target, "-y", "--progress", "json"], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let text = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+    if (!text.includes('"stage":"writing"') && (text + chunk).includes('"stage":"writing"')) child.kill("SIGINT");
+    text += chunk;
+  });
+  const [status] = await once(child, "close");
+  assert.equal(status, 130, text);
+  assert.match(text, /interrupted: .* is (?:incomplete now and has no partition table|as it was)/);
+});
+
+test("--how has this image's own files, places and numbers", (t) => {
+  if (lacks(t, "sfdisk")) return;
+  const { status, stdout } = imgbuild(["flash", "--how", output()]);
+  assert.equal(status, 0);
+  const [, rootfs] = JSON.parse(run("sfdisk", ["-J", path.join(output(), "emmc.img")])).partitiontable.partitions;
+  const { artifacts, partitions } = JSON.parse(fs.readFileSync(path.join(output(), "manifest.json"), "utf8"));
+  const boot0 = artifacts.find((artifact: { file: string }) => artifact.file === "boot0.img");
+  const used = Math.ceil(partitions[1].used / 512);
+  for (const line of [
+    `imgbuild flash ${output()} /dev/sdX`,
+    `dd if=${output()}/emmc.img of=/dev/sdX bs=4M oflag=direct conv=fsync status=progress`,
+    "ums 0 mmc 0",
+    `mmc write \${loadaddr} 0x${rootfs.start.toString(16)} 0x${used.toString(16)}`,
+    `setenv fastboot_raw_partition_all '0x0 0x${(IMAGE_SIZE / 512).toString(16)}'`,
+    `mmc write \${loadaddr} 0 0x${(boot0.size / 512).toString(16)}`,
+    "mmc partconf 0 1 1 0",
+    "echo 0 > /sys/block/mmcblk0boot0/force_ro",
+    "mmc bootpart enable 1 1 /dev/mmcblk0",
+  ])
+    assert.ok(stdout.includes(`  ${line}\n`), line);
+  assert.match(imgbuild(["flash", "--how", folder]).stderr, /there is no manifest.json in/);
+});

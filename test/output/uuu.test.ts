@@ -1,0 +1,144 @@
+/** The script for NXP's uuu, as uuu itself reads it. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { type TestContext, test } from "node:test";
+import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
+import { lacks, temporaryFolder } from "../support/tools.js";
+
+/** As U-Boot writes it. */
+const variable = (name: string) => `${"$"}{${name}}`;
+
+const SMALLER = ["storage.size=80MiB", "partitions.bootfs.size=40MiB"].flatMap((setting) => ["--set", setting]);
+
+/** Builds with --format uuu, with the bootloader's files `names`. */
+function build(t: TestContext, names: readonly string[], options: readonly string[] = []) {
+  const folder = temporaryFolder(t);
+  const bootloader = path.join(folder, "bootloader");
+  fs.mkdirSync(bootloader);
+  // The smallest thing that uuu takes for an image with an image vector table.
+  for (const name of names) fs.writeFileSync(path.join(bootloader, name), `${name} `.repeat(2000));
+  const out = path.join(folder, "out");
+  const more = [...SMALLER, ...options, "--format", "uuu", "--bootloader", bootloader];
+  return { out, result: imgbuild([...SMALL, ...more, makeRoot(folder), "-o", out]) };
+}
+
+/** What uuu says of the script without a board. It waits for one when it finds nothing wrong. */
+function dryRun(out: string): string {
+  const { stdout, stderr } = spawnSync("uuu", ["-dry", out], { encoding: "utf8", timeout: 3000 });
+  return stdout + stderr;
+}
+
+test("uuu takes the script, and finds every file that it names", (t) => {
+  if (lacks(t, "uuu")) return;
+  const { out, result } = build(t, ["SPL", "u-boot.img"]);
+  assert.equal(result.status, 0, result.stderr);
+  assert.doesNotMatch(dryRun(out), /Error/i);
+  // It does look: a file that is missing, and a command that there is not.
+  fs.renameSync(path.join(out, "u-boot.img"), path.join(out, "elsewhere"));
+  assert.match(dryRun(out), /Error/);
+  fs.renameSync(path.join(out, "elsewhere"), path.join(out, "u-boot.img"));
+  fs.appendFileSync(path.join(out, "uuu.auto"), "FB: nonsense\n");
+  assert.match(dryRun(out), /Error/);
+});
+
+test("an SPL with a file of its own for U-Boot, and one container for both", (t) => {
+  const lines = (out: string) =>
+    fs
+      .readFileSync(path.join(out, "uuu.auto"), "utf8")
+      .split("\n")
+      .filter((line) => /^[A-Z]/.test(line));
+  const two = build(t, ["SPL", "u-boot.img"]);
+  const { artifacts } = JSON.parse(fs.readFileSync(path.join(two.out, "manifest.json"), "utf8"));
+  const size = (name: string) => artifacts.find(({ file }: { file: string }) => file === name).size;
+  const script = lines(two.out);
+  assert.deepEqual(script.slice(0, 8), [
+    "CFG: SDPV: -chip SPL -vid 0x1b67 -pid 0x4fff",
+    "CFG: FB: -vid 0x1b67 -pid 0x4000",
+    "SDP: boot -f SPL",
+    "SDPV: delay 1000",
+    "SDPV: write -f u-boot.img -addr 0x177fffc0",
+    "SDPV: jump -addr 0x177fffc0",
+    `FB: ucmd setenv fastboot_buffer ${variable("loadaddr")}`,
+    "FB: ucmd mmc dev 0 0",
+  ]);
+  assert.deepEqual(script.slice(-5), [
+    "FB: ucmd mmc dev 0 1",
+    "FB: download -f boot0.img",
+    `FB: ucmd mmc write ${variable("fastboot_buffer")} 0x0 0x${(size("boot0.img") / 512).toString(16)}`,
+    "FB: ucmd mmc partconf 0 1 1 0",
+    "FB: done",
+  ]);
+  const one = build(
+    t,
+    ["imx-boot"],
+    ["--set", "flash.uuu.rom=sdps", "--set", "flash.mmc=2", "--set", "bootloader.files=[{file: imx-boot, sector: 0}]"],
+  );
+  const sdps = lines(one.out);
+  assert.ok(sdps.includes("SDPS: boot -f imx-boot"), one.result.stderr);
+  assert.ok(sdps.includes("SDPV: write -f imx-boot -skipspl"));
+  assert.ok(sdps.includes("FB: ucmd mmc partconf 2 1 1 0"));
+});
+
+/** What U-Boot's eMMC holds when it has done what the script says. `before` is what was on it. */
+function played(out: string, before: Buffer): { emmc: Buffer; firstTable: number; lines: number } {
+  let buffer = Buffer.alloc(0);
+  let at = 0;
+  let hardwarePartition = 0;
+  let firstTable = -1;
+  const lines = fs.readFileSync(path.join(out, "uuu.auto"), "utf8").split("\n");
+  for (const [index, line] of lines.entries()) {
+    const [, command = ""] = /^FB: (.*)/.exec(line) ?? [];
+    // "UCmd:" and a NUL are sent with it: FASTBOOT_COMMAND_LEN.
+    assert.ok(command.replace("ucmd ", "").length + 6 <= 64, command);
+    const download = /^download -f (.*)/.exec(command);
+    const device = /^ucmd mmc dev 0 (\d)/.exec(command);
+    const setexpr = /^ucmd setexpr at .* \+ 0x([0-9a-f]+)$/.exec(command);
+    const write = /^ucmd mmc write \$\{(\w+)\} 0x([0-9a-f]+) 0x([0-9a-f]+)$/.exec(command);
+    if (download) buffer = fs.readFileSync(path.join(out, download[1]!));
+    if (device) hardwarePartition = Number(device[1]);
+    if (setexpr) at = Number.parseInt(setexpr[1]!, 16);
+    if (write === null || hardwarePartition !== 0) continue;
+    const from = write[1] === "at" ? at : 0;
+    const [start, length] = write.slice(2).map((text) => Number.parseInt(text, 16) * 512) as [number, number];
+    assert.ok(from + length <= buffer.length, line);
+    buffer.copy(before, start, from, from + length);
+    if (start === 0) firstTable = index;
+  }
+  return { emmc: before, firstTable, lines: lines.length };
+}
+
+test("the eMMC holds the image afterwards, whatever was on it; the table came last", (t) => {
+  const { out } = build(t, ["SPL", "u-boot.img"], ["--format", "img"]);
+  const image = fs.readFileSync(path.join(out, "emmc.img"));
+  const { emmc } = played(out, Buffer.alloc(image.length));
+  assert.ok(emmc.equals(image));
+  const dirty = played(out, Buffer.alloc(image.length, 0xa5));
+  const file = path.join(out, "dirty.img");
+  fs.writeFileSync(file, dirty.emmc);
+  const verified = imgbuild(["verify", file]);
+  assert.equal(verified.status, 0, verified.stdout);
+  // Between the table and the first partition nobody wrote anything: what was there stays.
+  const compared = imgbuild(["diff", file, path.join(out, "emmc.img")]);
+  for (const line of compared.stdout.trim().split("\n")) assert.match(line, /^changed (?:outside of partitions|boot0)/);
+  assert.ok(dirty.firstTable > dirty.lines - 40);
+  const total = fs
+    .readdirSync(path.join(out, "uuu"))
+    .reduce((sum, name) => sum + fs.statSync(path.join(out, "uuu", name)).size, 0);
+  assert.ok(total < image.length / 4, `${total} bytes go over the cable`);
+});
+
+test("what the script would lack is said before anything is built", (t) => {
+  const refuses = (names: readonly string[], settings: readonly string[], message: RegExp) => {
+    const { result } = build(
+      t,
+      names,
+      settings.flatMap((setting) => ["--set", setting]),
+    );
+    assert.notEqual(result.status, 0);
+    assert.match(result.stderr, message);
+  };
+  refuses([], [], /uuu starts the board with SPL, which is not in the build/);
+  refuses(["SPL", "u-boot.img"], ["flash.uuu=null"], /flash\.uuu/);
+});
