@@ -175,6 +175,8 @@ test("a boot that completes confirms, unless it is degraded or an application is
     slots.boot("/etc/init.d/S99imgbuild-ready start", 4);
     assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
   }
+  const unnoticed = TwoSlots.make(t, { slots: { ...SLOTS, confirm: "automatic" } });
+  await assert.rejects(unnoticed, { code: "profile-invalid", message: /nothing would confirm a new root/ });
   const manual = await TwoSlots.make(t, { hook: true });
   manual.environment = { ...TRIAL, bootcount: "2" };
   manual.boot("/etc/init.d/S99imgbuild-ready start", 4);
@@ -273,7 +275,7 @@ test("a root that is none of ours, and one without modules for the kernel", asyn
     slots.file("image", fs.readFileSync(path.join(folder, "other.squashfs")));
   };
   image("touch x");
-  assert.match(slots.boot("overlayctl update /dev/image 2>&1"), /has no \/usr\/lib\/imgbuild\/preinit/);
+  assert.match(slots.boot("overlayctl update /dev/image --force 2>&1"), /has no \/usr\/lib\/imgbuild\/preinit/);
   image("mkdir -p usr/lib/imgbuild; touch usr/lib/imgbuild/preinit");
   assert.match(slots.boot("overlayctl update /dev/image 2>&1"), /no modules for the kernel/);
   assert.deepEqual(slots.environment, OLD);
