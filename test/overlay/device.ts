@@ -69,6 +69,7 @@ export interface DeviceOptions {
   /** Programs of the host that the root gets, with their libraries; in /usr/libexec, for something else to call. */
   readonly programs?: readonly string[];
   readonly growth?: Growth;
+  readonly flagPartition?: number;
   readonly layers?: readonly { readonly path: string; readonly from: LayerSource }[];
   /** Default: 3. */
   readonly userdataPartition?: number;
@@ -194,8 +195,9 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
       keep: (options.keep ?? []).map(fromText),
       userdataPartition: options.userdataPartition ?? 3,
       growth: options.growth,
-      slots: options.slots,
+      flagPartition: options.flagPartition,
       layers: (options.layers ?? []).map(({ path, from }) => ({ path: fromText(path), from })),
+      slots: options.slots,
       time: { seconds: 0, nanoseconds: 0 },
     }));
     const staged = fs.mkdtempSync(path.join(folder, "stage-"));
