@@ -15,6 +15,7 @@ import {
 import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
+import { withExamples } from "./schema-keys.js";
 import { teziSchema } from "./tezi-schema.js";
 
 function size(description: string) {
@@ -441,7 +442,8 @@ export interface SchemaNode {
   readonly oneOf?: readonly SchemaNode[];
 }
 
-/** The JSON Schema of what a profile file may hold. */
+/** The JSON Schema of what a profile file may hold, with examples. */
 export function jsonSchema(): SchemaNode {
-  return { ...(z.toJSONSchema(profileSchema, { io: "input" }) as SchemaNode), title: "imgbuild profile" };
+  const schema = z.toJSONSchema(profileSchema, { io: "input" }) as SchemaNode;
+  return { ...withExamples(schema), title: "imgbuild profile" };
 }
