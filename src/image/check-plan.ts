@@ -65,6 +65,9 @@ export function checkPlan(plan: Plan): void {
   if (storage.table === "mbr") checkMbr(partitions, storage);
   else checkGpt(partitions, storage);
   baseLayers(plan);
+  if (plan.overlay.resetFlag === "bootfs" && !partitions.some(({ role }) => role === "bootfs")) {
+    throw refuse("overlay.resetFlag is bootfs, and no partition is", "Set it to userdata, or add partitions.bootfs.");
+  }
 }
 
 /** One root at least, two at most, and one of what else imgbuild fills. */
@@ -82,6 +85,12 @@ function checkRoles({ partitions, slots }: Plan): void {
       throw refuse(`partitions ${names} all have the role ${role}`, `Set role to data for those that are not it.`);
     }
     if (found.length < 2) continue;
+    if (found.some((partition) => partition.filesystem === "squashfs" && partition.verity)) {
+      throw refuse(
+        `partitions ${names} are slots, and one of them has verity: an update would have to bring its own root hash, which it cannot yet`,
+        "Leave verity or one of the slots out.",
+      );
+    }
     checkSlots(found[0]!, found[1]!);
     const missing = (["bootfs", "userdata"] as const).find((other) => !partitions.some((one) => one.role === other));
     if (missing !== undefined) {

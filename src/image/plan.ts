@@ -97,6 +97,8 @@ export interface SquashfsPartition extends PartitionCommon {
   readonly xz?: SquashfsXzOptions | undefined;
   readonly blockSize: number;
   readonly exports: boolean;
+  /** Whether dm-verity's hash tree lies behind it. */
+  readonly verity: boolean;
 }
 
 export interface Ext4Partition extends PartitionCommon {
@@ -168,6 +170,8 @@ export interface BootPlan {
 
 export { NEW_ROOT_POLICIES };
 
+export const RESET_FLAGS = ["userdata", "bootfs"] as const;
+
 export interface OverlayPlan {
   /** Absolute paths that get an upper layer on UserData; "/" alone for the whole root. */
   readonly paths: readonly string[];
@@ -177,6 +181,8 @@ export interface OverlayPlan {
   readonly newRoot: NewRootPolicy;
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
+  /** Where a file may ask for a factory reset; on UserData it can in any case. */
+  readonly resetFlag: (typeof RESET_FLAGS)[number];
   /** Layers over the root from elsewhere: src/overlay/layer-source.ts reads `from`. */
   readonly layers: readonly { readonly path: string; readonly from: string }[];
   /** Whether the device makes UserData fill the medium. */

@@ -18,7 +18,10 @@ test("docs/profiles.md is up to date; if not: make docs", () => {
 test("every key is described in it", () => {
   const text = fs.readFileSync(DOCUMENT, "utf8");
   assert.ok(KEYS.length > 80);
-  for (const { path: key } of KEYS) assert.ok(text.includes(`| \`${key.split(".").at(-1)}\``), key);
+  for (const { path: key, node } of KEYS) {
+    assert.ok(node.description, `${key} has no description`);
+    assert.ok(text.includes(`| \`${key.split(".").at(-1)}\``), key);
+  }
 });
 
 /** What a partition of each file system has to have. */
