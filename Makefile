@@ -1,6 +1,6 @@
 # Everything a contributor runs. `make help` lists it.
 .NOTPARALLEL:
-.PHONY: help build check unit boot test powercut image parts tools bench clean
+.PHONY: help build check docs unit boot test powercut image parts tools bench clean
 
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
 BOOT := $(patsubst %.ts,build/%.js,$(shell find test/boot -name '*.test.ts' 2>/dev/null))
@@ -34,6 +34,9 @@ build: node_modules ## compile to build/
 
 check: build ## format and lint
 	npx biome check .
+
+docs: build ## make docs/profiles.md from the schema of profiles
+	node scripts/profile-docs.mjs
 
 unit: build ## the tests that need no emulator
 	$(RUN_TESTS) --test-concurrency=2 $(UNIT)
