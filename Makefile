@@ -1,6 +1,6 @@
 # Everything a contributor runs. `make help` lists it.
 .NOTPARALLEL:
-.PHONY: help build check unit boot test image parts tools bench clean
+.PHONY: help build check unit boot test powercut image parts tools bench clean
 
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
 BOOT := $(patsubst %.ts,build/%.js,$(shell find test/boot -name '*.test.ts' 2>/dev/null))
@@ -45,6 +45,16 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 test: tools check parts ## everything, nothing skipped; installs what the tests need, and mounts images as root
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 $(RUN_TESTS) --test-concurrency=2 $(UNIT)
 	CI=1 $(RUN_TESTS) --test-concurrency=1 $(BOOT)
+
+# How many cuts, how many points of what was written, and which. The tests of `make test` take a few of each.
+CUTS ?= 200
+POINTS ?= 1000
+SEED ?= 1
+
+powercut: tools build parts ## cut the power often: CUTS=200 POINTS=1000 SEED=1
+	$(AS_ROOT) env "PATH=$$PATH" CI=1 POWER_CUTS=all node --test build/test/overlay/power-cuts.test.js
+	CI=1 CUTS=$(CUTS) SEED=$(SEED) node --test build/test/boot/power-cuts.test.js
+	$(AS_ROOT) env "PATH=$$PATH" CI=1 POINTS=$(POINTS) SEED=$(SEED) node --test build/test/boot/log-writes.test.js
 
 tools:
 	scripts/install-test-tools.sh

@@ -46,7 +46,7 @@ export class GatedMachine {
       ...["--devices", path.join(PROJECT, "fixtures/demo/devices.txt")],
       ...[
         ...["storage.size=128MiB", "partitions.bootfs.size=40MiB", "partitions.rootfs.size=60MiB"],
-        ...["partitions.userdata.size=16MiB", "overlay.paths=[/home/root, /opt]", "overlay.keep=[/home/root/kept]"],
+        ...["partitions.userdata.size=16MiB", "overlay.paths=[/home/root, /opt]", "overlay.keep=[/home/root/mine]"],
         "emulator.memory=128MiB",
       ].flatMap((value) => ["--set", value]),
     ]);
