@@ -1,6 +1,6 @@
 # Everything a contributor runs. `make help` lists it.
 .NOTPARALLEL:
-.PHONY: help build check unit boot test image parts tools bench clean
+.PHONY: help build check unit boot test powercut image parts tools bench clean
 
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
 BOOT := $(patsubst %.ts,build/%.js,$(shell find test/boot -name '*.test.ts' 2>/dev/null))
@@ -14,6 +14,9 @@ ARMHF := $(CACHE)/debian/armhf
 ARM64 := $(CACHE)/debian/arm64
 DMSETUP := $(CACHE)/debian/dmsetup-arm64
 DEMO := out/demo
+# A Debian with systemd that a person would call complete, without its documentation.
+SYSTEMD := base-files base-passwd bash busybox-static coreutils dash dbus diffutils e2fsprogs fdisk findutils grep \
+  hostname kmod login mount passwd procps sed systemd systemd-sysv tar udev util-linux
 # A root file system of some 350 MB: programs, libraries, text, a kernel with its modules.
 BENCH := linux-image-cloud-arm64 base-files busybox-static systemd systemd-sysv udev coreutils bash dash mount util-linux \
   git cmake cmake-data vim-runtime locales python3-numpy gdb iso-codes openssl
@@ -44,6 +47,16 @@ test: tools check parts ## everything, nothing skipped; installs what the tests 
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 $(RUN_TESTS) --test-concurrency=2 $(UNIT)
 	CI=1 $(RUN_TESTS) --test-concurrency=1 $(BOOT)
 
+# How many cuts, how many points of what was written, and which. The tests of `make test` take a few of each.
+CUTS ?= 200
+POINTS ?= 1000
+SEED ?= 1
+
+powercut: tools build parts ## cut the power often: CUTS=200 POINTS=1000 SEED=1
+	$(AS_ROOT) env "PATH=$$PATH" CI=1 POWER_CUTS=all node --test build/test/overlay/power-cuts.test.js
+	CI=1 CUTS=$(CUTS) SEED=$(SEED) node --test build/test/boot/power-cuts.test.js
+	$(AS_ROOT) env "PATH=$$PATH" CI=1 POINTS=$(POINTS) SEED=$(SEED) node --test build/test/boot/log-writes.test.js
+
 tools:
 	scripts/install-test-tools.sh
 
@@ -53,6 +66,8 @@ parts: ## fetch kernels, bootloaders and BusyBox from Debian, and make root file
 	scripts/fetch-debian-parts.sh arm64 $(DMSETUP) dmsetup libdevmapper1.02.1 libudev1 libselinux1 libpcre2-8-0 libc6 libcap2
 	scripts/make-demo-rootfs.sh $(ARMHF) $(DEMO)/armhf 'imx6dl-colibri-*.dtb' imx6q-sabrelite.dtb
 	scripts/make-demo-rootfs.sh $(ARM64) $(DEMO)/arm64
+	scripts/fetch-debian-parts.sh --with-dependencies arm64 $(CACHE)/debian/systemd $(SYSTEMD)
+	scripts/make-systemd-rootfs.sh $(CACHE)/debian/systemd $(DEMO)/arm64/rootfs/lib/modules $(DEMO)/systemd
 
 image: build parts ## a Colibri iMX6 image from real parts, in out/colibri-imx6
 	node build/src/cli/main.js --profile colibri-imx6 --output out/colibri-imx6 \

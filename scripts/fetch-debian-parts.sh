@@ -2,21 +2,27 @@
 # Fetches Debian packages of any architecture and unpacks them into a folder, without root and without a change to the
 # host: apt works on a state of its own beside DEST, with the host's own sources and keys.
 #
-#   usage: fetch-debian-parts.sh ARCH DEST PACKAGE...
+#   usage: fetch-debian-parts.sh [--with-dependencies] ARCH DEST PACKAGE...
 #
+# With --with-dependencies, what apt would install with them into an empty system is fetched too.
 # A kernel's meta-package (linux-image-armmp) stands for the versioned package that it depends on. DEST appears when
 # everything is in it, or not at all; DEST/.packages says what was asked for, and asking for the same again does nothing.
 set -eu
 
+dependencies=
+if [ "${1-}" = --with-dependencies ]; then
+  dependencies=$1
+  shift
+fi
 if [ $# -lt 3 ]; then
-  echo "usage: ${0##*/} ARCH DEST PACKAGE..." >&2
+  echo "usage: ${0##*/} [--with-dependencies] ARCH DEST PACKAGE..." >&2
   exit 2
 fi
 arch=$1
 dest=$2
 shift 2
 
-request="$arch $*"
+request="$arch $*${dependencies:+ $dependencies}"
 if [ -f "$dest/.packages" ] && [ "$(head -n 1 "$dest/.packages")" = "$request" ]; then
   exit 0
 fi
@@ -71,15 +77,29 @@ versioned() {
   esac
 }
 
-for package in "$@"; do
-  name=$(versioned "$package")
-  echo "fetching $name" >&2
-  if ! (cd "$work/debs" && apt-get --config-file "$work/apt.conf" -qq download "$name") >&2; then
-    cat "$work/update.log" >&2
-    echo "${0##*/}: no $name for $arch in this host's apt sources" >&2
+# What apt would install into an empty system. Recommended packages are not in it.
+if [ "$dependencies" ]; then
+  # shellcheck disable=SC2046 # the packages are words
+  set -- $(apt-get --config-file "$work/apt.conf" --no-install-recommends --simulate install "$@" |
+    sed -n 's/^Inst \([^ ]*\).*/\1/p')
+  if [ $# = 0 ]; then
+    echo "${0##*/}: apt finds no way to install these packages" >&2
     exit 1
   fi
-done
+fi
+
+# At once: apt takes a second to read its lists.
+names=$(for package in "$@"; do versioned "$package"; done)
+echo "fetching $names" | tr '\n' ' ' >&2
+# shellcheck disable=SC2086 # the packages are words
+if ! (cd "$work/debs" && apt-get --config-file "$work/apt.conf" -qq download $names) >&2; then
+  cat "$work/update.log" >&2
+  for name in $names; do
+    apt-cache --config-file "$work/apt.conf" show "$name" >/dev/null 2>&1 ||
+      echo "${0##*/}: no $name for $arch in this host's apt sources" >&2
+  done
+  exit 1
+fi
 
 for deb in "$work"/debs/*.deb; do
   dpkg-deb --extract "$deb" "$work/tree"

@@ -10,7 +10,15 @@ import { oncePerThread } from "./wasm.js";
 export interface DeflateOptions {
   /** 1 (fast) to 9 (small); deflate/levels.ts has what they do. */
   readonly level: number;
+  /**
+   * Blocks are no streams of their own, but pieces of one DEFLATE stream, of whole bytes each. The stream is any number of
+   * them and DEFLATE_END, in whatever container.
+   */
+  readonly pieces?: boolean;
 }
+
+/** Ends a DEFLATE stream that was made in pieces: an empty block by the fixed codes, which is the last. */
+export const DEFLATE_END: Readonly<Uint8Array> = Uint8Array.of(3, 0);
 
 /** What the WebAssembly exports; deflate/index.ts documents it. Pointers are numbers. */
 interface Exports {
@@ -22,6 +30,7 @@ interface Exports {
   maxHistory(): number;
   begin(level: number): void;
   compress(length: number, history: number, last: boolean): number;
+  flush(): number;
   adler32(from: number, length: number, seed: number): number;
   crc32(from: number, length: number, seed: number): number;
 }
@@ -47,9 +56,9 @@ class Encoder {
 
   /**
    * Compresses `input` and hands the result to `write` in pieces, each valid until it returns; ends early where that returns
-   * false. Returns the checksum of the input.
+   * false. Returns the checksum of the input, if one is asked for; without one, the result is a piece of a stream.
    */
-  deflate(input: Uint8Array, level: number, kind: Checksum, write: (piece: Uint8Array) => boolean): number {
+  deflate(input: Uint8Array, level: number, kind: Checksum | undefined, write: (piece: Uint8Array) => boolean): number {
     const wasm = this.#wasm;
     const from = wasm.input();
     let checksum = kind === "adler32" ? 1 : 0;
@@ -59,9 +68,11 @@ class Encoder {
       const length = Math.min(input.length - at, this.#maxInput);
       const history = Math.min(at, this.#maxHistory);
       this.#input.fill(input.subarray(at - history, at + length), this.#maxHistory - history);
-      checksum = wasm[kind](from, length, checksum) >>> 0;
+      if (kind !== undefined) checksum = wasm[kind](from, length, checksum) >>> 0;
       at += length;
-      const size = wasm.compress(length, history, at === input.length);
+      const last = at === input.length;
+      let size = wasm.compress(length, history, last && kind !== undefined);
+      if (last && kind === undefined) size = wasm.flush();
       if (!write(this.#output.first(size))) break;
     } while (at < input.length);
     return checksum;
@@ -81,23 +92,47 @@ function encoder(level: number): Promise<Encoder> {
 
 const ZLIB_OVERHEAD = 6;
 
-/** A compressor into the zlib container. Throws an `internal` error for an impossible level. */
-export async function zlibCompressor({ level }: DeflateOptions): Promise<Compressor> {
+/** Puts what it is given into `output`, from `start` on and up to `end`; `size` is where it got, 0 when that is too far. */
+class Room {
+  size: number;
+  readonly #output: Uint8Array;
+  readonly #end: number;
+
+  constructor(output: Uint8Array, start: number, end: number) {
+    this.size = start;
+    this.#output = output;
+    this.#end = end;
+  }
+
+  readonly write = (piece: Uint8Array): boolean => {
+    if (this.size + piece.length > this.#end) {
+      this.size = 0;
+      return false;
+    }
+    this.#output.set(piece, this.size);
+    this.size += piece.length;
+    return true;
+  };
+}
+
+/** A compressor into the zlib container, or of pieces. Throws an `internal` error for an impossible level. */
+export async function zlibCompressor({ level, pieces = false }: DeflateOptions): Promise<Compressor> {
   const deflater = await encoder(level);
+  if (pieces) {
+    return {
+      compress(input, output) {
+        const room = new Room(output, 0, output.length);
+        deflater.deflate(input, level, undefined, room.write);
+        return room.size;
+      },
+    };
+  }
   const [method, flags] = zlibHeader(level);
   return {
     compress(input, output) {
-      let size = 2;
-      const write = (piece: Uint8Array) => {
-        if (size + piece.length + (ZLIB_OVERHEAD - 2) > output.length) {
-          size = 0;
-          return false;
-        }
-        output.set(piece, size);
-        size += piece.length;
-        return true;
-      };
-      const adler = deflater.deflate(input, level, "adler32", write);
+      const room = new Room(output, 2, output.length - (ZLIB_OVERHEAD - 2));
+      const adler = deflater.deflate(input, level, "adler32", room.write);
+      let { size } = room;
       if (size === 0) return 0;
       output[0] = method;
       output[1] = flags;

@@ -8,5 +8,5 @@ export {
   createDecompressor,
   type Decompressor,
 } from "./codec.js";
-export { gzip } from "./deflate.js";
+export { DEFLATE_END, gzip } from "./deflate.js";
 export { CompressorPool, type Consumer, type PoolOptions, type Slot } from "./pool.js";

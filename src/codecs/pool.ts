@@ -42,6 +42,8 @@ export interface PoolOptions {
   readonly spec: CodecSpec;
   /** The largest block, in bytes. */
   readonly slotSize: number;
+  /** The longest result, in bytes. Default: shorter than its block, or else the block is passed on as it is. */
+  readonly resultSize?: number | undefined;
   /** Number of workers. Default: one for each core. Elsewhere than in Node there are none. */
   readonly jobs?: number | undefined;
 }
@@ -69,7 +71,7 @@ export class CompressorPool {
     this.#jobs = os === undefined ? 0 : (options.jobs ?? os.availableParallelism());
     this.#own = own;
     const slots = SLOTS_PER_WORKER * this.#jobs + SLOTS_OF_CALLER;
-    this.#slots = SharedSlots.allocate(slots, options.slotSize, this.#jobs > 0);
+    this.#slots = SharedSlots.allocate(slots, options.slotSize, this.#jobs > 0, options.resultSize);
     this.#all = this.#slots.inputs.map((input, index) => ({ input, index, consume: undefined, done: false }));
     this.#free = [...this.#all];
   }

@@ -20,6 +20,8 @@ const STORED = 0;
 export interface SharedMemory {
   readonly slots: number;
   readonly slotSize: number;
+  /** Room for a result: where it is more than a slot, blocks may grow. */
+  readonly resultSize: number;
   readonly control: ArrayBufferLike;
   readonly blocks: ArrayBufferLike;
 }
@@ -36,10 +38,11 @@ export class SharedSlots {
 
   /** Over memory that another thread made. */
   constructor(memory: SharedMemory) {
-    const { slots, slotSize, control, blocks } = memory;
+    const { slots, slotSize, resultSize, control, blocks } = memory;
     this.memory = memory;
-    this.inputs = Array.from({ length: slots }, (_, i) => new Uint8Array(blocks, 2 * i * slotSize, slotSize));
-    this.outputs = Array.from({ length: slots }, (_, i) => new Uint8Array(blocks, (2 * i + 1) * slotSize, slotSize));
+    const both = slotSize + resultSize;
+    this.inputs = Array.from({ length: slots }, (_, i) => new Uint8Array(blocks, i * both, slotSize));
+    this.outputs = Array.from({ length: slots }, (_, i) => new Uint8Array(blocks, i * both + slotSize, resultSize));
     const part = (index: number) => new Int32Array(control, 4 * (COUNTERS + index * slots), slots);
     this.#counters = new Int32Array(control, 0, COUNTERS);
     this.#lengths = part(0);
@@ -51,13 +54,14 @@ export class SharedSlots {
    * New memory for `slots` slots of `slotSize` bytes. It is not `shared` where there is just one thread: most web pages may
    * not share any.
    */
-  static allocate(slots: number, slotSize: number, shared: boolean): SharedSlots {
+  static allocate(slots: number, slotSize: number, shared: boolean, resultSize = slotSize): SharedSlots {
     const Memory = shared ? SharedArrayBuffer : ArrayBuffer;
     return new SharedSlots({
       slots,
       slotSize,
+      resultSize,
       control: new Memory(4 * (COUNTERS + 3 * slots)),
-      blocks: new Memory(2 * slots * slotSize),
+      blocks: new Memory(slots * (slotSize + resultSize)),
     });
   }
 
@@ -91,7 +95,9 @@ export class SharedSlots {
   processNow(slot: number, length: number, compressor: Compressor): void {
     this.#lengths[slot] = length;
     const input = this.inputs[slot]!.subarray(0, length);
-    this.#results[slot] = length < 2 ? STORED : compressor.compress(input, this.outputs[slot]!.subarray(0, length - 1));
+    const output = this.outputs[slot]!;
+    const room = output.length > this.memory.slotSize ? output.length : Math.max(length - 1, 0);
+    this.#results[slot] = room === 0 ? STORED : compressor.compress(input, output.subarray(0, room));
   }
 
   /** Lets the first `length` bytes of a slot's input be its result. */

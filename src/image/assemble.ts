@@ -20,6 +20,7 @@ import { withHashTree, writeHashTree } from "./hash-tree.js";
 import { type Layout, type Placement, place } from "./place.js";
 import { type PartitionPlan, type Plan, partitionWithRole } from "./plan.js";
 import type { Prepared } from "./prepare.js";
+import { diskGuid, diskSignature, partitionGuid } from "./table-ids.js";
 
 export interface AssembleOptions {
   /** Timestamps that the formats make, in seconds since 1970. */
@@ -374,20 +375,20 @@ async function writeTable(device: Device, plan: Plan, layout: Layout, identity: 
     name: partition.partlabel ?? partition.name,
     attributes: partition.attributes,
     hybrid: partition.hybrid,
-    guid: seededUuid(identity, partition.name, "partition"),
+    guid: partitionGuid(identity, partition.name),
   }));
   if (table === "mbr") {
-    const signature = seededId(identity, "disk signature");
+    const signature = diskSignature(identity);
     await writeMbr(device, { signature, sectorSize, partitions: entries });
     return signature.toString(16).padStart(8, "0");
   }
-  const diskGuid = seededUuid(identity, "disk");
+  const guid = diskGuid(identity);
   await writeGpt(device, {
-    diskGuid,
+    diskGuid: guid,
     sectorSize,
     entryCount: gpt?.entries,
     entriesAt: gpt?.entriesAt,
     partitions: entries,
   });
-  return diskGuid;
+  return guid;
 }

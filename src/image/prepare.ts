@@ -12,11 +12,21 @@ import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import { bootScript, encodeScript } from "../uboot/index.js";
 import { baseLayers } from "./base-layers.js";
-import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
+import {
+  type FileSource,
+  findBootFiles,
+  findDeviceTrees,
+  findFile,
+  findFiles,
+  findKernel,
+  requireFile,
+} from "./boot-files.js";
 import { slotEnvironment } from "./claims.js";
 import { userdataGrowth } from "./growth.js";
 import { ROOT_HASH_ARGUMENT, RootHash } from "./hash-tree.js";
 import { type Plan, partitionWithRole, secondSlot } from "./plan.js";
+import { commandLineText, configText } from "./raspberrypi.js";
+import { partuuid } from "./table-ids.js";
 
 export interface BuildInputs {
   /** The root file system. It is changed: the init script and mount points are added. */
@@ -72,6 +82,7 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
       keep: keep.map(fromText),
       userdataPartition: userdata.number,
       layers: baseLayers(plan),
+      flagPartition: plan.overlay.resetFlag === "bootfs" ? partitionWithRole(plan, "bootfs")?.number : undefined,
       growth,
       slots,
       time: { seconds: time, nanoseconds: 0 },
@@ -97,7 +108,7 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   let initramfs: string | undefined;
   const bootfs = partitionWithRole(plan, "bootfs");
   if (bootfs !== undefined) {
-    initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments, rootHash);
+    initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments, identity, rootHash);
     contents.set(bootfs.name, bootTree);
   }
   contents.set(rootfs.name, root);
@@ -116,12 +127,13 @@ function slotsOf(plan: Plan) {
   } as const;
 }
 
-/** Puts kernel, device trees, initramfs and boot script into `bootTree`. Returns the initramfs's name. */
+/** Puts kernel, device trees, initramfs and what the loader reads into `bootTree`. Returns the initramfs's name. */
 async function fillBootfs(
   plan: Plan,
   inputs: BuildInputs,
   bootTree: Tree,
   kernelArguments: readonly string[],
+  identity: string,
   rootHash: RootHash | undefined,
 ): Promise<string | undefined> {
   const { boot } = plan;
@@ -144,27 +156,42 @@ async function fillBootfs(
     );
   }
   for (const { name, content } of deviceTrees) add(name, content);
-  for (const name of boot.files) add(name, requireFile(inputs.bootFiles, name, "which boot.files asks for"));
+  for (const [name, content] of findBootFiles(inputs.bootFiles, boot.files)) add(name, content);
 
   const initramfs = await initramfsContent(plan, inputs, kernel.name, kernel.bytes);
   if (initramfs !== undefined) add(INITRAMFS, initramfs);
-  const script = (more: readonly string[]) => {
+  const initramfsName = initramfs === undefined ? undefined : INITRAMFS;
+  const rootfs = partitionWithRole(plan, "rootfs")!;
+  /** A file with the kernel's arguments, which a root hash joins when it is known. */
+  const withArguments = (make: (all: readonly string[]) => Uint8Array): Content =>
+    rootHash?.content((argument) => make([...kernelArguments, argument])) ?? contentOf(make(kernelArguments));
+  if (boot.loader === "raspberrypi") {
+    const encoder = new TextEncoder();
+    const id = partuuid(plan, rootfs, identity);
+    add("config.txt", contentOf(encoder.encode(configText(plan, initramfsName))));
+    add(
+      "cmdline.txt",
+      withArguments((all) => encoder.encode(commandLineText(plan, id, all))),
+    );
+    return initramfsName;
+  }
+  const script = (all: readonly string[]) => {
     const text = bootScript({
       kernel:
         boot.kernel === "zImage"
           ? { file: boot.kernel, command: "bootz" }
           : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
       deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
-      initramfs: initramfs === undefined ? undefined : INITRAMFS,
+      initramfs: initramfsName,
       slots: slotsOf(plan),
-      rootPartition: partitionWithRole(plan, "rootfs")!.number,
-      arguments: [...kernelArguments, ...more],
+      rootPartition: rootfs.number,
+      arguments: all,
       console: boot.console,
     });
     return encodeScript(text, { name: "imgbuild boot script", time, architecture: plan.architecture });
   };
-  add("boot.scr", rootHash?.content((argument) => script([argument])) ?? contentOf(script([])));
-  return initramfs === undefined ? undefined : INITRAMFS;
+  add("boot.scr", withArguments(script));
+  return initramfsName;
 }
 
 /** A kernel as gzip, or as it is; at one level, so that the bytes do not depend on how it was found. */

@@ -3,7 +3,7 @@ import { type Extent, ExtentSet } from "../bytes/extent.js";
 import { alignUp } from "../bytes/size.js";
 
 /** What to read at once. */
-const PIECE = 2 ** 20;
+const PIECE = 2 ** 21;
 const ZEROS = new Uint8Array(PIECE);
 
 /** As much of a RecordingDevice as is needed. */
@@ -29,17 +29,13 @@ export interface Piece {
   readonly hole: boolean;
 }
 
-/** The bytes of [start, end) in order: in pieces of at most 1 MiB, or `length`, which begin at multiples of it. */
-export async function* pieces(from: Recorded, start: number, end: number, length = PIECE): AsyncGenerator<Piece> {
+/** The bytes of [start, end) in order: in pieces of at most 2 MiB, which begin at multiples of that. */
+export async function* pieces(from: Recorded, start: number, end: number): AsyncGenerator<Piece> {
   for (let at = start; at < end; ) {
-    const pieceEnd = Math.min(end, at - (at % length) + length);
+    const pieceEnd = Math.min(end, at - (at % PIECE) + PIECE);
     const data = from.data.intersect(at, pieceEnd);
     if (data.length === 0) {
-      yield {
-        at,
-        bytes: pieceEnd - at <= PIECE ? ZEROS.subarray(0, pieceEnd - at) : new Uint8Array(pieceEnd - at),
-        hole: true,
-      };
+      yield { at, bytes: ZEROS.subarray(0, pieceEnd - at), hole: true };
     } else if (data[0]!.start === at && data[0]!.end === pieceEnd) {
       yield { at, bytes: await from.read(at, pieceEnd - at), hole: false };
     } else {

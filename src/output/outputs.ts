@@ -29,10 +29,34 @@ export const OUTPUTS = {
     describe: "emmc.img.bmap, a block map for bmaptool, with checksums",
     load: async () => (await import("./bmap.js")).bmap,
   },
+  "img.gz": {
+    describe: "emmc.img.gz",
+    with: ["boot0"],
+    load: async () => (await import("./compressed-image.js")).compressedImage("gz"),
+  },
+  "img.xz": {
+    describe: "emmc.img.xz",
+    with: ["boot0"],
+    load: async () => (await import("./compressed-image.js")).compressedImage("xz"),
+  },
+  "img.zst": {
+    describe: "emmc.img.zst",
+    with: ["boot0"],
+    load: async () => (await import("./compressed-image.js")).compressedImage("zst"),
+  },
   simg: {
     describe: "emmc.simg, an Android sparse image for fastboot",
     with: ["boot0"],
     load: async () => (await import("./simg.js")).simg,
+  },
+  tezi: {
+    describe: "tezi/ and image_list.json, for the Toradex Easy Installer",
+    load: async () => (await import("./tezi/tezi.js")).tezi,
+  },
+  "tezi.tar": {
+    describe: "PROFILE_tezi.tar, the folder tezi/ as one file",
+    with: ["tezi"],
+    load: async () => (await import("./tezi/archive.js")).teziArchive,
   },
   uuu: {
     describe:

@@ -15,7 +15,7 @@ import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
 import { type LayerSource, layerSourceLine } from "./layer-source.js";
 import { checkDepth, findPlaces, ROM, USERDATA } from "./places.js";
-import { type ReadyHook, readyHook } from "./ready-hook.js";
+import { mountUnits, type ReadyHook, readyHook } from "./ready-hook.js";
 import { rootManifest } from "./root-manifest.js";
 
 /** What becomes of what was written to an overlay when the root under it is replaced: docs/device.md. */
@@ -49,6 +49,8 @@ export interface OverlayOptions {
   readonly userdataPartition: number;
   /** Layers between the root and what is written, from elsewhere; later ones lie above those before them. */
   readonly layers?: readonly BaseLayer[];
+  /** BootFS's number in the partition table, where a file on it may ask for a factory reset. */
+  readonly flagPartition?: number | undefined;
   /** How UserData is to grow on the device; undefined: not at all. */
   readonly growth?: Growth | undefined;
   /** Where there are two slots for the root. */
@@ -88,7 +90,9 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["mounts.sh", `${LIBRARY}/mounts.sh`, 0o644],
   ["userdata.sh", `${LIBRARY}/userdata.sh`, 0o644],
   ["grow.sh", `${LIBRARY}/grow.sh`, 0o644],
+  ["storage-command.sh", `${LIBRARY}/storage-command.sh`, 0o644],
   ["storages.sh", `${LIBRARY}/storages.sh`, 0o644],
+  ["boot-flag.sh", `${LIBRARY}/boot-flag.sh`, 0o644],
   ["state.sh", `${LIBRARY}/state.sh`, 0o644],
   ["requests.sh", `${LIBRARY}/requests.sh`, 0o644],
   ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
@@ -114,7 +118,7 @@ const MORE_PROGRAMS = [
 /** What UserData grows with. */
 const GROWING_PROGRAMS = ["sfdisk", "partx", "resize2fs"];
 /** What two slots need besides. */
-const SLOT_PROGRAMS = ["dd", "gzip", "head", "mkfifo", "od", "tail", "tee", "wc"];
+const SLOT_PROGRAMS = ["blockdev", "dd", "gzip", "head", "mknod", "od", "tail", "tee", "wc"];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /**
@@ -163,6 +167,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   const config = [
     ...[`userdata ${options.userdataPartition}`, `mount ${USERDATA}`, `init ${realInit}`],
     ...growthLines(options.growth),
+    ...(options.flagPartition === undefined ? [] : [`flag ${options.flagPartition}`]),
     ...[`first ${hook === undefined ? "ready" : "pending"}`, `policy ${options.newRoot}`],
     ...slotSettings(options.slots, hook),
     ...options.keep.map((pattern) => `keep ${checkKeep(pattern)}`),
@@ -190,6 +195,12 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
     config.push(`overlay ${name} ${identity} ${path}`);
     if (options.newRoot === "refresh") addFile(`${LIBRARY}/manifest/${name}`, 0o644, bytes);
   }
+  const mounts = [
+    USERDATA,
+    ...(wholeRoot ? [ROM] : []),
+    ...places.map(({ path }) => path).filter((path) => path !== "/"),
+  ];
+  for (const { path, text } of mountUnits(tree, realInit, mounts)) addFile(path, 0o644, Buffer.from(text, "latin1"));
   for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
   addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
   const lackingToGrow = options.growth === undefined ? [] : GROWING_PROGRAMS.filter((name) => lacksProgram(tree, name));

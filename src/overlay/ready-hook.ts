@@ -1,7 +1,11 @@
-/** Who tells the overlays that a boot has completed: a unit of systemd, or a script that runs last. */
+/**
+ * What the init system has to know of the overlays. Who tells them that a boot has completed: a unit of systemd, or a script
+ * that runs last. And that systemd leaves their mounts alone.
+ */
 import { type ByteString, fromText } from "../bytes/bytestring.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { lookup, type Tree } from "../tree/tree.js";
+import { ROM } from "./places.js";
 
 export interface ReadyHook {
   /** The file in this folder. */
@@ -18,7 +22,7 @@ export interface ReadyHook {
  * is there and never runs would be worse than none, so that only those are known of which it is certain.
  */
 export function readyHook(tree: Tree, init: ByteString): ReadyHook | undefined {
-  if (realPath(tree, init).endsWith("/systemd")) return systemdUnit(tree);
+  if (isSystemd(tree, init)) return systemdUnit(tree);
   if (isFolder(tree, "/etc/rc5.d") && follow(tree, fromText("/etc/init.d/rc"))?.type === "file") return runlevels(tree);
   return startScript(tree);
 }
@@ -27,9 +31,60 @@ function isFolder(tree: Tree, path: string): boolean {
   return follow(tree, fromText(path))?.type === "directory";
 }
 
-function systemdUnit(tree: Tree): ReadyHook {
+/**
+ * Units by which systemd does not unmount `paths` when it shuts down, while there are programs that use them: journald has its
+ * files in /var open to the end. systemd-shutdown does it when all have ended, and makes UserData read-only first, which is
+ * what leaves it in order below an overlay of the whole root (src/shutdown/umount.c). Where preinit could not mount one, there
+ * is nothing to be mounted for systemd either. A drop-in would not do: systemd does not look for any when another unit
+ * has named the mount before it is found in /proc/self/mountinfo. Empty without systemd.
+ */
+export function mountUnits(
+  tree: Tree,
+  init: ByteString,
+  paths: readonly ByteString[],
+): readonly { readonly path: string; readonly text: string }[] {
+  if (!isSystemd(tree, init)) return [];
+  const units = paths
+    .map((path) => ({ path: `${unitFolder(tree)}/${mountUnit(path)}`, text: mountUnitText(path) }))
+    .filter(({ path }) => lookup(tree, realPath(tree, fromText(path), false)) === undefined);
+  if (!paths.includes(ROM)) return units;
+  // fstab's line for the read-only root would make the overlay read-only.
+  const path = `${unitFolder(tree)}/systemd-remount-fs.service.d/imgbuild.conf`;
+  return [...units, { path, text: `[Unit]\nConditionPathIsMountPoint=!${ROM}\n` }];
+}
+
+function mountUnitText(path: ByteString): string {
+  return `# Mounted by preinit, and until all programs have ended.
+[Unit]
+DefaultDependencies=no
+ConditionPathIsMountPoint=${path.replaceAll("%", "%%")}
+
+[Mount]
+What=none
+Where=${path.replaceAll("%", "%%")}
+`;
+}
+
+/** The name of a mount's unit: systemd.unit(5), "String escaping for inclusion in unit names". */
+function mountUnit(path: ByteString): string {
+  const escaped = path
+    .slice(1)
+    .replace(/[^A-Za-z0-9:_./]|^\./g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, "0")}`)
+    .replaceAll("/", "-");
+  return `${escaped}.mount`;
+}
+
+function isSystemd(tree: Tree, init: ByteString): boolean {
+  return realPath(tree, init).endsWith("/systemd");
+}
+
+function unitFolder(tree: Tree): string {
   // Without merged /usr, Debian's systemd and Yocto's read /lib.
-  const units = isFolder(tree, "/usr/lib/systemd/system") ? "/usr/lib/systemd/system" : "/lib/systemd/system";
+  return isFolder(tree, "/usr/lib/systemd/system") ? "/usr/lib/systemd/system" : "/lib/systemd/system";
+}
+
+function systemdUnit(tree: Tree): ReadyHook {
+  const units = unitFolder(tree);
   return {
     source: "imgbuild-ready.service",
     path: `${units}/imgbuild-ready.service`,

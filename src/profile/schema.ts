@@ -4,7 +4,15 @@
  */
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
-import { CONFIRMATIONS, KERNEL_FORMATS, NEW_ROOT_POLICIES, PARTITION_ROLES } from "../image/plan.js";
+import {
+  BOOT_LOADERS,
+  CONFIRMATIONS,
+  EMULATED_MACHINES,
+  KERNEL_FORMATS,
+  NEW_ROOT_POLICIES,
+  PARTITION_ROLES,
+  RESET_FLAGS,
+} from "../image/plan.js";
 import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
@@ -305,11 +313,24 @@ export const profileSchema = z
         size: size("Length of the eMMC's boot partition 0. Default: as long as one can be.").prefault(
           MAX_BOOT_PARTITION,
         ),
+        reservedEnd: size(
+          "With boot0: how much at its end no file may reach, because the board keeps an environment or its identity there.",
+        ).prefault(0),
         optional: z.boolean().default(false).describe("The board has one already: an image without it makes sense."),
         files: z.array(bootloaderFile).min(1),
       })
       .optional(),
     boot: z.strictObject({
+      loader: z
+        .enum(BOOT_LOADERS)
+        .default("uboot")
+        .describe(
+          "Who loads the kernel from BootFS: U-Boot, by a boot.scr; or the Raspberry Pi's firmware, by config.txt and cmdline.txt.",
+        ),
+      config: z
+        .array(z.string().regex(/^[\x20-\x7e]*$/, "one line of ASCII"))
+        .default([])
+        .describe("With the loader raspberrypi: more lines of config.txt."),
       kernel: z.enum(KERNEL_FORMATS).describe("The kernel's name and format on BootFS."),
       kernelFile: z
         .string()
@@ -329,7 +350,12 @@ export const profileSchema = z
         .default([])
         .describe("Kernel modules that are loaded with them where the kernel has them."),
       busybox: z.string().optional().describe("A static busybox for the initramfs. Default: the root's own."),
-      files: z.array(z.string()).default([]).describe("More boot files that go onto BootFS."),
+      files: z
+        .array(z.string())
+        .default([])
+        .describe(
+          "More boot files that go onto BootFS. With * and ?, all that match, which may be none; overlays/*.dtbo keeps the folder.",
+        ),
     }),
     overlay: z
       .strictObject({
@@ -353,6 +379,12 @@ export const profileSchema = z
           .array(z.string().startsWith("/"))
           .default([])
           .describe("Files that a factory reset carries over; * ? and [ ] stand for characters."),
+        resetFlag: z
+          .enum(RESET_FLAGS)
+          .default("userdata")
+          .describe(
+            "Where a file factory-reset asks for a factory reset: on userdata; or on bootfs too, which is mounted at every boot to look.",
+          ),
         layers: z
           .array(
             z.strictObject({
@@ -389,7 +421,7 @@ export const profileSchema = z
     slots,
     emulator: z
       .strictObject({
-        machine: z.enum(["sabrelite", "virt"]),
+        machine: z.enum(EMULATED_MACHINES),
         memory: size("The machine's memory.").prefault("512MiB"),
         storage: z.enum(["sd-card", "virtio-blk"]),
         boot: z.enum(["kernel", "uboot"]).describe("Whether QEMU loads the kernel, or U-Boot does."),

@@ -250,7 +250,7 @@ test("--dry-run prints the layout and writes nothing", (t) => {
   const folder = temporaryFolder(t);
   const root = makeRoot(folder);
   const text = imgbuild([...SMALL, root, "--dry-run"], { cwd: folder });
-  assert.match(text.stdout, /rootfs +squashfs +71303168 +16777216/);
+  assert.match(text.stdout, /rootfs +squashfs +71303168 +139264 +16777216/);
   const { partitions } = JSON.parse(imgbuild([...SMALL, root, "--dry-run", "--json"], { cwd: folder }).stdout);
   assert.deepEqual(partitions[1], {
     name: "rootfs",

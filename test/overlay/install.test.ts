@@ -247,6 +247,32 @@ test("the real init is the first that can run", async () => {
   assert.equal((await install(tree)).realInit, "/lib/systemd/systemd");
 });
 
+test("systemd is told to leave the mounts alone, by the names that it has for them", async () => {
+  // As `systemd-escape --path --suffix=mount` says.
+  const names = {
+    "/.hidden/a.b": "\\x2ehidden-a.b.mount",
+    "/opt/my-app": "opt-my\\x2dapp.mount",
+    "/srv/a@b": "srv-a\\x40b.mount",
+    "/var": "var.mount",
+  };
+  const units = async (paths: readonly string[]) => {
+    const tree = sampleTree();
+    addNode(tree, fromText("lib/systemd/systemd"), program());
+    addNode(tree, fromText("sbin/init"), link("/lib/systemd/systemd"));
+    const file = newFile(contentOf(Buffer.from("")));
+    addNode(tree, fromText("lib/systemd/system/tmp.mount"), file);
+    const { added } = await install(tree, paths, { volatile: [fromText("/var/log"), fromText("/tmp")] });
+    const folder = "/lib/systemd/system/";
+    assert.equal(lookup(tree, fromText(`${folder}tmp.mount`)), file, "the root's own stays");
+    return added.filter((name) => name.startsWith(folder) && !name.includes("ready")).map((name) => name.slice(20));
+  };
+  assert.deepEqual(await units(Object.keys(names)), ["userdata.mount", ...Object.values(names), "var-log.mount"]);
+  assert.deepEqual(await units(["/"]), [
+    ...["userdata.mount", "rom.mount", "var-log.mount"],
+    "systemd-remount-fs.service.d/imgbuild.conf",
+  ]);
+});
+
 test("a root that cannot run the script is refused", async () => {
   const tree = sampleTree();
   addNode(tree, fromText("lib/systemd/systemd"), program());

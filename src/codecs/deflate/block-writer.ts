@@ -100,7 +100,8 @@ function storedSize(length: i32): i32 {
   return 3 + padding + 32 + (blocks - 1) * 40 + 8 * length;
 }
 
-function writeStored(begin: usize, end: usize, last: bool): void {
+/** Writes stored blocks; for no bytes at all an empty one. */
+export function writeStored(begin: usize, end: usize, last: bool): void {
   let at = begin;
   do {
     const length = min<i32>(<i32>(end - at), MAX_STORED);

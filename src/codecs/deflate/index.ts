@@ -17,7 +17,7 @@
 import { beginTrees } from "./binary-trees";
 import { alignToByte, position, resetBits, rewind } from "./bit-writer";
 import { nextBlock, splitIntoBlocks } from "./block-splitter";
-import { prepareBlocks, writeBlock } from "./block-writer";
+import { prepareBlocks, writeBlock, writeStored } from "./block-writer";
 import { INPUT, MAX_INPUT, MAX_OUTPUT, OUTPUT, PADDING } from "./buffers";
 import { prepareCrc32 } from "./checksums";
 import { prepareFormat, WINDOW } from "./format";
@@ -94,6 +94,15 @@ export function compress(length: i32, history: i32, last: bool): i32 {
     at = chunkEnd;
   } while (at < end);
   if (last) alignToByte();
+  return <i32>(position - OUTPUT);
+}
+
+/**
+ * Appends an empty block to what `compress` returned, so that it ends with a whole byte and anything may follow. Returns
+ * how many bytes are at `output()` then.
+ */
+export function flush(): i32 {
+  writeStored(OUTPUT, OUTPUT, false);
   return <i32>(position - OUTPUT);
 }
 
