@@ -216,6 +216,10 @@ const slots = z
       .enum(CONFIRMATIONS)
       .default("automatic")
       .describe("Who says that a new root is good. automatic: the end of its boot. manual: overlayctl confirm."),
+    redundant: z
+      .boolean()
+      .default(false)
+      .describe("Whether U-Boot was built with CONFIG_SYS_REDUNDAND_ENVIRONMENT: its environments have a flag byte."),
     environmentAt: size(
       "Where 8 KiB are that say which slot is booted: a multiple of 4KiB. Default: right in front of the first partition.",
     ).optional(),
