@@ -17,6 +17,7 @@ import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/output
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
 import { teziSchema } from "./tezi-schema.js";
+import { updateSchema } from "./update-schema.js";
 
 function size(description: string) {
   return z
@@ -412,6 +413,7 @@ export const profileSchema = z
       })
       .prefault({}),
     flash,
+    update: updateSchema,
     outputs: z
       .array(z.enum(OUTPUT_NAMES))
       .min(1)
