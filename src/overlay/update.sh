@@ -129,11 +129,11 @@ look_into_slot() {
 	problem=
 	if [ ! -e "$stage/root$library/preinit" ]; then
 		problem="it is no root that was built for this: it has no $library/preinit"
-	elif [ -d "/lib/modules/$(uname -r)" ] && [ ! -d "$stage/root/lib/modules/$(uname -r)" ]; then
+	elif [ ! "$force" ] && [ -d "/lib/modules/$(uname -r)" ] && [ ! -d "$stage/root/lib/modules/$(uname -r)" ]; then
 		problem="it has no modules for the kernel on BootFS, $(uname -r); --force takes it all the same"
 	fi
 	umount "$stage/root"
-	[ ! "$problem" ] || [ "$force" ] || fail "$problem"
+	[ ! "$problem" ] || fail "$problem"
 }
 
 # switch: has the other slot tried from the next boot on.
