@@ -221,6 +221,7 @@ test("the JSON Schema describes every key of the first level", () => {
     "boot",
     "overlay",
     "flash",
+    "update",
     "outputs",
     "tezi",
     "slots",
