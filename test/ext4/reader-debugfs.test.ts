@@ -6,11 +6,10 @@ import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import type { Ext4Inode, Ext4Reader } from "../../src/ext4/index.js";
 import { readDirectory } from "../../src/tree/directory.js";
-import type { Node } from "../../src/tree/node.js";
-import { type Tree, walk } from "../../src/tree/tree.js";
+import type { Tree } from "../../src/tree/tree.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
 import fc from "../support/fast-check.js";
-import { materialise } from "../support/materialise.js";
+import { materialise, separateSymlinks } from "../support/materialise.js";
 import { randomTrees } from "../support/random-tree.js";
 import { lacks, lacksRoot, temporaryFolder } from "../support/tools.js";
 import { askDebugfs, type DebugfsInode, describeDebugfs } from "./debugfs-tree.js";
@@ -87,18 +86,6 @@ for (const [i, { features, inodeSize }] of FORMATS.entries()) {
     assert.deepEqual(ours, theirs);
     assert.deepEqual(theirs, await describeTree(tree, options));
   });
-}
-
-/** Makes of each further name of a symlink another one. */
-function separateSymlinks(tree: Tree): void {
-  const seen = new Set<Node>();
-  for (const { node } of walk(tree)) {
-    if (node.type !== "directory") continue;
-    for (const [name, child] of node.entries) {
-      if (child.type === "symlink" && seen.has(child)) node.entries.set(name, { ...child });
-      seen.add(child);
-    }
-  }
 }
 
 test("a tree of the host is the same through our writer and mke2fs, to our reader and to debugfs", async (t) => {
