@@ -60,6 +60,7 @@ SEED ?= 1
 powercut: tools build parts ## cut the power often: CUTS=200 POINTS=1000 SEED=1
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 POWER_CUTS=all node --test build/test/overlay/power-cuts.test.js
 	CI=1 CUTS=$(CUTS) SEED=$(SEED) node --test build/test/boot/power-cuts.test.js
+	CI=1 SLOT_CUTS=10 node --test build/test/boot/slots.test.js
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 POINTS=$(POINTS) SEED=$(SEED) node --test build/test/boot/log-writes.test.js
 
 tools:
