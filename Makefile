@@ -1,6 +1,6 @@
 # Everything a contributor runs. `make help` lists it.
 .NOTPARALLEL:
-.PHONY: help build check unit boot test powercut image parts tools bench clean
+.PHONY: help build check docs unit boot test powercut image parts tools bench clean
 
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
 BOOT := $(patsubst %.ts,build/%.js,$(shell find test/boot -name '*.test.ts' 2>/dev/null))
@@ -12,6 +12,7 @@ RUN_TESTS := node --test --test-timeout=900000
 CACHE ?= .cache
 ARMHF := $(CACHE)/debian/armhf
 ARM64 := $(CACHE)/debian/arm64
+DMSETUP := $(CACHE)/debian/dmsetup-arm64
 DEMO := out/demo
 # Of this machine's architecture: its start scripts run in a container.
 SYSVINIT := sysv-rc initscripts startpar insserv lsb-base
@@ -34,6 +35,9 @@ build: node_modules ## compile to build/
 
 check: build ## format and lint
 	npx biome check .
+
+docs: build ## make docs/profiles.md from the schema of profiles
+	node scripts/profile-docs.mjs
 
 unit: build ## the tests that need no emulator
 	$(RUN_TESTS) --test-concurrency=2 $(UNIT)
@@ -64,6 +68,7 @@ tools:
 parts: ## fetch kernels, bootloaders and BusyBox from Debian, and make root file systems of them
 	scripts/fetch-debian-parts.sh armhf $(ARMHF) linux-image-armmp busybox-static u-boot-imx u-boot-qemu
 	scripts/fetch-debian-parts.sh arm64 $(ARM64) linux-image-cloud-arm64 busybox-static u-boot-qemu
+	scripts/fetch-debian-parts.sh arm64 $(DMSETUP) dmsetup libdevmapper1.02.1 libudev1 libselinux1 libpcre2-8-0 libc6 libcap2
 	scripts/make-demo-rootfs.sh $(ARMHF) $(DEMO)/armhf 'imx6dl-colibri-*.dtb' imx6q-sabrelite.dtb
 	scripts/make-demo-rootfs.sh $(ARM64) $(DEMO)/arm64
 	scripts/fetch-debian-parts.sh --with-dependencies arm64 $(CACHE)/debian/systemd $(SYSTEMD)

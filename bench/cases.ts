@@ -37,11 +37,26 @@ function squashfs(name: string, tree: string, ours: readonly string[], theirs: r
 }
 const MKSQUASHFS = ["-processors", "2", "-noappend", "-no-progress", "-quiet", "-no-exports"];
 
+/** Both make an ext4 of `size`, with the same features. */
+function ext4(name: string, tree: string, size: string): Case {
+  return {
+    name,
+    peer: "mke2fs -d",
+    file: EXT4,
+    ours: (output) => imgbuild("ext4", tree, path.join(output, EXT4), "--size", `${size}iB`),
+    theirs: (output) => ({
+      program: "mke2fs",
+      args: ["-q", "-t", "ext4", "-O", "^64bit", "-b", "4096", "-d", tree, path.join(output, EXT4), size],
+    }),
+  };
+}
+
 /** The cases for a root file system `tree` with a kernel in its boot folder. `scratch` takes what they need for it. */
 export function cases(tree: string, scratch: string): Case[] {
   const gzip = squashfs("gzip", tree, [], []);
   const copies = path.join(scratch, "copies");
   const small = path.join(scratch, "small-files");
+  const inFolders = path.join(scratch, "small-files-in-folders");
   return [
     gzip,
     squashfs("gzip, best level", tree, ["--level", "9"], []),
@@ -65,16 +80,9 @@ export function cases(tree: string, scratch: string): Case[] {
         args: ["--pack-dir", tree, "--compressor", "gzip", "--num-jobs", "2", "--quiet", path.join(output, IMAGE)],
       }),
     },
-    {
-      name: "ext4",
-      peer: "mke2fs -d",
-      file: EXT4,
-      ours: (output) => imgbuild("ext4", tree, path.join(output, EXT4), "--size", "512MiB"),
-      theirs: (output) => ({
-        program: "mke2fs",
-        args: ["-q", "-t", "ext4", "-O", "^64bit", "-b", "4096", "-d", tree, path.join(output, EXT4), "512M"],
-      }),
-    },
+    ext4("ext4", tree, "512M"),
+    // A thousand a folder would compare nothing but how names are looked up: mke2fs reads all of a folder for each.
+    made(ext4("ext4, 50,000 small files", inFolders, "1G"), () => makeSmallFiles(inFolders, 50_000, 200)),
     {
       name: "whole image",
       peer: "genimage",
@@ -96,16 +104,17 @@ export function cases(tree: string, scratch: string): Case[] {
 }
 
 /** A case whose tree is made when it is first run. */
-function large(item: Case, makeTree: () => void): Case {
+function made(item: Case, makeTree: () => void): Case {
   return {
     ...item,
-    large: true,
     ours: (output) => {
       makeTree();
       return item.ours(output);
     },
   };
 }
+
+const large = (item: Case, makeTree: () => void): Case => ({ ...made(item, makeTree), large: true });
 
 /** genimage with partitions of the same sizes and kinds. Its squashfs blocks are 4 KiB unless it is told otherwise. */
 function genimage(tree: string, output: string, scratch: string): Command {

@@ -10,13 +10,13 @@ export function makeCopies(tree: string, folder: string, count: number): void {
   }
 }
 
-/** `count` files of 100 to 300 bytes, all different, a thousand a folder. */
-export function makeSmallFiles(folder: string, count: number): void {
+/** `count` files of 100 to 300 bytes, all different. */
+export function makeSmallFiles(folder: string, count: number, inEachFolder = 1000): void {
   if (fs.existsSync(folder)) return;
   const words = "lowerdir upperdir workdir squashfs userdata bootfs inode extent fragment superblock".split(" ");
   for (let file = 0; file < count; file++) {
-    const parent = path.join(folder, String(Math.floor(file / 1000)));
-    if (file % 1000 === 0) fs.mkdirSync(parent, { recursive: true });
+    const parent = path.join(folder, String(Math.floor(file / inEachFolder)));
+    if (file % inEachFolder === 0) fs.mkdirSync(parent, { recursive: true });
     let text = `${file}\n`;
     for (let word = file; text.length < 100 + (file % 200); word = (word * 7 + 3) % 9973)
       text += `${words[word % 10]} `;

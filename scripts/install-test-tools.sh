@@ -40,6 +40,7 @@ strace strace
 time time
 unsquashfs squashfs-tools
 uuu uuu
+veritysetup cryptsetup-bin
 xz xz-utils
 zstd zstd
 '

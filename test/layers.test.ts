@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 
-const FORMATS = ["squashfs", "ext4", "fat", "partition", "uboot", "initramfs"];
+const FORMATS = ["squashfs", "ext4", "fat", "partition", "uboot", "initramfs", "verity"];
 
 /** Who may import whom. Every layer may import itself and src/errors.ts. */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
@@ -15,6 +15,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ext4: ["bytes", "tree"],
   fat: ["bytes", "tree"],
   partition: ["bytes"],
+  verity: ["bytes"],
   uboot: ["bytes"],
   initramfs: ["bytes", "tree", "codecs"],
   overlay: ["bytes", "tree"],

@@ -184,7 +184,9 @@ export class FileDevice implements Device {
 
   async write(at: number, bytes: Uint8Array): Promise<void> {
     checkRange(this, "a write", at, bytes.length);
-    await breathe();
+    // Without a pause the write is begun before this returns: whoever does not wait for it goes on for a while.
+    const pause = breathe();
+    if (pause !== undefined) await pause;
     try {
       for (let done = 0; done < bytes.length; ) {
         const rest = bytes.length - done;

@@ -13,6 +13,7 @@ import type { Node } from "../tree/node.js";
 import type { Tree } from "../tree/tree.js";
 import { defineCommand } from "./declare.js";
 import { type ImageArgument, selectVolume, splitArgument, withImage } from "./image-argument.js";
+import { interruptible } from "./interrupt.js";
 import { nodeJson, timeText } from "./listing.js";
 import { commonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
@@ -30,7 +31,11 @@ export const diff = defineCommand({
     const scratch = temporaryFolder();
     try {
       const open = (text: string, use: (side: Side) => Promise<void>) => withSide(text, scratch.path, reporter, use);
-      await open(args.before, (a) => open(args.after, (b) => report(differences(a, b), args.json, reporter)));
+      await interruptible(
+        scratch.remove,
+        () => open(args.before, (a) => open(args.after, (b) => report(differences(a, b), args.json, reporter))),
+        () => "not all was compared",
+      );
     } finally {
       scratch.remove();
     }

@@ -4,9 +4,10 @@ import { ImgbuildError } from "../errors.js";
 import { newDirectory } from "../tree/node.js";
 import { writeTar } from "../tree/tar/write-tar.js";
 import type { Tree } from "../tree/tree.js";
-import { writeDirectory } from "../tree/write-directory.js";
+import { directoryWriting } from "../tree/write-directory.js";
 import { defineCommand, type Options } from "./declare.js";
 import { partOperand, withFileSystem } from "./image-argument.js";
+import { interruptible } from "./interrupt.js";
 import { type Found, findPath } from "./listing.js";
 import { commonOptions, reporterFor } from "./options.js";
 import { totals } from "./source.js";
@@ -51,7 +52,14 @@ export const extract = defineCommand({
       const total = totals(tree);
       reporter.stage("extracting", total);
       if (toTar) await writeOutput(writeTar(tree, reporter.observer));
-      else await writeDirectory(tree, output, { force, observer: reporter.observer });
+      else {
+        const writing = directoryWriting(tree, output, { force, observer: reporter.observer });
+        await interruptible(
+          () => writing.abandon(),
+          () => writing.write(),
+          () => `what is complete stays in ${output}`,
+        );
+      }
       reporter.end();
       if (json) await writeOutput([`${JSON.stringify({ output, ...total })}\n`]);
     });

@@ -4,8 +4,8 @@ import type { Device } from "../bytes/device.js";
 const BUFFER_SIZE = 2 ** 20;
 /** What `room` has at least. Less in the buffer, and it is written out first. */
 export const LEAST_ROOM = 2 ** 17;
-/** So many buffers may wait to be written before `behind` asks for a pause. */
-const MOST_WAITING = 2;
+/** So many buffers may be on their way to the device before `behind` asks for a pause. */
+const MOST_UNDER_WAY = 3;
 
 /** Nothing waits for the device but `catchUp` and `flush`: a writer of many small pieces has no use for a promise a piece. */
 export class BlockWriter {
@@ -15,9 +15,8 @@ export class BlockWriter {
   #length = 0;
   /** Buffers that were written. */
   readonly #spare: Uint8Array<ArrayBuffer>[] = [];
-  /** Writes that were begun, in their order, until they are done. */
-  readonly #writes: Promise<void>[] = [];
-  #last: Promise<void> = Promise.resolve();
+  /** Writes that were begun, until they are done. They may be done in any order: no block is written twice. */
+  readonly #writes = new Set<Promise<void>>();
 
   constructor(device: Device) {
     this.#device = device;
@@ -45,36 +44,33 @@ export class BlockWriter {
     }
   }
 
-  /** Whether so much waits to be written that `catchUp` should be waited for. */
+  /** Whether so much is on its way that `catchUp` should be waited for. */
   get behind(): boolean {
-    return this.#writes.length > MOST_WAITING;
+    return this.#writes.size >= MOST_UNDER_WAY;
   }
 
   /** Waits until the device has caught up. Rejects as the device does. */
   async catchUp(): Promise<void> {
-    while (this.behind) await this.#writes[0];
+    while (this.behind) await Promise.race(this.#writes);
   }
 
   /** Waits until all is written. Rejects as the device does. */
   async flush(): Promise<void> {
     this.#writeOut();
-    await this.#last;
+    await Promise.all(this.#writes);
   }
 
-  /** Has what is in the buffer written when everything before it is, and goes on with another buffer. */
+  /** Has what is in the buffer written, and goes on with another buffer. */
   #writeOut(): void {
     if (this.#length === 0) return;
-    const at = this.#at;
     const buffer = this.#buffer;
-    const bytes = buffer.subarray(0, this.#length);
-    this.#last = this.#last.then(async () => {
-      await this.#device.write(at, bytes);
-      this.#writes.shift();
+    const write = this.#device.write(this.#at, buffer.subarray(0, this.#length)).then(() => {
+      this.#writes.delete(write);
       this.#spare.push(buffer);
     });
-    // Whoever waits next gets the error; until then it is nobody's.
-    this.#last.catch(() => {});
-    this.#writes.push(this.#last);
+    // One that failed stays, and whoever waits next gets its error; until then it is nobody's.
+    write.catch(() => {});
+    this.#writes.add(write);
     this.#buffer = this.#spare.pop() ?? new Uint8Array(BUFFER_SIZE);
     this.#length = 0;
   }

@@ -78,10 +78,12 @@ export function parseFeatures(list: string, sizes: { blockSize?: BlockSize; inod
   return { has, never64bit };
 }
 
-/** Nothing between two commas is as much a mistake here as with mke2fs. */
+/** Nothing between two commas is as much a mistake here as with mke2fs, which lets one comma at the end pass. */
 function wordsOf(list: string): string[] {
   if (list.trim() === "") return [];
-  return list.split(",").flatMap((part) => {
+  const parts = list.split(",");
+  if (parts.length > 1 && parts.at(-1)!.trim() === "") parts.pop();
+  return parts.flatMap((part) => {
     if (part.trim() !== "") return part.trim().split(/\s+/);
     throw new ImgbuildError("usage", `ext4: the list of features "${list}" has an empty place in it`, {
       hint: "Leave out the comma that is too many.",

@@ -16,9 +16,11 @@ const BUFFER_SIZE = 2 ** 20;
 
 /** The blocks of `bytes` that are not all zeros. */
 export function nonZeroBlocks(bytes: Uint8Array, blockSize: number): Run[] {
-  const runs: Run[] = [];
   // Large holes are the common ones, and one long comparison is faster than many short.
-  if (isZero(bytes)) return runs;
+  if (isZero(bytes)) return [];
+  // Most files are a block long.
+  if (bytes.length <= blockSize) return [{ start: 0, end: 1 }];
+  const runs: Run[] = [];
   for (let block = 0; block * blockSize < bytes.length; block++) {
     if (isZero(bytes, block * blockSize, (block + 1) * blockSize)) continue;
     const last = runs.at(-1);

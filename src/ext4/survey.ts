@@ -305,10 +305,10 @@ function checkName(name: ByteString, path: ByteString): void {
 }
 
 function checkOwner({ uid, gid }: Metadata, path: ByteString): void {
-  for (const [kind, id] of [
-    ["owner", uid],
-    ["group", gid],
-  ] as const) {
-    if (!Number.isInteger(id) || id < 0 || id >= 2 ** 32) throw cannotHold(path, `the ${kind} ${id}`);
-  }
+  if (!isId(uid)) throw cannotHold(path, `the owner ${uid}`);
+  if (!isId(gid)) throw cannotHold(path, `the group ${gid}`);
+}
+
+function isId(id: number): boolean {
+  return Number.isInteger(id) && id >= 0 && id < 2 ** 32;
 }

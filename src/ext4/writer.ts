@@ -2,12 +2,12 @@
 import { toBytes } from "../bytes/bytestring.js";
 import type { Device } from "../bytes/device.js";
 import { uuidBytes } from "../bytes/uuid.js";
-import type { Directory, RegularFile, Symlink } from "../tree/node.js";
+import type { Directory, Node, RegularFile, Symlink } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import { BlockAllocator, InodeAllocator } from "./allocator.js";
 import { BlockWriter } from "./block-writer.js";
 import { type ChecksumSeed, fileSystemSeed, type GroupChecksums, inodeSeed } from "./checksum.js";
-import { writeContent } from "./content.js";
+import { ContentWriter } from "./content.js";
 import { type DirectoryNumbers, encodeDirectoryBlock } from "./directory.js";
 import { ExtentList } from "./extents.js";
 import { backupGroups, type Geometry, groupStart } from "./geometry.js";
@@ -54,6 +54,7 @@ export class Ext4Writer {
   readonly #placement: Placement;
   readonly #tables: InodeTables;
   readonly #writer: BlockWriter;
+  readonly #content: ContentWriter;
   #journal: SuperblockValues["journal"];
 
   constructor(device: Device, survey: Survey, plan: Plan, identity: Identity, observer: Observer) {
@@ -73,6 +74,13 @@ export class Ext4Writer {
     this.#placement = placeNodes(survey, plan.geometry, this.#inodes);
     this.#tables = new InodeTables(plan.geometry, this.#inodes);
     this.#writer = new BlockWriter(device);
+    this.#content = new ContentWriter({
+      blockSize: plan.geometry.blockSize,
+      writer: this.#writer,
+      allocator: this.#blocks,
+      scanned: survey.scanned,
+      observer,
+    });
   }
 
   /** Writes everything, and returns what is free. */
@@ -83,7 +91,9 @@ export class Ext4Writer {
     if (this.#journalBlocks > 0) await this.#writeJournal();
     for (const visit of this.#survey.visits) {
       if (this.#writer.behind) await this.#writer.catchUp();
-      await this.#writeNode(visit);
+      // A promise only where there is something to wait for: there may be millions of nodes.
+      const writing = this.#writeNode(visit);
+      if (writing !== undefined) await writing;
     }
     await this.#tables.write(this.#writer);
     if (!isLazy(this.#checksums)) {
@@ -136,13 +146,17 @@ export class Ext4Writer {
     this.#tables.put(number, inode, inodeSeed(this.#seed, number));
   }
 
-  async #writeNode(visit: Visit): Promise<void> {
-    const { node } = visit;
-    const number = this.#placement.numbers.get(node)!;
+  #writeNode(visit: Visit): Promise<void> | undefined {
+    const number = this.#placement.numbers.get(visit.node)!;
     const seed = inodeSeed(this.#seed, number);
     const goal = this.#placement.flexGroup(visit);
-    const written = this.#writeBody(visit, number, seed, goal);
-    const body = written instanceof Promise ? await written : written;
+    const body = this.#writeBody(visit, number, seed, goal);
+    if (body instanceof Promise) return body.then((written) => this.#putNode(visit.node, written, number, seed, goal));
+    this.#putNode(visit.node, body, number, seed, goal);
+    return undefined;
+  }
+
+  #putNode(node: Node, body: InodeBody, number: number, seed: ChecksumSeed, goal: number): void {
     const xattrs = this.#survey.xattrs.get(node);
     const xattrBlock = xattrs?.block && this.#writeXattrBlock(xattrs.block, goal);
     const blocks = body.blocks + (xattrBlock === undefined ? 0 : 1);
@@ -221,15 +235,13 @@ export class Ext4Writer {
     return { ...mapped, size: layout.blocks * blockSize, flags, links };
   }
 
-  async #writeFile(node: RegularFile, seed: ChecksumSeed, goal: number): Promise<InodeBody> {
-    const { content } = node;
-    const extents = await writeContent(content, {
-      blockSize: this.#geometry.blockSize,
-      writer: this.#writer,
-      scanned: this.#survey.scanned.get(node),
-      allocate: (blocks) => this.#blocks.allocate(goal, blocks),
-      progress: (bytes) => this.#observer.progress?.(bytes, 0),
-    });
+  #writeFile(node: RegularFile, seed: ChecksumSeed, goal: number): InodeBody | Promise<InodeBody> {
+    const extents = this.#content.write(node, goal);
+    if (extents instanceof Promise) return extents.then((written) => this.#fileBody(node, written, seed, goal));
+    return this.#fileBody(node, extents, seed, goal);
+  }
+
+  #fileBody({ content }: RegularFile, extents: ExtentList, seed: ChecksumSeed, goal: number): InodeBody {
     this.#observer.progress?.(0, 1);
     const { block, blocks } = this.#writeMapping(extents, seed, goal);
     return { block, blocks, size: content.size, flags: this.#mapping.flags };

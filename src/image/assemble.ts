@@ -11,13 +11,16 @@ import type { Content } from "../tree/node.js";
 import type { Observer } from "../tree/observer.js";
 import type { Tree } from "../tree/tree.js";
 import { encodeEnvironment, SLOT_ENVIRONMENT_SIZE } from "../uboot/index.js";
+import type { VerityTree } from "../verity/index.js";
 import { boot0Size } from "./boot0.js";
 import { type Container, explainCapacity } from "./capacity.js";
 import { slotEnvironment } from "./claims.js";
 import { checkLength, copyContent } from "./copy-content.js";
+import { withHashTree, writeHashTree } from "./hash-tree.js";
 import { type Layout, type Placement, place } from "./place.js";
 import { type PartitionPlan, type Plan, partitionWithRole } from "./plan.js";
 import type { Prepared } from "./prepare.js";
+import { diskGuid, diskSignature, partitionGuid } from "./table-ids.js";
 
 export interface AssembleOptions {
   /** Timestamps that the formats make, in seconds since 1970. */
@@ -29,11 +32,16 @@ export interface AssembleOptions {
   readonly stage?: (name: string) => void;
 }
 
-/** A partition as it was written. */
-export interface WrittenPartition extends Placement {
-  /** How many bytes of the partition its file system uses; the whole of it for those that span it. */
+interface WrittenFileSystem {
+  /** How many bytes of the partition its file system uses, with the hash tree; the whole of it for those that span it. */
   readonly used: number;
   readonly uuid: string | undefined;
+  /** The hash tree behind it. */
+  readonly verity?: VerityTree | undefined;
+}
+
+/** A partition as it was written. */
+export interface WrittenPartition extends Placement, WrittenFileSystem {
   /** As the kernel's root=PARTUUID= wants it. */
   readonly partuuid: string;
 }
@@ -141,8 +149,9 @@ export async function assemble(
       return place(plan, fitted, sizes);
     }
   };
-  const written: { used: number; uuid: string | undefined }[] = [];
-  for (const [index, partition] of plan.partitions.entries()) {
+  const written: WrittenFileSystem[] = [];
+  for (const index of orderOf(plan)) {
+    const partition = plan.partitions[index]!;
     // Its start depends on earlier sizes only, which are known by now: checkPlan lets no "rest" come before an open one.
     const placement = (await placeAll()).placements[index]!;
     options.stage?.(partition.name);
@@ -156,7 +165,8 @@ export async function assemble(
       throw explainCapacity(error, container, isTree(content) ? content : undefined);
     });
     if (open) fitted.set(partition.name, result.used);
-    written.push(result);
+    written[index] = result;
+    if (partition.role === "rootfs" && result.verity !== undefined) prepared.rootHash?.set(result.verity.rootHash);
   }
   const layout = place(plan, fitted, sizes);
   device.resize(layout.size);
@@ -168,12 +178,23 @@ export async function assemble(
   return {
     layout,
     tableId,
-    partitions: written.map(({ used, uuid }, index) => {
+    partitions: written.map((fileSystem, index) => {
       const placement = layout.placements[index]!;
       const entry = table.partitions.find(({ number }) => number === placement.partition.number)!;
-      return { ...placement, used, uuid, partuuid: entry.partuuid };
+      return { ...placement, ...fileSystem, partuuid: entry.partuuid };
     }),
   };
+}
+
+/**
+ * The order in which partitions are written: that of their places. Where the root has a hash tree, whose root hash goes onto a
+ * partition in front of it, every SquashFS comes first; places depend on no other sizes that only writing can tell.
+ */
+function orderOf({ partitions }: Plan): number[] {
+  const order = partitions.map((_, index) => index);
+  if (!partitions.some((partition) => partition.filesystem === "squashfs" && partition.verity)) return order;
+  const isSquashfs = (index: number) => partitions[index]!.filesystem === "squashfs";
+  return [...order.filter(isSquashfs), ...order.filter((index) => !isSquashfs(index))];
 }
 
 /** How long the file system of an open partition is: its writer goes on to the end also where there is no room for it. */
@@ -244,7 +265,7 @@ async function writePartition(
   content: Tree | Content | undefined,
   prepared: Prepared,
   options: AssembleOptions,
-): Promise<{ used: number; uuid: string | undefined }> {
+): Promise<WrittenFileSystem> {
   switch (partition.filesystem) {
     case "raw":
       if (content === undefined || isTree(content)) return { used: 0, uuid: undefined };
@@ -266,9 +287,9 @@ async function writePartition(
     case "squashfs": {
       // Slot B, which the first update fills.
       if (content === undefined && partition.role === "rootfs") return { used: 0, uuid: undefined };
-      const { compressor, level, xz, blockSize, exports } = partition;
+      const { name, compressor, level, xz, blockSize, exports, verity } = partition;
       const { time, jobs, observer } = options;
-      const { size } = await writeSquashfs(window, treeFor(partition, content), {
+      const writing = writeSquashfs(window, treeFor(partition, content), {
         compressor,
         level,
         xz,
@@ -278,7 +299,12 @@ async function writePartition(
         jobs,
         observer,
       });
-      return { used: size, uuid: undefined };
+      if (!verity) return { used: (await writing).size, uuid: undefined };
+      const { size } = await writing.catch((error) => {
+        throw withHashTree(error);
+      });
+      const tree = await writeHashTree(window, size, { name, identity: prepared.identity, observer });
+      return { used: tree.size, uuid: undefined, verity: tree };
     }
   }
 }
@@ -333,7 +359,11 @@ async function writeSlotEnvironment(device: Device, plan: Plan): Promise<void> {
     [fromText("root_part"), fromText(partitionWithRole(plan, "rootfs")!.number.toString(16))],
     [fromText("upgrade_available"), fromText("0")],
   ]);
-  const bytes = encodeEnvironment(variables, { size: SLOT_ENVIRONMENT_SIZE, padding: 0 });
+  const bytes = encodeEnvironment(variables, {
+    size: SLOT_ENVIRONMENT_SIZE,
+    flag: plan.slots.redundant ? 1 : undefined,
+    padding: 0,
+  });
   for (let at = place.start; at < place.end; at += bytes.length) await device.write(at, bytes);
 }
 
@@ -349,20 +379,20 @@ async function writeTable(device: Device, plan: Plan, layout: Layout, identity: 
     name: partition.partlabel ?? partition.name,
     attributes: partition.attributes,
     hybrid: partition.hybrid,
-    guid: seededUuid(identity, partition.name, "partition"),
+    guid: partitionGuid(identity, partition.name),
   }));
   if (table === "mbr") {
-    const signature = seededId(identity, "disk signature");
+    const signature = diskSignature(identity);
     await writeMbr(device, { signature, sectorSize, partitions: entries });
     return signature.toString(16).padStart(8, "0");
   }
-  const diskGuid = seededUuid(identity, "disk");
+  const guid = diskGuid(identity);
   await writeGpt(device, {
-    diskGuid,
+    diskGuid: guid,
     sectorSize,
     entryCount: gpt?.entries,
     entriesAt: gpt?.entriesAt,
     partitions: entries,
   });
-  return diskGuid;
+  return guid;
 }

@@ -138,6 +138,29 @@ export function findDeviceTrees(sources: readonly FileSource[], patterns: readon
   return [...found.values()];
 }
 
+/**
+ * The files that a profile's `boot.files` asks for, by their paths on BootFS. A name without * or ? has to be there, else
+ * this throws `source-missing`; a pattern is matched against as many of a path's last names as it has itself.
+ */
+export function findBootFiles(sources: readonly FileSource[], patterns: readonly string[]): Map<string, Content> {
+  const found = new Map<string, Content>();
+  for (const pattern of patterns) {
+    if (!/[*?]/.test(pattern)) {
+      found.set(pattern, requireFile(sources, pattern, "which boot.files asks for"));
+      continue;
+    }
+    const matches = picomatch(pattern);
+    const depth = pattern.split("/").length;
+    for (const { files } of sources) {
+      for (const [path, content] of files) {
+        const end = path.split("/").slice(-depth).join("/");
+        if (matches(end) && !found.has(end)) found.set(end, content);
+      }
+    }
+  }
+  return found;
+}
+
 /** The file of that name, or undefined. */
 export function findFile(sources: readonly FileSource[], name: string): Content | undefined {
   for (const { files } of sources) {

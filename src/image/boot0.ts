@@ -11,7 +11,12 @@ import type { Prepared } from "./prepare.js";
 /** An eMMC's boot partitions are multiples of this. JEDEC JESD84-B51, BOOT_SIZE_MULT. */
 const BOOT_SIZE_UNIT = 2 ** 17;
 
-/** The content of the eMMC's boot partition 0, or undefined when the board keeps its own. Length: up to the last file's end. */
+/**
+ * The length in bytes of the content of the eMMC's boot partition 0, or undefined when the board keeps its own. It ends with
+ * the last file's last sector: whatever the length of a board's boot0, nothing is written to what lies at its end.
+ *
+ * Throws `layout-conflict` when files overlap, `does-not-fit` when one reaches boot0's end or what is reserved there.
+ */
 export function boot0Size(plan: Plan, prepared: Prepared): number | undefined {
   if (plan.bootloader?.area !== "boot0" || prepared.bootloader.size === 0) return undefined;
   const files = plan.bootloader.files
@@ -30,19 +35,23 @@ export function boot0Size(plan: Plan, prepared: Prepared): number | undefined {
     }
   }
   const { end } = files.at(-1)!;
-  const { size } = plan.bootloader;
-  if (end <= size) return alignUp(end, 512);
+  const { size, reservedEnd } = plan.bootloader;
+  const room = Math.max(0, size - reservedEnd);
+  const length = alignUp(end, 512);
+  if (length <= room) return length;
   const largest = files
     .map((file) => ({ path: file.file, bytes: file.end - file.start }))
     .sort((a, b) => b.bytes - a.bytes)
     .slice(0, 10);
-  const remedy = `bootloader.size=${sizeText(alignUp(end, BOOT_SIZE_UNIT))}`;
+  const remedy = `bootloader.size=${sizeText(alignUp(length + reservedEnd, BOOT_SIZE_UNIT))}`;
+  const kept =
+    reservedEnd === 0 ? "" : `, and bootloader.reservedEnd keeps the last ${reservedEnd} of its ${size} free`;
   throw new ImgbuildError(
     "does-not-fit",
-    `the bootloader needs ${end} bytes of boot0, ${end - size} more than its ${size}: ${files.at(-1)!.file} ends there`,
+    `the bootloader needs ${length} bytes of boot0, ${length - room} more than the ${room} there are: ${files.at(-1)!.file} ends at ${end}${kept}`,
     {
       hint: `Set ${remedy} if the board's eMMC has it, or the offsets in bootloader.files to less.${largestText(largest)}`,
-      data: { name: "boot0", needed: end, available: size, over: end - size, remedy, largest },
+      data: { name: "boot0", needed: length, available: room, over: length - room, remedy, largest },
     },
   );
 }

@@ -14,6 +14,7 @@ import {
   type PartitionRole,
   type Plan,
   type StoragePlan,
+  secondSlot,
 } from "./plan.js";
 
 /** The roles that imgbuild fills itself, and the file systems that what runs on the device can use there. */
@@ -36,6 +37,7 @@ function refuse(message: string, hint: string): ImgbuildError {
  */
 export function checkPlan(plan: Plan): void {
   const { partitions, storage } = plan;
+  checkLoader(plan);
   checkRoles(plan);
   checkStorage(storage);
   const rest = partitions.findIndex(({ size }) => size === "rest");
@@ -63,6 +65,9 @@ export function checkPlan(plan: Plan): void {
   if (storage.table === "mbr") checkMbr(partitions, storage);
   else checkGpt(partitions, storage);
   baseLayers(plan);
+  if (plan.overlay.resetFlag === "bootfs" && !partitions.some(({ role }) => role === "bootfs")) {
+    throw refuse("overlay.resetFlag is bootfs, and no partition is", "Set it to userdata, or add partitions.bootfs.");
+  }
 }
 
 /** One root at least, two at most, and one of what else imgbuild fills. */
@@ -80,6 +85,12 @@ function checkRoles({ partitions, slots }: Plan): void {
       throw refuse(`partitions ${names} all have the role ${role}`, `Set role to data for those that are not it.`);
     }
     if (found.length < 2) continue;
+    if (found.some((partition) => partition.filesystem === "squashfs" && partition.verity)) {
+      throw refuse(
+        `partitions ${names} are slots, and one of them has verity: an update would have to bring its own root hash, which it cannot yet`,
+        "Leave verity or one of the slots out.",
+      );
+    }
     checkSlots(found[0]!, found[1]!);
     const missing = (["bootfs", "userdata"] as const).find((other) => !partitions.some((one) => one.role === other));
     if (missing !== undefined) {
@@ -111,6 +122,24 @@ function checkSlots(first: PartitionPlan, second: PartitionPlan): void {
     `the slots ${first.name} and ${second.name} have no size in common: ${first.size} and ${second.size}`,
     `Set both to the size that the largest root to come may have: partitions.${first.name}.size and partitions.${second.name}.size.`,
   );
+}
+
+/** What only one of the loaders reads. */
+function checkLoader(plan: Plan): void {
+  const { loader, config } = plan.boot;
+  if (loader === "uboot" && config.length > 0) {
+    throw refuse(
+      "boot.config has lines for config.txt, which boot.loader uboot does not read",
+      "Set boot.loader to raspberrypi, or leave boot.config out.",
+    );
+  }
+  const second = secondSlot(plan);
+  if (loader === "raspberrypi" && second !== undefined) {
+    throw refuse(
+      `the slot ${second.name} could never be booted: the Raspberry Pi's firmware knows one root`,
+      "Boot through U-Boot (boot.loader: uboot), or leave the second slot out.",
+    );
+  }
 }
 
 function checkStorage(storage: StoragePlan): void {

@@ -21,6 +21,9 @@ function ext4Facts({ facts }: Ext4Reader): FileSystemFacts {
       `it was not unmounted: ${recovery.transactions} transactions of its journal (${recovery.blocks} blocks)${quick} are applied when it is read`,
     );
   }
+  if (recovery?.brokenFastCommits) {
+    note("the fast commits of its journal are broken from the first on: Linux does not mount it before e2fsck has run");
+  }
   if (state === "dirty") note("it was not unmounted, and has no journal: what was being written may be wrong");
   if (state === "errors") notes.push({ severity: "error", message: "the kernel has met damage in it: run e2fsck" });
   const has = (name: string) => features.includes(name);

@@ -97,6 +97,8 @@ export interface SquashfsPartition extends PartitionCommon {
   readonly xz?: SquashfsXzOptions | undefined;
   readonly blockSize: number;
   readonly exports: boolean;
+  /** Whether dm-verity's hash tree lies behind it. */
+  readonly verity: boolean;
 }
 
 export interface Ext4Partition extends PartitionCommon {
@@ -124,6 +126,8 @@ export interface BootloaderPlan {
   readonly area: "boot0" | "user";
   /** In bytes, the length of boot0 on the board. */
   readonly size: number;
+  /** In bytes: so much at boot0's end is the board's own, and no file may reach it. */
+  readonly reservedEnd: number;
   /** Whether an image without it makes sense: on boards that come with a bootloader, it does. */
   readonly optional: boolean;
   readonly files: readonly { readonly file: string /** In bytes from the area's start. */; readonly offset: number }[];
@@ -132,7 +136,14 @@ export interface BootloaderPlan {
 export const KERNEL_FORMATS = ["zImage", "Image", "Image.gz"] as const;
 export type KernelFormat = (typeof KERNEL_FORMATS)[number];
 
+/** Who loads the kernel from BootFS: U-Boot, by boot.scr; or the Raspberry Pi's firmware, by config.txt and cmdline.txt. */
+export const BOOT_LOADERS = ["uboot", "raspberrypi"] as const;
+export type BootLoader = (typeof BOOT_LOADERS)[number];
+
 export interface BootPlan {
+  readonly loader: BootLoader;
+  /** More lines of config.txt. */
+  readonly config: readonly string[];
   /** The kernel's name and format on BootFS. */
   readonly kernel: KernelFormat;
   /** Which file of the boot files is the kernel; undefined: the only one that looks like it. */
@@ -153,11 +164,13 @@ export interface BootPlan {
   readonly optionalDrivers: readonly string[];
   /** A static busybox for the initramfs; undefined: the root's own. */
   readonly busybox?: string | undefined;
-  /** More files for BootFS. */
+  /** More files for BootFS; patterns stand for all that match, which may be none. */
   readonly files: readonly string[];
 }
 
 export { NEW_ROOT_POLICIES };
+
+export const RESET_FLAGS = ["userdata", "bootfs"] as const;
 
 export interface OverlayPlan {
   /** Absolute paths that get an upper layer on UserData; "/" alone for the whole root. */
@@ -168,6 +181,8 @@ export interface OverlayPlan {
   readonly newRoot: NewRootPolicy;
   /** Patterns of files that a factory reset carries over. */
   readonly keep: readonly string[];
+  /** Where a file may ask for a factory reset; on UserData it can in any case. */
+  readonly resetFlag: (typeof RESET_FLAGS)[number];
   /** Layers over the root from elsewhere: src/overlay/layer-source.ts reads `from`. */
   readonly layers: readonly { readonly path: string; readonly from: string }[];
   /** Whether the device makes UserData fill the medium. */
@@ -236,13 +251,18 @@ export interface SlotsPlan {
   readonly tries: number;
   /** Who says that a new root is good: the end of its boot, or an application by `overlayctl confirm`. */
   readonly confirm: (typeof CONFIRMATIONS)[number];
+  /** Whether U-Boot was built for redundant environments, whose copies have a flag byte. */
+  readonly redundant: boolean;
   /** Where it is kept which slot is booted, in bytes from the medium's start; undefined: in front of the first partition. */
   readonly environmentAt?: number | undefined;
 }
 
+/** Machines of QEMU that an image can be attached to. */
+export const EMULATED_MACHINES = ["sabrelite", "virt", "imx8mp-evk"] as const;
+
 /** The machine that stands in for the board in `imgbuild boot`. */
 export interface EmulatorPlan {
-  readonly machine: "sabrelite" | "virt";
+  readonly machine: (typeof EMULATED_MACHINES)[number];
   readonly memory: number;
   readonly storage: "sd-card" | "virtio-blk";
   /** "kernel": QEMU loads kernel, device tree and initramfs itself. "uboot": through U-Boot and boot.scr. */

@@ -12,10 +12,21 @@ import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import { bootScript, encodeScript } from "../uboot/index.js";
 import { baseLayers } from "./base-layers.js";
-import { type FileSource, findDeviceTrees, findFile, findFiles, findKernel, requireFile } from "./boot-files.js";
+import {
+  type FileSource,
+  findBootFiles,
+  findDeviceTrees,
+  findFile,
+  findFiles,
+  findKernel,
+  requireFile,
+} from "./boot-files.js";
 import { slotEnvironment } from "./claims.js";
 import { userdataGrowth } from "./growth.js";
+import { ROOT_HASH_ARGUMENT, RootHash } from "./hash-tree.js";
 import { type Plan, partitionWithRole, secondSlot } from "./plan.js";
+import { commandLineText, configText } from "./raspberrypi.js";
+import { partuuid } from "./table-ids.js";
 
 export interface BuildInputs {
   /** The root file system. It is changed: the init script and mount points are added. */
@@ -43,9 +54,14 @@ export interface Prepared {
   readonly initramfs: string | undefined;
   /** All UUIDs and ids follow from this text. */
   readonly identity: string;
+  /** Of a root with a hash tree: one more of the kernel's arguments, which whoever writes the root makes known. */
+  readonly rootHash: RootHash | undefined;
 }
 
 const INITRAMFS = "initramfs.cpio.gz";
+
+/** What a kernel mounts FAT with: the file system, and the character sets that kernels have as their defaults. */
+const BOOTFS_MODULES = ["vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1", "nls_utf8"];
 
 /** Collects and makes everything that goes into the image. Writes nothing. */
 export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared> {
@@ -69,6 +85,7 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
       keep: keep.map(fromText),
       userdataPartition: userdata.number,
       layers: baseLayers(plan),
+      flagPartition: plan.overlay.resetFlag === "bootfs" ? partitionWithRole(plan, "bootfs")?.number : undefined,
       growth,
       slots,
       time: { seconds: time, nanoseconds: 0 },
@@ -90,14 +107,15 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   if (slots !== undefined && !kernelArguments.some((text) => text.startsWith("panic=")))
     kernelArguments.push("panic=10");
 
+  const rootHash = rootfs.filesystem === "squashfs" && rootfs.verity ? new RootHash() : undefined;
   let initramfs: string | undefined;
   const bootfs = partitionWithRole(plan, "bootfs");
   if (bootfs !== undefined) {
-    initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments);
+    initramfs = await fillBootfs(plan, inputs, bootTree, kernelArguments, identity, rootHash);
     contents.set(bootfs.name, bootTree);
   }
   contents.set(rootfs.name, root);
-  return { contents, bootloader: findBootloader(plan, inputs), kernelArguments, initramfs, identity };
+  return { contents, bootloader: findBootloader(plan, inputs), kernelArguments, initramfs, identity, rootHash };
 }
 
 /** What the boot script and the device have to know about two slots; undefined where there is one. */
@@ -112,12 +130,14 @@ function slotsOf(plan: Plan) {
   } as const;
 }
 
-/** Puts kernel, device trees, initramfs and boot script into `bootTree`. Returns the initramfs's name. */
+/** Puts kernel, device trees, initramfs and what the loader reads into `bootTree`. Returns the initramfs's name. */
 async function fillBootfs(
   plan: Plan,
   inputs: BuildInputs,
   bootTree: Tree,
   kernelArguments: readonly string[],
+  identity: string,
+  rootHash: RootHash | undefined,
 ): Promise<string | undefined> {
   const { boot } = plan;
   const { time } = inputs;
@@ -139,27 +159,42 @@ async function fillBootfs(
     );
   }
   for (const { name, content } of deviceTrees) add(name, content);
-  for (const name of boot.files) add(name, requireFile(inputs.bootFiles, name, "which boot.files asks for"));
+  for (const [name, content] of findBootFiles(inputs.bootFiles, boot.files)) add(name, content);
 
   const initramfs = await initramfsContent(plan, inputs, kernel.name, kernel.bytes);
   if (initramfs !== undefined) add(INITRAMFS, initramfs);
-  const script = bootScript({
-    kernel:
-      boot.kernel === "zImage"
-        ? { file: boot.kernel, command: "bootz" }
-        : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
-    deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
-    initramfs: initramfs === undefined ? undefined : INITRAMFS,
-    slots: slotsOf(plan),
-    rootPartition: partitionWithRole(plan, "rootfs")!.number,
-    arguments: kernelArguments,
-    console: boot.console,
-  });
-  add(
-    "boot.scr",
-    contentOf(encodeScript(script, { name: "imgbuild boot script", time, architecture: plan.architecture })),
-  );
-  return initramfs === undefined ? undefined : INITRAMFS;
+  const initramfsName = initramfs === undefined ? undefined : INITRAMFS;
+  const rootfs = partitionWithRole(plan, "rootfs")!;
+  /** A file with the kernel's arguments, which a root hash joins when it is known. */
+  const withArguments = (make: (all: readonly string[]) => Uint8Array): Content =>
+    rootHash?.content((argument) => make([...kernelArguments, argument])) ?? contentOf(make(kernelArguments));
+  if (boot.loader === "raspberrypi") {
+    const encoder = new TextEncoder();
+    const id = partuuid(plan, rootfs, identity);
+    add("config.txt", contentOf(encoder.encode(configText(plan, initramfsName))));
+    add(
+      "cmdline.txt",
+      withArguments((all) => encoder.encode(commandLineText(plan, id, all))),
+    );
+    return initramfsName;
+  }
+  const script = (all: readonly string[]) => {
+    const text = bootScript({
+      kernel:
+        boot.kernel === "zImage"
+          ? { file: boot.kernel, command: "bootz" }
+          : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
+      deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
+      initramfs: initramfsName,
+      slots: slotsOf(plan),
+      rootPartition: rootfs.number,
+      arguments: all,
+      console: boot.console,
+    });
+    return encodeScript(text, { name: "imgbuild boot script", time, architecture: plan.architecture });
+  };
+  add("boot.scr", withArguments(script));
+  return initramfsName;
 }
 
 /** A kernel as gzip, or as it is; at one level, so that the bytes do not depend on how it was found. */
@@ -176,15 +211,22 @@ async function initramfsContent(
   kernel: Uint8Array,
 ): Promise<Content | undefined> {
   const { boot } = plan;
+  const rootfs = partitionWithRole(plan, "rootfs")!;
+  const verity = rootfs.filesystem === "squashfs" && rootfs.verity;
+  if (verity && boot.initramfs !== "auto") {
+    inputs.notice(
+      `boot.initramfs is ${boot.initramfs}: the kernel checks nothing unless that sets up dm-verity with the root hash in ${ROOT_HASH_ARGUMENT}`,
+    );
+  }
   if (boot.initramfs !== "auto" && boot.initramfs !== "none") {
     return requireFile(inputs.bootFiles, boot.initramfs, "the initramfs that boot.initramfs names");
   }
-  const rootfs = partitionWithRole(plan, "rootfs")!;
   const writable = partitionWithRole(plan, "userdata") === undefined ? [] : (["overlay", "ext4"] as const);
   const planned = await planInitramfs(inputs.root, {
     ...(await kernelFacts(inputs.bootFiles, kernelName, kernel)),
     drivers: boot.drivers,
-    optionalDrivers: boot.optionalDrivers,
+    optionalDrivers: [...boot.optionalDrivers, ...(plan.overlay.resetFlag === "bootfs" ? BOOTFS_MODULES : [])],
+    verity: verity && boot.initramfs === "auto",
     filesystems: [...(rootfs.filesystem === "squashfs" ? (["squashfs"] as const) : []), ...writable],
     compressor:
       rootfs.filesystem === "squashfs"

@@ -4,6 +4,7 @@ import type { Finding } from "../bytes/finding.js";
 import { formatSize } from "../bytes/size.js";
 import type { Observer } from "../tree/observer.js";
 import { type CheckedFiles, checkContents, type FileFinding, findingOf } from "./check-contents.js";
+import { checkHashTree } from "./hash-tree.js";
 import type { OpenedImage, Volume } from "./open-image.js";
 
 /** A finding in an image. */
@@ -76,6 +77,10 @@ async function verifyVolume(
     const fileSystem = await volume.open();
     for (const note of (await fileSystem.facts()).notes) found.add(note);
     for await (const finding of fileSystem.check()) found.addOrStop(finding);
+    if (volume.kind === "squashfs") {
+      const { size } = await fileSystem.facts();
+      for await (const finding of checkHashTree(device, size, observer)) found.addOrStop(finding);
+    }
     const tree = await fileSystem.tree((error, path) => found.addOrStop(findingOf(error, path)));
     for await (const finding of checkContents(tree, device.size, counts, observer)) found.addOrStop(finding);
   } catch (error) {

@@ -11,6 +11,7 @@ import { type ElfTarget, targetName, withElf } from "./elf.js";
 import { moduleOfFileName } from "./modinfo.js";
 import { readModule } from "./modules.js";
 import type { InitramfsPlan } from "./plan.js";
+import { programMembers } from "./programs.js";
 
 export interface InitramfsOptions {
   /** A static busybox for the board's processor. Default: the one in the root file system. */
@@ -35,6 +36,8 @@ const GZIP_LEVEL = 9;
 /** What early.sh calls. It cannot do without any of them. */
 const APPLETS = ["dd", "findfs", "grep", "hexdump", "insmod", "mount", "sh", "sleep", "switch_root", "tr", "umount"];
 
+const FOLDERS = ["bin", "dev", "modules", "newroot", "proc", "sys"];
+
 const script = new URL("../../../src/initramfs/early.sh", import.meta.url);
 
 /**
@@ -51,15 +54,15 @@ export async function buildInitramfs(
     ? await checkBusybox(options.busybox, "the busybox that was named", plan.target)
     : await findBusybox(tree, plan.target);
   const members: CpioMember[] = [
-    ...["bin", "dev", "modules", "newroot", "proc", "sys"].map(
-      (path) => ({ path, type: "directory", mode: 0o755 }) as const,
-    ),
+    ...FOLDERS.map((path) => ({ path, type: "directory", mode: 0o755 }) as const),
     { path: "dev/console", type: "character", mode: 0o600, device: [5, 1] },
     { path: "dev/null", type: "character", mode: 0o666, device: [1, 3] },
     { path: "init", type: "file", mode: 0o755, bytes: fs.readFileSync(script) },
     { path: "bin/busybox", type: "file", mode: 0o755, bytes: busybox },
     ...APPLETS.map((name) => ({ path: `bin/${name}`, type: "symlink", target: "busybox" }) as const),
   ];
+  const folders = new Set(FOLDERS);
+  for (const program of plan.programs) members.push(...(await programMembers(tree, program, folders)));
   for (const { name, path } of plan.modules) {
     const node = lookup(tree, path);
     const compression = moduleOfFileName(path)?.compression;

@@ -2,9 +2,11 @@
 import type { StructValues } from "../bytes/struct.js";
 import { type Content, type ContentReader, contentOf } from "../tree/node.js";
 import {
+  elf32Dynamic,
   elf32Header,
   elf32ProgramHeader,
   elf32SectionHeader,
+  elf64Dynamic,
   elf64Header,
   elf64ProgramHeader,
   elf64SectionHeader,
@@ -24,15 +26,26 @@ export interface ElfFile extends ElfTarget {
   readonly dynamic: boolean;
   /** The bytes of the section of that name, or undefined. */
   section(name: string): Promise<Uint8Array | undefined>;
+  /** What the dynamic linker is told; undefined for a static program. */
+  linking(): Promise<DynamicLinking | undefined>;
+}
+
+export interface DynamicLinking {
+  /** The dynamic linker; libraries name none. */
+  readonly interpreter: string | undefined;
+  /** Names of libraries. */
+  readonly needed: readonly string[];
 }
 
 const CLASSES = [
   undefined,
-  { bits: 32, header: elf32Header, program: elf32ProgramHeader, section: elf32SectionHeader },
-  { bits: 64, header: elf64Header, program: elf64ProgramHeader, section: elf64SectionHeader },
+  { bits: 32, header: elf32Header, program: elf32ProgramHeader, section: elf32SectionHeader, dynamic: elf32Dynamic },
+  { bits: 64, header: elf64Header, program: elf64ProgramHeader, section: elf64SectionHeader, dynamic: elf64Dynamic },
 ] as const;
 const LITTLE_ENDIAN = 1;
 const PT_INTERP = 3;
+/** System V ABI, chapter 5, "Dynamic Section". */
+const DT_NEEDED = 1;
 
 const latin1 = new TextDecoder("latin1");
 
@@ -99,7 +112,25 @@ async function openElf(reader: ContentReader, size: number): Promise<ElfFile | u
     machine: header.machine,
     dynamic,
     section: (name) => undamaged(section(name)),
+    linking: () => undamaged(linking()),
   };
+
+  async function linking(): Promise<DynamicLinking | undefined> {
+    const [entries, strings, interpreter] = [
+      await section(".dynamic"),
+      await section(".dynstr"),
+      await section(".interp"),
+    ];
+    if (entries === undefined || strings === undefined) return undefined;
+    const text = (bytes: Uint8Array, at: number) => latin1.decode(bytes.subarray(at, bytes.indexOf(0, at)));
+    const { dynamic } = layout!;
+    const needed: string[] = [];
+    for (let at = 0; at + dynamic.size <= entries.length; at += dynamic.size) {
+      const { tag, value }: StructValues<typeof elf32Dynamic> = dynamic.read(entries, at);
+      if (tag === DT_NEEDED) needed.push(text(strings, value));
+    }
+    return { interpreter: interpreter && text(interpreter, 0), needed };
+  }
 
   async function section(name: string): Promise<Uint8Array | undefined> {
     const table = await read(header.sectionHeaders, header.sectionHeaderCount * layout!.section.size);

@@ -17,6 +17,8 @@
  *
  *     init              early.sh
  *     bin/              busybox, and symlinks to it for the applets that the script calls
+ *                       with a hash tree behind the root also dmsetup
+ *     lib/              its libraries, and its dynamic linker where the program wants it
  *     modules/          the kernel's modules, decompressed; `order` lists them
  *     dev/              console and null, until devtmpfs is mounted
  *     newroot/ proc/ sys/

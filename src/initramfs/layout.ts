@@ -72,3 +72,7 @@ export const elf64SectionHeader = struct("Elf64_Shdr", 64, {
   offset: [24, size64],
   size: [32, size64],
 });
+
+/** An entry of the dynamic section, its upper half of no use here: tags that are looked for are small. Chapter 5, "Dynamic Section". */
+export const elf32Dynamic = struct("Elf32_Dyn", 8, { tag: [0, u32], value: [4, u32] });
+export const elf64Dynamic = struct("Elf64_Dyn", 16, { tag: [0, u32], value: [8, u32] });

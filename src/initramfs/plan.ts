@@ -7,8 +7,11 @@ import type { ElfTarget } from "./elf.js";
 import { type KernelConfig, parseKernelConfig } from "./kernel.js";
 import { canonical } from "./modinfo.js";
 import { describeModule, type ModuleFolder, moduleFolders, readAliases, readModuleFolder } from "./modules.js";
+import { type PlannedProgram, planProgram } from "./programs.js";
 
 export type FileSystemName = "squashfs" | "overlay" | "ext4";
+/** What the image needs of the kernel beside drivers, by the module that has it. */
+type Feature = FileSystemName | "dm_verity";
 
 export interface InitramfsRequest {
   /** The kernel's release (`uname -r`), where it is known; it chooses the folder in lib/modules. */
@@ -21,6 +24,8 @@ export interface InitramfsRequest {
   readonly optionalDrivers?: readonly string[];
   /** What the image needs the kernel to mount. */
   readonly filesystems: readonly FileSystemName[];
+  /** Whether the root has a hash tree, which the kernel checks it by. Nothing but an initramfs can set that up. */
+  readonly verity?: boolean;
   /** How the root is compressed, where it is SquashFS: the compressor, and the kernel's options for it. */
   readonly compressor?: { readonly name: string; readonly kernelOptions: readonly string[] };
 }
@@ -39,19 +44,24 @@ export type InitramfsPlan =
   | { readonly needed: false; readonly notices: readonly string[] }
   | {
       readonly needed: true;
-      readonly release: string;
+      /** The kernel's that the modules are for; undefined where there are none of any. */
+      readonly release: string | undefined;
       /** In the order in which they have to be loaded. */
       readonly modules: readonly PlannedModule[];
       /** The processor that the modules are for; the busybox has to match. */
       readonly target: ElfTarget;
+      readonly programs: readonly PlannedProgram[];
       readonly notices: readonly string[];
     };
 
-const OPTIONS: Readonly<Record<FileSystemName, string>> = {
+const OPTIONS: Readonly<Record<Feature, string>> = {
   squashfs: "CONFIG_SQUASHFS",
   overlay: "CONFIG_OVERLAY_FS",
   ext4: "CONFIG_EXT4_FS",
+  dm_verity: "CONFIG_DM_VERITY",
 };
+
+const DMSETUP_HINT = "Install it in the root file system, with its libraries (Debian: dmsetup), or leave verity out.";
 
 /**
  * Decides from the kernel's configuration, else from modules.builtin and the modules in the root file system, else it takes
@@ -79,17 +89,19 @@ export async function planInitramfs(tree: Tree, request: InitramfsRequest): Prom
     if (folder.files.has(canonical(name))) modular.push(canonical(name));
     else if (folder.knowsBuiltin && request.drivers.includes(name)) throw missingDriver(name, folder.release);
   }
-  for (const name of request.filesystems) {
+  for (const name of [...request.filesystems, ...(request.verity ? (["dm_verity"] as const) : [])]) {
     const place = placeOf(name, config, folder, request.release);
     if (place === "module") modular.push(name);
     if (place === "unknown") notices.push(`nothing tells whether the kernel has ${OPTIONS[name]}; taken for built in`);
   }
-  if (!folder || modular.length === 0) return { needed: false, notices };
+  const programs = request.verity ? [await planProgram(tree, "dmsetup", DMSETUP_HINT)] : [];
+  if (modular.length === 0 && programs.length === 0) return { needed: false, notices };
 
   if (config) checkInitramfsOptions(config);
-  const order = new LoadOrder(folder, found.directory);
-  for (const name of modular) await order.add(name);
-  return { needed: true, release: folder.release, ...order.result(), notices };
+  const order = folder && new LoadOrder(folder, found!.directory);
+  for (const name of modular) await order!.add(name);
+  const { modules, target } = order?.result() ?? { modules: [], target: undefined };
+  return { needed: true, release: folder?.release, modules, target: target ?? programs[0]!.target, programs, notices };
 }
 
 function missingDriver(name: string, release: string): ImgbuildError {
@@ -127,7 +139,7 @@ function chooseFolder(
 
 /** Where the kernel has a file system: the configuration says, else the build's own list of what is built in. */
 function placeOf(
-  name: FileSystemName,
+  name: Feature,
   config: KernelConfig | undefined,
   folder: ModuleFolder | undefined,
   release: string | undefined,
@@ -149,10 +161,14 @@ function placeOf(
   }
   if (config || folder?.knowsBuiltin) {
     const reason = config ? `${option} is not set` : "it is neither built in nor among the modules in the root";
-    throw new ImgbuildError("kernel-unsupported", `${which} cannot mount ${name}: ${reason}`, {
-      hint: `Build the kernel with ${option}=y, or with ${option}=m and its modules in lib/modules.`,
-      data: { option },
-    });
+    throw new ImgbuildError(
+      "kernel-unsupported",
+      `${which} cannot ${name === "dm_verity" ? "check the root with dm-verity" : `mount ${name}`}: ${reason}`,
+      {
+        hint: `Build the kernel with ${option}=y, or with ${option}=m and its modules in lib/modules.`,
+        data: { option },
+      },
+    );
   }
   return "unknown";
 }
@@ -241,8 +257,9 @@ class LoadOrder {
     this.#pending.delete(name);
   }
 
-  result(): { modules: readonly PlannedModule[]; target: ElfTarget } {
-    return { modules: [...this.#modules.values()], target: this.#target! };
+  /** The target is undefined while there is no module. */
+  result(): { modules: readonly PlannedModule[]; target: ElfTarget | undefined } {
+    return { modules: [...this.#modules.values()], target: this.#target };
   }
 
   /** The modules that answer to a soft dependency; none where the kernel has it, or where it is not there at all. */

@@ -1,7 +1,7 @@
 /** The files of a build: the image is assembled, each output made of it, all of them hashed, and the manifest says so. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { type Device, RecordingDevice } from "../bytes/device.js";
+import { type Device, type ReadableDevice, RecordingDevice } from "../bytes/device.js";
 import { ExtentSet } from "../bytes/extent.js";
 import { type AssembleOptions, assemble } from "../image/assemble.js";
 import type { Prepared } from "../image/prepare.js";
@@ -47,8 +47,7 @@ export async function writeArtifacts(
   return manifest;
 }
 
-interface Written {
-  readonly size: number;
+interface Written extends ReadableDevice {
   readonly data: ExtentSet;
 }
 
@@ -78,6 +77,10 @@ class Folder implements ArtifactFolder {
   keepImage(): void {
     this.files.set(IMAGE, this.#image);
   }
+
+  made(): ReadonlyMap<string, ReadableDevice> {
+    return this.files;
+  }
 }
 
 class Appended implements AppendedFile, Written {
@@ -98,6 +101,10 @@ class Appended implements AppendedFile, Written {
     this.#size += bytes.length;
     await this.#device.write(at, bytes);
     this.data.add(at, this.#size);
+  }
+
+  read(at: number, length: number): Promise<Uint8Array> {
+    return this.#device.read(at, length);
   }
 
   rewrite(at: number, bytes: Uint8Array): Promise<void> {

@@ -22,8 +22,10 @@ export interface ManifestPartition {
   readonly offset: number;
   readonly size: number;
   readonly filesystem: string;
-  /** How many bytes from its start the file system takes. */
+  /** How many bytes from its start the file system takes, with the hash tree. */
   readonly used: number;
+  /** The hash tree behind it: hexadecimal digits, and bytes from the partition's start. */
+  readonly verity?: { readonly rootHash: string; readonly salt: string; readonly hashOffset: number } | undefined;
   readonly partuuid: string;
   readonly uuid?: string | undefined;
   readonly label?: string | undefined;
@@ -66,7 +68,7 @@ export function makeManifest(
     imgbuild: version(),
     artifacts,
     table: { type: plan.storage.table, id: assembled.tableId },
-    partitions: assembled.partitions.map(({ partition, start, size, used, uuid, partuuid }) => ({
+    partitions: assembled.partitions.map(({ partition, start, size, used, uuid, verity, partuuid }) => ({
       name: partition.name,
       role: partition.role,
       number: partition.number,
@@ -77,8 +79,13 @@ export function makeManifest(
       partuuid,
       uuid,
       label: "label" in partition ? partition.label : undefined,
+      verity: verity && { rootHash: verity.rootHash, salt: verity.salt, hashOffset: verity.hashOffset },
     })),
-    boot: { kernel: plan.boot.kernel, initramfs: prepared.initramfs, arguments: prepared.kernelArguments },
+    boot: {
+      kernel: plan.boot.kernel,
+      initramfs: prepared.initramfs,
+      arguments: [...prepared.kernelArguments, ...(prepared.rootHash ? [prepared.rootHash.argument] : [])],
+    },
     profile: { name: plan.profile, resolved },
   };
 }

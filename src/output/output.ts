@@ -11,7 +11,7 @@
  *
  * The manifest, checksums, and the removal of what an earlier build made take care of themselves.
  */
-import type { RecordingDevice } from "../bytes/device.js";
+import type { ReadableDevice, RecordingDevice } from "../bytes/device.js";
 import type { AssembledImage, AssembleOptions } from "../image/assemble.js";
 import type { Plan } from "../image/plan.js";
 import type { Prepared } from "../image/prepare.js";
@@ -50,6 +50,8 @@ export interface ArtifactFolder {
   append(name: string): AppendedFile;
   /** Has the assembled image kept, as emmc.img. */
   keepImage(): void;
+  /** The files that were made so far, by this output and those before it. */
+  made(): ReadonlyMap<string, ReadableDevice>;
 }
 
 export interface Output {

@@ -49,6 +49,15 @@ export const OUTPUTS = {
     with: ["boot0"],
     load: async () => (await import("./simg.js")).simg,
   },
+  tezi: {
+    describe: "tezi/ and image_list.json, for the Toradex Easy Installer",
+    load: async () => (await import("./tezi/tezi.js")).tezi,
+  },
+  "tezi.tar": {
+    describe: "PROFILE_tezi.tar, the folder tezi/ as one file",
+    with: ["tezi"],
+    load: async () => (await import("./tezi/archive.js")).teziArchive,
+  },
   uuu: {
     describe:
       "uuu.auto, the bootloader's files and the folder uuu, for NXP's uuu: over USB, with the board in recovery mode",

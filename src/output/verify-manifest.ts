@@ -84,7 +84,8 @@ async function compareFileSystem(
   differs: (what: string, found: unknown, said: unknown) => void,
 ): Promise<void> {
   try {
-    const { uuid, label } = await (await volume.open()).facts();
+    const { uuid, label, details } = await (await volume.open()).facts();
+    if (said.verity !== undefined) differs("its root hash", details["dm-verity root hash"], said.verity.rootHash);
     if (said.uuid !== undefined) differs("its UUID", uuid, said.uuid);
     if (said.label !== undefined) differs("its label", label, said.label);
   } catch (error) {

@@ -20,7 +20,7 @@ fetch() {
 
 # store FILE BLOCK: on the disk when it returns.
 store() {
-	dd if="$1" of="$disk" bs=4096 seek="$2" count=1 conv=notrunc 2>/dev/null && sync
+	dd if="$1" of="$disk" bs=4096 seek="$2" count=1 conv=fsync 2>/dev/null
 }
 
 # crc_of FILE HEADER: prints the four bytes. gzip puts them behind what it packs, and ash has no other way to them.
@@ -69,7 +69,7 @@ write_environment() {
 		store "$work/current" $((block + 1)) || return
 	fi
 	store "$work/new" "$block" || return
-	forget_cache
+	forget_cache "$disk"
 	fetch "$block" "$work/current" && cmp -s "$work/current" "$work/new" && counts=current
 }
 
@@ -89,10 +89,7 @@ make_environment() {
 	valid "$work/new"
 }
 
-# forget_cache: has the kernel read from the disk again, and not what it remembers.
+# forget_cache DEVICE: has the kernel read from the device again, and not what it remembers.
 forget_cache() {
-	sync
-	if [ -w /proc/sys/vm/drop_caches ]; then
-		echo 1 >/proc/sys/vm/drop_caches
-	fi
+	! command -v blockdev >/dev/null || blockdev --flushbufs "$1"
 }

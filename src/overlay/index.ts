@@ -16,11 +16,13 @@
  *     storages.sh      layers from elsewhere, and UserData on another device
  *     state.sh         the state of one overlay, and how it is changed
  *     requests.sh      reset, snapshot, restore, delete, merge
+ *     boot-flag.sh     the wish for a reset as a file on BootFS
  *     layers.sh        folding one layer into another
  *     root-change.sh   another root under what was written
  *     environment.sh   which of two root slots is booted: reading and writing that
  *     slots.sh         the slots: which one runs, rollback, confirm; update.sh: writing the other one
- *     overlayctl.sh    the command; report.sh: what it prints; transfer.sh: export and import
+ *     overlayctl.sh    the command; report.sh: what it prints; transfer.sh: export and import;
+ *                      storage-command.sh: UserData on another device
  */
 export {
   type BaseLayer,

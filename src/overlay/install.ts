@@ -50,6 +50,8 @@ export interface OverlayOptions {
   readonly userdataPartition: number;
   /** Layers between the root and what is written, from elsewhere; later ones lie above those before them. */
   readonly layers?: readonly BaseLayer[];
+  /** BootFS's number in the partition table, where a file on it may ask for a factory reset. */
+  readonly flagPartition?: number | undefined;
   /** How UserData is to grow on the device; undefined: not at all. */
   readonly growth?: Growth | undefined;
   /** Where there are two slots for the root. */
@@ -89,7 +91,9 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["mounts.sh", `${LIBRARY}/mounts.sh`, 0o644],
   ["userdata.sh", `${LIBRARY}/userdata.sh`, 0o644],
   ["grow.sh", `${LIBRARY}/grow.sh`, 0o644],
+  ["storage-command.sh", `${LIBRARY}/storage-command.sh`, 0o644],
   ["storages.sh", `${LIBRARY}/storages.sh`, 0o644],
+  ["boot-flag.sh", `${LIBRARY}/boot-flag.sh`, 0o644],
   ["state.sh", `${LIBRARY}/state.sh`, 0o644],
   ["requests.sh", `${LIBRARY}/requests.sh`, 0o644],
   ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
@@ -115,7 +119,7 @@ const MORE_PROGRAMS = [
 /** What UserData grows with. */
 const GROWING_PROGRAMS = ["sfdisk", "partx", "resize2fs"];
 /** What two slots need besides. */
-const SLOT_PROGRAMS = ["dd", "gzip", "head", "mkfifo", "od", "tail", "tee", "wc"];
+const SLOT_PROGRAMS = ["blockdev", "dd", "gzip", "head", "mknod", "od", "tail", "tee", "wc"];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /**
@@ -165,6 +169,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   const config = [
     ...[`userdata ${options.userdataPartition}`, `mount ${USERDATA}`, `init ${realInit}`],
     ...growthLines(options.growth),
+    ...(options.flagPartition === undefined ? [] : [`flag ${options.flagPartition}`]),
     ...[`first ${hook === undefined ? "ready" : "pending"}`, `policy ${options.newRoot}`],
     ...slotSettings(options.slots, hook),
     ...options.keep.map((pattern) => `keep ${checkKeep(pattern)}`),

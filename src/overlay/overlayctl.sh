@@ -25,6 +25,9 @@ help() {
 		  reset                     factory reset: all that was written goes, snapshots too
 		  export NAME [FILE]        write a snapshot as a tar, to the standard output without a file
 		  import FILE [NAME]        add a snapshot from such a tar (- is the standard input), for restore
+		  storage                   which device UserData is on
+		  storage use DEVICE        have it on that one, an ext4 on a USB stick, say; the internal one when it is not there
+		  storage release           have it on the internal one again
 		  update FILE               write a new root into the other slot, and have it tried from the next boot on: a SquashFS,
 		                            plain or packed with gzip, xz or zstd (- is the standard input)
 		  rollback                  go back to the root before this one
@@ -33,11 +36,12 @@ help() {
 		  ready                     note that the first boot has completed; the system does so by itself
 		  help                      this
 
-		snapshot, restore, delete, merge and reset are carried out at the next boot.
+		snapshot, restore, delete, merge, reset and storage are carried out at the next boot.
 
 		  --overlay PATH            of this overlay only, not of all; may be repeated
 		  --reboot                  reboot at once
 		  --keep PATTERN            reset: carry these files over too; may be repeated
+		  --copy                    storage use: take what was written along
 		  --no-keep                 reset: carry nothing over, not even what the image says
 		  --sha256 HEX              update: what the hash of FILE has to be; otherwise FILE.sha256 or manifest.json beside it
 		                            says so, where there is one
@@ -148,6 +152,10 @@ write_request() {
 		rm -f "$mount/request+new"
 		fail "there is no room for the request on UserData; the kernel argument imgbuild.reset needs none"
 	}
+	next_boot
+}
+
+next_boot() {
 	if [ "$reboot" ]; then
 		exec reboot
 	fi
@@ -170,12 +178,13 @@ request_reset() {
 
 command=${1:-}
 [ $# = 0 ] || shift
-force='' sha256='' json='' only='' reboot='' keep='' no_keep='' first_word='' second_word=''
+force='' sha256='' json='' only='' reboot='' keep='' no_keep='' copy_option='' first_word='' second_word=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--json) json=yes ;;
 	--reboot) reboot=yes ;;
 	--no-keep) no_keep=yes ;;
+	--copy) copy_option=yes ;;
 	--help) command=help ;;
 	--force) force=yes ;;
 	--overlay | --keep | --sha256)
@@ -214,7 +223,7 @@ base=$mount/overlay
 lines=
 
 case $command in
-snapshot | restore | delete | merge | reset | import | ready | cancel)
+snapshot | restore | delete | merge | reset | import | ready | cancel | storage)
 	need_userdata
 	take_lock
 	;;
@@ -262,6 +271,16 @@ merge)
 reset)
 	request_reset
 	write_request
+	;;
+storage)
+	# shellcheck source=src/overlay/storage-command.sh
+	. "$library/storage-command.sh"
+	case $first_word in
+	'') show_storage ;;
+	use) use_storage "$second_word" ;;
+	release) release_storage ;;
+	*) usage "there is no overlayctl storage $first_word" ;;
+	esac
 	;;
 cancel) rm -f "$mount/request" && sync ;;
 ready)

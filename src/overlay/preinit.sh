@@ -16,6 +16,7 @@
 #     slots A B BLOCK TRIES CONFIRM   two slots for the root (slots.sh): their partitions, and where their environment is
 #     first pending|ready      what a new overlay is: whether something in the root says when the first boot has completed
 #     policy POLICY            what becomes of what was written, over another root: keep, reset or refresh
+#     flag NUMBER              BootFS's partition, where the file factory-reset asks for a factory reset, too
 #     keep PATTERN             files that a factory reset carries over
 #     overlay NAME ID PATH     a folder to be writable; its state is in overlay/NAME on UserData, ID is the identity of what the
 #                              root has there
@@ -151,11 +152,16 @@ enter_root() {
 	return 1
 }
 
-# overlay_or_degrade: overlay, on a tmpfs where UserData's state of this path cannot be used.
+# overlay_or_degrade: overlay, on a tmpfs where UserData's state of this path cannot be used: over what was written, if that can
+# be read at least. A file system without a free inode is such a case.
 overlay_or_degrade() {
 	overlay && return
 	saved=$base
-	if [ "$base" != "$run/volatile" ] && use_tmpfs && overlay; then
+	from_elsewhere=$layered
+	if [ "$base" = "$mount/overlay" ] && read_state "$base/$name" && [ -d "$folder/$top" ] && stack "$parent"; then
+		layered=$folder/$top:$lowers$layered
+	fi
+	if [ "$base" != "$run/volatile" ] && use_tmpfs && { overlay || { layered=$from_elsewhere && overlay; }; }; then
 		degraded "the overlay of $path on UserData cannot be mounted; $path is in memory"
 	else
 		degraded "no overlay can be mounted on $path; it is read-only"
@@ -199,11 +205,19 @@ set_up() {
 		# shellcheck source=src/overlay/grow.sh
 		. "$library/grow.sh" && grow_userdata
 	fi
+	if [ "$base" = "$mount/overlay" ] && [ -e "$mount/storage" ]; then
+		# shellcheck source=src/overlay/storages.sh
+		. "$library/storages.sh" && use_other_storage
+	fi
 	load overlay
 	features
 	read_resets
 	made='' layered=''
 	if [ "$base" = "$mount/overlay" ]; then
+		if [ "$flag" ]; then
+			# shellcheck source=src/overlay/boot-flag.sh
+			. "$library/boot-flag.sh" && take_flag
+		fi
 		# What overlayctl was writing when the power failed; an import may be large.
 		for entry in "$mount/request+new" "$mount/import+new"; do
 			[ ! -e "$entry" ] || rm -rf "$entry"
@@ -232,12 +246,13 @@ set_up() {
 	done 3<"$config"
 }
 
-grow='' root_numbers=''
+grow='' flag='' root_numbers=''
 while read -r key value; do
 	case $key in
 	userdata) userdata=$value ;;
 	mount) mount=$value ;;
 	grow) grow=$value ;;
+	flag) flag=$value ;;
 	init) init=$value ;;
 	first) first=$value ;;
 	policy) policy=$value ;;

@@ -180,12 +180,13 @@ plain_status() {
 	if mounted "$mount"; then
 		df -kP "$mount" | {
 			read -r _
-			read -r device blocks used _
-			echo "UserData: $device on $mount, $used of $blocks KiB used"
+			read -r mounted_from blocks used _
+			echo "UserData: $mounted_from on $mount, $used of $blocks KiB used"
 		}
 	else
 		echo "UserData: not mounted"
 	fi
+	! mounted "$run/internal" || echo "UserData is not the internal one, which is at $run/internal"
 	while read -r reason; do
 		echo "UserData does not fill its disk: $reason"
 	done 2>/dev/null <"$run/not-grown"
@@ -284,14 +285,15 @@ json_status() {
 	if mounted "$mount"; then
 		df -kP "$mount" | {
 			read -r _
-			read -r device blocks used available _
-			printf '{"device":%s,"size":%s,"used":%s,"available":%s}' "$(text "$device")" \
+			read -r mounted_from blocks used available _
+			printf '{"device":%s,"size":%s,"used":%s,"available":%s}' "$(text "$mounted_from")" \
 				$((blocks * 1024)) $((used * 1024)) $((available * 1024))
 		}
 	else
 		printf null
 	fi
-	printf ',"notGrown":'
+	mounted "$run/internal" && present=true || present=false
+	printf ',"otherStorage":%s,"notGrown":' "$present"
 	list "$run/not-grown"
 	printf ',"degraded":'
 	list "$run/degraded"

@@ -88,7 +88,9 @@ free_slot() {
 # write_slot: writes the standard input, of which start has been read, into the other slot. On the way it counts and
 # hashes: the file as it came, and what was in it.
 write_slot() {
-	mkfifo "$stage/packed" "$stage/plain" "$stage/counted" || fail "there is no room in $run"
+	for pipe in packed plain counted; do
+		mknod "$stage/$pipe" p || fail "there is no room in $run"
+	done
 	sha256sum <"$stage/packed" >"$stage/packed.hash" &
 	tee "$stage/counted" <"$stage/plain" | sha256sum >"$stage/plain.hash" &
 	wc -c <"$stage/counted" >"$stage/length" &
@@ -98,12 +100,11 @@ write_slot() {
 		} | tee "$stage/packed" | {
 			$unpack || true >"$stage/failed"
 		} | tee "$stage/plain" | {
-			dd of="$other_device" bs=65536 conv=notrunc 2>"$stage/log" || true >"$stage/failed"
+			dd of="$other_device" bs=65536 conv=fsync 2>"$stage/log" || true >"$stage/failed"
 			cat >/dev/null
 		}
 	}
 	wait
-	sync
 	[ ! -e "$stage/failed" ] || fail "the other slot cannot be written, or what came cannot be unpacked: $(cat "$stage/log")"
 }
 
@@ -112,7 +113,7 @@ check_slot() {
 	read -r hash _ <"$stage/packed.hash"
 	[ ! "$sha256" ] || [ "$hash" = "$sha256" ] || fail "its SHA-256 is $hash, and should be $sha256"
 	read -r length <"$stage/length"
-	forget_cache
+	forget_cache "$other_device"
 	dd if="$other_device" of="$stage/superblock" bs=96 count=1 2>/dev/null
 	read_superblock "$stage/superblock"
 	[ "$length" -ge "$used" ] || fail "it ends after $length bytes, and the file system in it has $used"
@@ -128,11 +129,11 @@ look_into_slot() {
 	problem=
 	if [ ! -e "$stage/root$library/preinit" ]; then
 		problem="it is no root that was built for this: it has no $library/preinit"
-	elif [ -d "/lib/modules/$(uname -r)" ] && [ ! -d "$stage/root/lib/modules/$(uname -r)" ]; then
+	elif [ ! "$force" ] && [ -d "/lib/modules/$(uname -r)" ] && [ ! -d "$stage/root/lib/modules/$(uname -r)" ]; then
 		problem="it has no modules for the kernel on BootFS, $(uname -r); --force takes it all the same"
 	fi
 	umount "$stage/root"
-	[ ! "$problem" ] || [ "$force" ] || fail "$problem"
+	[ ! "$problem" ] || fail "$problem"
 }
 
 # switch: has the other slot tried from the next boot on.

@@ -19,6 +19,10 @@ find_partition() {
 	[ "$root_numbers" ] || while read -r _ _ numbers _ point _; do
 		[ "$point" = / ] && root_numbers=$numbers
 	done </proc/self/mountinfo
+	# Behind dm-verity the root is a device of its own, on top of its partition.
+	for entry in /sys/dev/block/"$root_numbers"/slaves/*/partition; do
+		[ ! -e "$entry" ] || read -r root_numbers <"${entry%/*}/dev"
+	done
 	for entry in /sys/dev/block/"$root_numbers"/../*/partition; do
 		[ -e "$entry" ] || continue
 		read -r number <"$entry"
@@ -57,7 +61,15 @@ mount_ext4() {
 	mount -t ext4 -o noatime,nosuid,nodev "$device" "$mount"
 }
 
-# mount_userdata: mounts UserData, by way of e2fsck where it has to be, and sets base.
+# mount_checked: mounts device as UserData, by way of e2fsck where it has to be.
+mount_checked() {
+	check -p && mount_ext4 && return
+	# What -p will not decide, or does not look at because the file system says that it is clean, is decided once by -fy.
+	check -fy
+	mount_ext4
+}
+
+# mount_userdata: mounts UserData, and sets base.
 mount_userdata() {
 	base=$mount/overlay
 	if ! find_partition "$userdata"; then
@@ -68,10 +80,7 @@ mount_userdata() {
 	partition=$found
 	device=$node
 	load ext4
-	check -p && mount_ext4 && return
-	# What -p will not decide, or does not look at because the file system says that it is clean, is decided once by -fy.
-	check -fy
-	mount_ext4 && return
+	mount_checked && return
 	degraded "UserData ($device) cannot be mounted; changes are kept in memory"
 	use_tmpfs
 }

@@ -1,5 +1,5 @@
 /** Boots an image in the emulator, with the guest's console on this terminal. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -57,6 +57,12 @@ function ending(child: ChildProcess, machine: QemuMachine): Promise<number | Nod
   });
 }
 
+/** Whether the emulator, which is there, does not know the machine. Asked only after it has failed: asking takes a moment. */
+function lacksMachine({ program, machine }: QemuMachine): boolean {
+  const { status, stdout } = spawnSync(program, ["-machine", "help"], { encoding: "utf8" });
+  return status === 0 && !stdout.split("\n").some((line) => line.startsWith(`${machine} `));
+}
+
 const STOPPING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
@@ -103,6 +109,12 @@ async function run(machine: QemuMachine, disk: QemuDisk, start: QemuStart): Prom
     return;
   }
   if (ended !== 0) {
+    if (lacksMachine(machine)) {
+      throw new ImgbuildError("tool-missing", `cannot boot: this ${program} has no machine ${machine.machine}`, {
+        hint: `A later version of QEMU may have it. \`${program} -machine help\` lists what this one emulates.`,
+        data: { program, machine: machine.machine },
+      });
+    }
     throw new ImgbuildError("guest-failed", `${program} ended with ${ended}`, {
       hint: "What it said is above.",
       data: { program, args, ended },

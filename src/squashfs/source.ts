@@ -38,9 +38,10 @@ export class Source {
   }
 }
 
-/** Fills `into`, which is as long as the content. Rejects as its reader does. */
-export function readWhole(content: Content, into: Uint8Array): Promise<void> {
-  return content.readWhole?.(into) ?? Source.with(content, (source) => source.read(0, into));
+/** Fills `into`, which is as long as the content. Throws or rejects as its reader does; undefined when it is done already. */
+export function readWhole(content: Content, into: Uint8Array): Promise<void> | undefined {
+  if (content.readWhole !== undefined) return content.readWhole(into);
+  return Source.with(content, (source) => source.read(0, into));
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   timestamp,
 } from "./node.js";
 import type { Observer } from "./observer.js";
-import { fileContent, hostPath, sourceError } from "./source-file.js";
+import { atHostPath, fileContent, sourceError } from "./source-file.js";
 import { lookup, type Tree } from "./tree.js";
 
 export interface DirectoryOptions {
@@ -125,8 +125,9 @@ class HostFolder {
     return `${this.#prefix}${path}` as ByteString;
   }
 
-  pathOf(path: ByteString): string | Buffer {
-    return hostPath(this.bytesOf(path));
+  /** Calls `call` with the path on the host. */
+  at<T>(path: ByteString, call: (path: string | Buffer) => T): T {
+    return atHostPath(this.bytesOf(path), call);
   }
 
   shown(path: ByteString): string {
@@ -135,7 +136,7 @@ class HostFolder {
 
   has(path: ByteString): boolean {
     try {
-      return fs.lstatSync(this.pathOf(path), { throwIfNoEntry: false }) !== undefined;
+      return this.at(path, (at) => fs.lstatSync(at, { throwIfNoEntry: false }) !== undefined);
     } catch (error) {
       throw sourceError(this.shown(path), error);
     }
@@ -145,7 +146,7 @@ class HostFolder {
   entries(path: ByteString, excludes: Excludes | undefined): ByteString[] {
     let names: ByteString[];
     try {
-      names = fs.readdirSync(this.pathOf(path), { encoding: "latin1" }) as ByteString[];
+      names = this.at(path, (at) => fs.readdirSync(at, { encoding: "latin1" })) as ByteString[];
     } catch (error) {
       throw sourceError(this.shown(path), error);
     }
@@ -170,7 +171,7 @@ class HostFolder {
 
   #isFolder(path: ByteString): boolean {
     try {
-      return fs.lstatSync(this.pathOf(path)).isDirectory();
+      return this.at(path, (at) => fs.lstatSync(at).isDirectory());
     } catch (error) {
       throw sourceError(this.shown(path), error);
     }
@@ -215,12 +216,11 @@ class DirectoryReader {
    */
   node(folder: ByteString, name: ByteString): Node {
     const path = `${folder}${name}` as ByteString;
-    const hostPath = this.#host.pathOf(path);
     let stat: fs.BigIntStats;
     try {
-      stat = fs.lstatSync(hostPath, { bigint: true });
       // The folder that was given may be a symlink; nothing below it is followed.
-      if (path === "" && stat.isSymbolicLink()) stat = fs.statSync(hostPath, { bigint: true });
+      const look = path === "" ? fs.statSync : fs.lstatSync;
+      stat = this.#host.at(path, (at) => look(at, { bigint: true }));
     } catch (error) {
       throw sourceError(this.#host.shown(path), error);
     }
@@ -275,7 +275,7 @@ class DirectoryReader {
           return {
             type,
             ...metadata,
-            target: fs.readlinkSync(this.#host.pathOf(path), { encoding: "latin1" }) as ByteString,
+            target: this.#host.at(path, (at) => fs.readlinkSync(at, { encoding: "latin1" })) as ByteString,
           };
         } catch (error) {
           throw sourceError(this.#host.shown(path), error);

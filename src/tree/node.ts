@@ -76,10 +76,11 @@ export interface Content {
   /** Opens it for reading. The reader has to be closed. */
   open(): Promise<ContentReader>;
   /**
-   * Fills `into` with all of it, and rejects as `open` and a reader do. For contents that come by the million: what a reader
-   * of a small file takes to set up is more than what reading takes.
+   * Fills `into` with all of it, and throws or rejects as `open` and a reader do; undefined when it is done already. For
+   * contents that come by the million: what a reader of a small file takes to set up, promises among it, is more than what
+   * reading takes.
    */
-  readWhole?(into: Uint8Array): Promise<void>;
+  readWhole?(into: Uint8Array): Promise<void> | undefined;
 }
 
 export interface ContentReader {
@@ -95,8 +96,9 @@ export interface ContentReader {
 export function contentOf(bytes: Uint8Array): Content {
   return {
     size: bytes.length,
-    async readWhole(into) {
+    readWhole(into) {
       into.set(bytes);
+      return undefined;
     },
     async open() {
       return {

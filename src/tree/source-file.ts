@@ -34,6 +34,13 @@ export function sourceError(shown: string, error: unknown): ImgbuildError {
       cause: error,
     });
   }
+  if (code === "ENAMETOOLONG") {
+    return new ImgbuildError("source-unreadable", `cannot read ${shown}: its path is longer than this host takes`, {
+      hint: "Begin further down, or give a tar of it.",
+      data: { path: shown },
+      cause: error,
+    });
+  }
   return new ImgbuildError("io-failed", `cannot read ${shown}: ${code ?? message}`, {
     hint: "Check the disk.",
     data: { path: shown },
@@ -75,6 +82,31 @@ export function readRange(fd: number, into: Uint8Array, at: number, size: number
  */
 export function hostPath(path: ByteString): string | Buffer {
   return /[\x80-\xff]/.test(path) ? Buffer.from(path, "latin1") : path;
+}
+
+/** Bytes of a path that Linux takes in one call, without the NUL behind it. Folders may well be deeper. */
+const LONGEST_PATH = 4095;
+
+/**
+ * Calls `call` with a path that the host takes for `path`: where that is too long for one call of Linux, it leads through a
+ * folder on the way, which is open meanwhile. Throws what `call` throws.
+ */
+export function atHostPath<T>(path: ByteString, call: (path: string | Buffer) => T): T {
+  if (path.length <= LONGEST_PATH || process.platform !== "linux") return call(hostPath(path));
+  let folder: number | undefined;
+  try {
+    let rest = path;
+    while (rest.length > LONGEST_PATH) {
+      const cut = rest.lastIndexOf("/", LONGEST_PATH);
+      const next = fs.openSync(hostPath(rest.slice(0, cut) as ByteString), fs.constants.O_DIRECTORY);
+      if (folder !== undefined) fs.closeSync(folder);
+      folder = next;
+      rest = `/proc/self/fd/${folder}/${rest.slice(cut + 1)}` as ByteString;
+    }
+    return call(hostPath(rest));
+  } finally {
+    if (folder !== undefined) fs.closeSync(folder);
+  }
 }
 
 /** What is known of a file of the host. There may be millions: strings and objects that others have are shared with them. */
@@ -129,8 +161,14 @@ class HostFile implements Content {
     if (at + into.length === this.size) checkUnchanged(fd, this, shown);
   }
 
-  async readWhole(into: Uint8Array): Promise<void> {
-    await breathe();
+  readWhole(into: Uint8Array): Promise<void> | undefined {
+    const pause = breathe();
+    if (pause !== undefined) return pause.then(() => this.#fill(into));
+    this.#fill(into);
+    return undefined;
+  }
+
+  #fill(into: Uint8Array): void {
     const fd = this.#openFile();
     try {
       this.read(fd, into, 0);
@@ -152,7 +190,7 @@ class HostFile implements Content {
 
   #openFile(): number {
     try {
-      return fs.openSync(hostPath(this.#path), OPEN_FLAGS);
+      return atHostPath(this.#path, (path) => fs.openSync(path, OPEN_FLAGS));
     } catch (error) {
       throw sourceError(this.shown(), error);
     }

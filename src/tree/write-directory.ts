@@ -1,15 +1,12 @@
 /**
- * Writes a tree into a folder of the host, from which nothing leads out. Every entry is made anew, in a folder that was made
- * or checked before; symlinks come after all else, so that nothing is ever written through one, whatever the tree has in it.
- * What is no folder is made under a name of its own, beside its place, and moved there when it is complete: reading may fail
- * half-way, and then what was in that place is still there.
+ * Writes a tree into a folder of the host (destination.ts). Every entry is made anew; symlinks come after all else, so that
+ * nothing is ever written through one, whatever the tree has in it.
  */
-import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { type ByteString, display, fromText, toBytes } from "../bytes/bytestring.js";
-import { breathe, hostWriteError } from "../bytes/file-device.js";
-import { ImgbuildError } from "../errors.js";
+import { type ByteString, toBytes } from "../bytes/bytestring.js";
+import { breathe } from "../bytes/file-device.js";
+import { Destination } from "./destination.js";
 import { runProgram } from "./host-program.js";
 import { writeHostXattrs } from "./host-xattrs-writer.js";
 import type { Content, DeviceNode, Metadata, Node, SpecialNode, Timestamp } from "./node.js";
@@ -27,10 +24,6 @@ export interface WriteDirectoryOptions {
 /** Bytes of content that are copied at once. */
 const CHUNK = 2 ** 20;
 const SETUID_SETGID = 0o6000;
-/** The names of Windows' devices, streams and separators would lead elsewhere. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: Windows takes none of them
-const WINDOWS_RESERVED = /[\x00-\x1f"*:<>?\\|]|[. ]$|^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
-
 /**
  * Makes `folder` hold what `tree` says: contents with their holes, hard links, modes, times to the microsecond,
  * attributes; with privileges owners and devices. What cannot be made is left out, and counted in one notice.
@@ -40,47 +33,51 @@ const WINDOWS_RESERVED = /[\x00-\x1f"*:<>?\\|]|[. ]$|^(?:con|prn|aux|nul|com\d|l
  * an error, what was made until then stays, and of what was there before everything that nothing complete has replaced.
  */
 export async function writeDirectory(tree: Tree, folder: string, options: WriteDirectoryOptions = {}): Promise<void> {
-  const { force = false, privileged = process.getuid?.() === 0, observer = {} } = options;
-  await new DirectoryWriter(tree, folder, force, privileged, observer).write();
+  await directoryWriting(tree, folder, options).write();
 }
 
-class DirectoryWriter {
+/** Who writes a tree, for callers that may be interrupted. */
+export interface DirectoryWriting {
+  /** As `writeDirectory` does it. */
+  write(): Promise<void>;
+  /** Cleans up in the middle of that, as after an error. Nothing may be written afterwards. */
+  abandon(): void;
+}
+
+/** What `writeDirectory` does, to be begun. Options and errors are the same. */
+export function directoryWriting(tree: Tree, folder: string, options: WriteDirectoryOptions = {}): DirectoryWriting {
+  return new DirectoryWriter(tree, folder, options);
+}
+
+class DirectoryWriter implements DirectoryWriting {
   readonly #tree: Tree;
-  readonly #folder: string;
-  readonly #prefix: Buffer;
-  readonly #force: boolean;
+  readonly #destination: Destination;
   readonly #privileged: boolean;
   readonly #observer: Observer;
-  /** Under this name things are made, in the folder that they belong to. */
-  readonly #temporary = `.imgbuild-${randomBytes(8).toString("hex")}`;
-  /** Folders that were there before and may be used once, with the modes that they had. */
-  readonly #existing = new Map<ByteString, number>();
-  /** Folders that were there before and are in use, likewise. */
-  readonly #used = new Map<ByteString, number>();
-  /** Inodes of what is to be replaced. */
-  readonly #inTheWay = new Map<ByteString, bigint>();
   /** The first path of every node that was made. */
   readonly #made = new Map<Node, ByteString>();
   /** What was left out, and how often. */
   readonly #omitted = new Map<string, number>();
 
-  constructor(tree: Tree, folder: string, force: boolean, privileged: boolean, observer: Observer) {
+  constructor(
+    tree: Tree,
+    folder: string,
+    { force = false, privileged = process.getuid?.() === 0, observer = {} }: WriteDirectoryOptions,
+  ) {
     this.#tree = tree;
-    this.#folder = path.resolve(folder);
-    this.#prefix = Buffer.from(`${this.#folder}${path.sep}`);
-    this.#force = force;
+    this.#destination = new Destination(folder, force);
     this.#privileged = privileged;
     this.#observer = observer;
   }
 
   async write(): Promise<void> {
-    this.#prepare();
+    this.#destination.prepare(this.#tree);
     try {
       await this.#makeNodes();
       await this.#makeSpecials();
       await this.#makeSymlinks();
     } catch (error) {
-      for (const [name, mode] of this.#used) fs.chmodSync(this.#hostPath(name), mode);
+      this.abandon();
       throw error;
     }
     await this.#setMetadata();
@@ -90,92 +87,21 @@ class DirectoryWriter {
     }
   }
 
-  #hostPath(name: ByteString): Buffer {
-    return name === "" ? Buffer.from(this.#folder) : Buffer.concat([this.#prefix, toBytes(name)]);
-  }
-
-  /** Checks every name, and finds what is in the way, or that it has to stay there; nothing is written before. */
-  #prepare(): void {
-    this.#attempt("" as ByteString, () => fs.mkdirSync(this.#folder, { recursive: true }));
-    this.#existing.set("" as ByteString, fs.statSync(this.#folder).mode);
-    for (const { path: name, node } of walk(this.#tree)) {
-      if (node.type === "directory") for (const entry of node.entries.keys()) checkName(entry, name);
-      if (name === "") continue;
-      const target = this.#hostPath(name);
-      const parent = name.includes("/") ? (name.slice(0, name.lastIndexOf("/")) as ByteString) : ("" as ByteString);
-      // What is not in a folder that is there is not there itself.
-      const found = this.#existing.has(parent) ? lstat(target) : undefined;
-      if (found === undefined) continue;
-      if (!this.#force) {
-        throw new ImgbuildError("source-invalid", `${this.#shown(name)} is there already`, {
-          hint: "Extract into a folder that is empty or new, or give --force to replace what is in the way.",
-        });
-      }
-      if (found.isDirectory() && node.type === "directory") this.#existing.set(name, Number(found.mode));
-      else if (found.isDirectory() && this.#attempt(name, () => fs.readdirSync(target)).length > 0) {
-        // That takes more than a word on the command line.
-        throw new ImgbuildError(
-          "source-invalid",
-          `${this.#shown(name)} is a folder with something in it, and a ${node.type} is to be there`,
-          {
-            hint: "Remove the folder, or extract into another one.",
-          },
-        );
-      } else this.#inTheWay.set(name, found.ino);
-    }
-  }
-
-  /** Makes something with `make`, under a name of its own, and moves it to `name`; or leaves everything as it is. */
-  async #put(name: ByteString, make: (temporary: Buffer) => unknown): Promise<void> {
-    const temporary = this.#hostPath(`${name.slice(0, name.lastIndexOf("/") + 1)}${this.#temporary}` as ByteString);
-    try {
-      await make(temporary);
-      this.#clear(name);
-      this.#attempt(name, () => fs.renameSync(temporary, this.#hostPath(name)));
-    } catch (error) {
-      fs.rmSync(temporary, { force: true });
-      throw error;
-    }
-  }
-
-  /**
-   * Makes place for `name`: only for a folder, or of one, does that take removing. Throws where something is there that was
-   * not: another name of the tree has become it, and a rename would replace that.
-   */
-  #clear(name: ByteString, forFolder = false): void {
-    const target = this.#hostPath(name);
-    const found = lstat(target);
-    if (found === undefined) return;
-    if (found.ino !== this.#inTheWay.get(name)) throw this.#twice(name);
-    if (found.isDirectory()) this.#attempt(name, () => fs.rmdirSync(target));
-    else if (forFolder) this.#attempt(name, () => fs.unlinkSync(target));
+  abandon(): void {
+    this.#destination.abandon();
   }
 
   /** Folders, files, and further names of files. */
   async #makeNodes(): Promise<void> {
     for (const { path: name, node } of walk(this.#tree)) {
       if (node.type === "directory") {
-        this.#makeFolder(name);
+        this.#destination.makeFolder(name);
         this.#made.set(node, name);
       } else if (node.type === "file") {
         if (await this.#isFurtherName(name, node)) continue;
-        await this.#put(name, (temporary) => this.#writeFile(name, temporary, node.content));
+        await this.#destination.put(name, (temporary) => this.#writeFile(name, temporary, node.content));
         this.#made.set(node, name);
       }
-    }
-  }
-
-  /** Usable for us alone until all is in place, whatever its mode will be. */
-  #makeFolder(name: ByteString): void {
-    const mode = this.#existing.get(name);
-    if (mode === undefined) {
-      this.#clear(name, true);
-      this.#attempt(name, () => fs.mkdirSync(this.#hostPath(name), 0o700));
-    } else if (name !== "") {
-      // Once: on some disks another name of the tree is the same folder.
-      this.#existing.delete(name);
-      this.#attempt(name, () => fs.chmodSync(this.#hostPath(name), 0o700));
-      this.#used.set(name, mode);
     }
   }
 
@@ -183,13 +109,17 @@ class DirectoryWriter {
   async #isFurtherName(name: ByteString, node: Node): Promise<boolean> {
     const known = this.#made.get(node);
     if (known === undefined) return false;
-    await this.#put(name, (temporary) => this.#attempt(name, () => fs.linkSync(this.#hostPath(known), temporary)));
+    await this.#destination.put(name, (temporary) =>
+      this.#destination.attempt(name, () => fs.linkSync(this.#destination.hostPath(known), temporary)),
+    );
     return true;
   }
 
   async #writeFile(name: ByteString, temporary: Buffer, content: Content): Promise<void> {
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = fs.constants;
-    const fd = this.#attempt(name, () => fs.openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+    const fd = this.#destination.attempt(name, () =>
+      fs.openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
+    );
     try {
       if (content.size > 0) await this.#copy(name, content, fd);
     } finally {
@@ -207,11 +137,11 @@ class DirectoryWriter {
           await breathe();
           const bytes = new Uint8Array(Math.min(CHUNK, end - at));
           await reader.read(at, bytes);
-          this.#attempt(name, () => writeFully(fd, bytes, at));
+          this.#destination.attempt(name, () => writeFully(fd, bytes, at));
           this.#observer.progress?.(bytes.length, 0);
         }
       }
-      this.#attempt(name, () => fs.ftruncateSync(fd, size));
+      this.#destination.attempt(name, () => fs.ftruncateSync(fd, size));
     } finally {
       await reader.close();
     }
@@ -229,8 +159,7 @@ class DirectoryWriter {
     }
     if (specials.length === 0) return;
     // Node has no call for them, and hands no names to programs that are not UTF-8: they are made under plain ones.
-    const workshop = path.join(this.#folder, `${this.#temporary}.d`);
-    fs.mkdirSync(workshop, 0o700);
+    const workshop = this.#destination.openWorkshop();
     try {
       const script = specials.map(({ node }, i) => `mknod -m 600 ${i} ${mknodArguments(node)}\n`).join("");
       await runProgram("sh", [], workshop, drain, [Buffer.from(script)]);
@@ -239,12 +168,14 @@ class DirectoryWriter {
         if (await this.#isFurtherName(name, node)) continue;
         if (!fs.existsSync(made)) this.#omit("device nodes and fifos that mknod cannot make here");
         else {
-          await this.#put(name, (temporary) => this.#attempt(name, () => fs.renameSync(made, temporary)));
+          await this.#destination.put(name, (temporary) =>
+            this.#destination.attempt(name, () => fs.renameSync(made, temporary)),
+          );
           this.#made.set(node, name);
         }
       }
     } finally {
-      fs.rmSync(workshop, { recursive: true, force: true });
+      this.#destination.closeWorkshop();
     }
   }
 
@@ -252,7 +183,9 @@ class DirectoryWriter {
     for (const { path: name, node } of walk(this.#tree)) {
       if (node.type !== "symlink" || (await this.#isFurtherName(name, node))) continue;
       const target = Buffer.from(toBytes(node.target));
-      await this.#put(name, (temporary) => this.#attempt(name, () => fs.symlinkSync(target, temporary)));
+      await this.#destination.put(name, (temporary) =>
+        this.#destination.attempt(name, () => fs.symlinkSync(target, temporary)),
+      );
       this.#made.set(node, name);
     }
   }
@@ -263,8 +196,8 @@ class DirectoryWriter {
     for (const [node, name] of nodes) this.#setOwner(node, name);
     await this.#setXattrs(nodes);
     for (const [node, name] of nodes.reverse()) {
-      const target = this.#hostPath(name);
-      this.#attempt(name, () => {
+      const target = this.#destination.hostPath(name);
+      this.#destination.attempt(name, () => {
         if (node.type !== "symlink") fs.chmodSync(target, this.#modeOf(node));
         const time = hostTime(node.mtime);
         fs.lutimesSync(target, time, time);
@@ -273,7 +206,8 @@ class DirectoryWriter {
   }
 
   #setOwner(node: Node, name: ByteString): void {
-    if (this.#privileged) this.#attempt(name, () => fs.lchownSync(this.#hostPath(name), node.uid, node.gid));
+    if (this.#privileged)
+      this.#destination.attempt(name, () => fs.lchownSync(this.#destination.hostPath(name), node.uid, node.gid));
     else if (node.uid !== process.getuid?.() || node.gid !== process.getgid?.()) this.#omit("owners");
   }
 
@@ -294,50 +228,13 @@ class DirectoryWriter {
       }
       if (kept.size > 0) settable.push([name, kept]);
     }
-    const failed = await writeHostXattrs(this.#folder, settable);
+    const failed = await writeHostXattrs(this.#destination.folder, settable);
     if (failed > 0) this.#omit("files' attributes that setfattr (package attr) cannot set here", failed);
   }
 
   #omit(what: string, count = 1): void {
     this.#omitted.set(what, (this.#omitted.get(what) ?? 0) + count);
   }
-
-  /** Calls the host, and explains what it refuses. */
-  #attempt<T>(name: ByteString, call: () => T): T {
-    try {
-      return call();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EEXIST") throw this.#twice(name);
-      throw hostWriteError(this.#shown(name), error);
-    }
-  }
-
-  #twice(name: ByteString): ImgbuildError {
-    return new ImgbuildError(
-      "source-invalid",
-      `${this.#shown(name)} was made a moment ago: two names that differ are one for this disk`,
-      { hint: "Extract to a disk that tells upper from lower case, or use --tar." },
-    );
-  }
-
-  #shown(name: ByteString): string {
-    return display(fromText(path.join(this.#folder, display(name))));
-  }
-}
-
-const lstat = (target: Buffer) => fs.lstatSync(target, { throwIfNoEntry: false, bigint: true });
-
-/** Throws for a path whose names the host would take for something else. Readers let none of them through; this does not rely on it. */
-function checkName(name: ByteString, folder: ByteString): void {
-  const windows = process.platform === "win32" && WINDOWS_RESERVED.test(name);
-  if (!["", ".", ".."].includes(name) && !/[\0/]/.test(name) && !windows) return;
-  throw new ImgbuildError(
-    "not-representable",
-    `/${display(folder)} has the name "${display(name)}" in it, which no file here can have`,
-    {
-      hint: "Use --tar, which writes an archive.",
-    },
-  );
 }
 
 /** Numbers below 0 are "now" for Node, dates are not. */

@@ -1,6 +1,6 @@
 /**
- * UserData of 64 MiB that is made to grow: on a larger disk, the kernel grows the mounted file system to 128 GiB, uses what
- * it gained, and leaves it in order.
+ * UserData of 64 MiB that grows: on a larger disk, the kernel grows the mounted file system to 128 GiB, uses what it gained, and
+ * leaves it in order; and the device does all of it by itself at its first boot, with Debian's sfdisk, partx and resize2fs.
  */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
@@ -14,11 +14,34 @@ import { assertClean } from "../ext4/support.js";
 import { imgbuild } from "../support/cli.js";
 import { Guest } from "../support/guest.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
+import { bootCommand, buildImage } from "./image.js";
 
 const PROJECT = path.resolve(import.meta.dirname, "../../..");
 const PARTS = path.join(PROJECT, ".cache/debian/armhf/usr/lib/u-boot/qemu_arm64/u-boot.bin");
 const DEMO = path.join(PROJECT, "out/demo/arm64");
 const GiB = 2 ** 30;
+
+/** Debian's programs for arm64 with the libraries that they need, laid out as in a root file system. */
+function growingPrograms(folder: string): string {
+  const parts = path.join(PROJECT, ".cache/debian/systemd");
+  const places = ["bin", "sbin", "lib/aarch64-linux-gnu"].flatMap((place) => [place, `usr/${place}`]);
+  const copy = (wanted: RegExp, to: string) => {
+    fs.mkdirSync(path.join(folder, to), { recursive: true });
+    for (const place of places) {
+      const from = path.join(parts, place);
+      for (const name of fs.existsSync(from) ? fs.readdirSync(from) : []) {
+        if (wanted.test(name)) fs.copyFileSync(path.join(from, name), path.join(folder, to, name));
+      }
+    }
+  };
+  copy(/^(sfdisk|partx|resize2fs)$/, "sbin");
+  copy(
+    /^lib(c|fdisk|blkid|uuid|smartcols|ext2fs|e2p|com_err|readline|tinfo|pthread|crypto|z|zstd)\.so\.\d+$/,
+    "lib/aarch64-linux-gnu",
+  );
+  copy(/^ld-linux-aarch64\.so\.1$/, "lib");
+  return folder;
+}
 
 /**
  * What resize2fs does with a mounted file system, as a program of 120 bytes: open the folder, EXT4_IOC_RESIZE_FS, and exit
@@ -119,4 +142,66 @@ test("UserData grows from 64 MiB to 128 GiB while it is mounted", async (t) => {
   });
   assertClean(inside);
   assert.match(run("dumpe2fs", ["-h", inside]), /^Block count: +33554432$/m);
+});
+
+test("the first boot grows the partition and the file system; a table that a cut tore is mended; BootFS asks for a reset", async (t) => {
+  if (lacks(t, "qemu-system-aarch64", "e2fsck", "sfdisk", "sgdisk", "mcopy") || lacksRoot(t)) return;
+  const folder = temporaryFolder(t);
+  const tools = growingPrograms(path.join(folder, "tools"));
+  const built = buildImage(folder, "qemu-arm64", [
+    ...[path.join(DEMO, "rootfs"), tools, "--boot-files", path.join(DEMO, "boot")],
+    ...["--devices", path.join(PROJECT, "fixtures/demo/devices.txt"), "--set", "storage.size=512MiB"],
+    ...["--set", "partitions.rootfs.size=96MiB", "--set", "partitions.userdata.size=64MiB"],
+    ...["--set", "overlay.resetFlag=bootfs"],
+  ]);
+  const { userdata } = built;
+  const disk = path.join(folder, "emmc.copy");
+  fs.copyFileSync(built.image, disk);
+  fs.truncateSync(disk, 3 * GiB);
+  const boot = async (use: (guest: Guest) => Promise<void>) => {
+    const guest = Guest.start(t, await bootCommand(built, disk));
+    await guest.logIn(300_000);
+    await use(guest);
+    await guest.run("sync");
+    guest.type("reboot -f");
+    assert.equal(await guest.end(), 0);
+  };
+  const sound = () => {
+    assert.match(run("sgdisk", ["-v", disk]), /^No problems found/m);
+    run("sfdisk", ["--verify", disk]);
+  };
+  const grown = (guest: Guest) =>
+    guest.run("cat /userdata/grown; df -m /userdata | awk 'NR == 2 && $2 > 2600 { print \"large\" }'");
+
+  await boot(async (guest) => {
+    const wrong = await guest.try("cd /run/imgbuild && cat degraded not-grown 2>/dev/null && cat grow.log");
+    assert.equal(wrong.status, 1, wrong.output);
+    assert.match(await grown(guest), /^6291456 \d+\nlarge$/);
+    await guest.run("dd if=/dev/zero of=/userdata/large bs=1M count=200 2>/dev/null; rm /userdata/large");
+    await guest.run("echo mine >/home/root/mine");
+  });
+  sound();
+
+  // As a cut leaves it between the entries of the first copy and the header with their checksum.
+  const file = fs.openSync(disk, "r+");
+  fs.writeSync(file, Buffer.of(9), 0, 1, 2 * 512 + 2 * 128 + 60);
+  fs.closeSync(file);
+  assert.match(run("sh", ["-c", 'sgdisk -v "$0" 2>&1 || true', disk]), /CRC/);
+  await mounted(disk, { type: "ext4", offset: userdata.offset, writable: true }, (mount) => {
+    fs.writeFileSync(path.join(mount, "grown"), "table\n");
+  });
+  const bootfs = built.manifest.partitions.find(({ name }) => name === "bootfs")!;
+  fs.writeFileSync(path.join(folder, "factory-reset"), "");
+  run("mcopy", ["-i", `${disk}@@${bootfs.offset}`, path.join(folder, "factory-reset"), "::factory-reset"]);
+
+  await boot(async (guest) => {
+    assert.match(await grown(guest), /^6291456 \d+\nlarge$/);
+    const said = (await guest.run("dmesg")).split("\n").filter((line) => /imgbuild|vfat|FAT/i.test(line));
+    assert.equal((await guest.try("test -e /home/root/mine")).status, 1, said.join("\n"));
+    assert.equal((await guest.try("grep bootfs /proc/mounts")).status, 1);
+  });
+  sound();
+  assert.doesNotMatch(run("mdir", ["-b", "-i", `${disk}@@${bootfs.offset}`, "::"]), /factory/i);
+  await mounted(disk, { type: "ext4", offset: userdata.offset, writable: true }, () => {});
+  assertClean(`${disk}?offset=${userdata.offset}`);
 });

@@ -113,6 +113,7 @@ test("two slots, and partitions by other names: the root is in the first slot, t
   const slot = "filesystem: squashfs, size: 8MiB, role: rootfs";
   const profile = `extends: colibri-imx6
 storage: { size: 64MiB }
+slots: { confirm: manual }
 partitions:
   bootfs: null
   rootfs: null
@@ -250,7 +251,7 @@ test("--dry-run prints the layout and writes nothing", (t) => {
   const folder = temporaryFolder(t);
   const root = makeRoot(folder);
   const text = imgbuild([...SMALL, root, "--dry-run"], { cwd: folder });
-  assert.match(text.stdout, /rootfs +squashfs +71303168 +16777216/);
+  assert.match(text.stdout, /rootfs +squashfs +71303168 +139264 +16777216/);
   const { partitions } = JSON.parse(imgbuild([...SMALL, root, "--dry-run", "--json"], { cwd: folder }).stdout);
   assert.deepEqual(partitions[1], {
     name: "rootfs",

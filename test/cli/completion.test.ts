@@ -31,7 +31,7 @@ test("commands, options and values are completed", (t) => {
   assert.deepEqual(proposed("imgbuild squashfs --compressor=l"), ["lz4", "lzo"]);
   assert.deepEqual(proposed("imgbuild squashfs --compressor="), ["gzip", "xz", "zstd", "lz4", "lzo"]);
   assert.deepEqual(proposed("imgbuild fat --type 1"), ["12", "16"]);
-  assert.deepEqual(proposed("imgbuild --profile colibri-imx6"), ["colibri-imx6"]);
+  assert.deepEqual(proposed("imgbuild --profile colibri-imx8"), ["colibri-imx8x"]);
   assert.deepEqual(proposed("imgbuild build -p qemu-arm6"), ["qemu-arm64"]);
   assert.deepEqual(proposed("imgbuild profiles sabre"), ["sabrelite"]);
   assert.deepEqual(proposed("imgbuild --boot"), ["--boot-files", "--bootloader"]);

@@ -295,6 +295,35 @@ for (const [signal, expected] of [
   });
 }
 
+test("SIGINT in the middle of extracting leaves nothing half-made, and folders as they were", async (t) => {
+  const { folder } = setUp(t);
+  const source = path.join(folder, "source");
+  fs.mkdirSync(path.join(source, "a"), { recursive: true });
+  fs.writeFileSync(path.join(source, "a/first"), "complete");
+  fs.writeFileSync(path.join(source, "a/large"), "");
+  // FAT has no holes: extracting writes all of it.
+  fs.truncateSync(path.join(source, "a/large"), 2 ** 30);
+  assert.equal(imgbuild(["fat", "source", "image", "--size", "1200MiB"], { cwd: folder }).status, 0);
+  const output = path.join(folder, "output");
+  fs.mkdirSync(path.join(output, "a"), { recursive: true });
+  fs.chmodSync(path.join(output, "a"), 0o750);
+  const child = spawn(process.execPath, [MAIN, "extract", "-f", "image", "-o", "output"], { cwd: folder });
+  let said = "";
+  child.stderr.on("data", (data) => {
+    said += data;
+  });
+  const unfinished = () => fs.readdirSync(path.join(output, "a")).filter((name) => name.startsWith(".imgbuild-"));
+  while (unfinished().length === 0 && child.exitCode === null) await setTimeout(20);
+  child.kill("SIGINT");
+  const [status] = await once(child, "close");
+  assert.equal(status, 130, said);
+  assert.match(said, /interrupted: what is complete stays in output/);
+  assert.deepEqual(fs.readdirSync(path.join(output, "a")), ["first"]);
+  assert.equal(fs.readFileSync(path.join(output, "a/first"), "utf8"), "complete");
+  assert.deepEqual(fs.readdirSync(output), ["a"]);
+  assert.equal(fs.statSync(path.join(output, "a")).mode & 0o777, 0o750);
+});
+
 test("--verbose shows where an error came from, and nothing else does", (t) => {
   const { folder } = setUp(t);
   assert.doesNotMatch(imgbuild([...SMALL, "nowhere"], { cwd: folder }).stderr, / at .*\.js:/);

@@ -170,7 +170,9 @@ test("random trees with random features", async (t) => {
       fc.subarray(switches),
       fc.constantFrom("", "-metadata_csum", "-metadata_csum,uninit_bg", "extent,64bit", "-resize_inode,-sparse_super"),
     )
-    .map(([base, on, off, more]) => [base, ...on, ...off.map((name) => `-${name}`), more].join());
+    .map(([base, on, off, more]) =>
+      [base, ...on, ...off.map((name) => `-${name}`), ...(more === "" ? [] : [more])].join(),
+    );
   const withBlockSize = (list: string, blockSize: number) =>
     blockSize === 4096 && list.includes("-large_file") && !list.includes("-resize_inode")
       ? `${list},-resize_inode`
@@ -311,7 +313,7 @@ test("lists with empty places are refused, as mke2fs refuses them", (t) => {
       return false;
     }
   };
-  for (const list of ["", "-dir_index", "-dir_index -huge_file", "-dir_index,-huge_file"]) {
+  for (const list of ["", "-dir_index", "-dir_index,", "-dir_index -huge_file", "-dir_index,-huge_file"]) {
     assert.doesNotThrow(() => parseFeatures(list), list);
     assert.ok(accepts(list), list);
   }
@@ -320,8 +322,6 @@ test("lists with empty places are refused, as mke2fs refuses them", (t) => {
     assert.throws(() => parseFeatures(list), refused, list);
     assert.ok(!accepts(list), list);
   }
-  // The command line refuses that one too.
-  assert.throws(() => parseFeatures("-dir_index,"), /empty place/);
   for (const sign of ["-", "+", "^"]) {
     assert.throws(() => parseFeatures(sign), /no feature ""/);
     assert.ok(!accepts(sign), sign);

@@ -328,6 +328,19 @@ test("fast commits are replayed as the kernel does", async (t) => {
     late[first + blockSize + 20]! ^= 1;
     assert.deepEqual(await names(late), ["base", "gone", "lost+found", "new 0", "old"]);
 
+    const broken = path.join(folder, "broken");
+    for (const [bytes, isRefused] of [
+      [early, true],
+      [late, false],
+    ] as const) {
+      fs.writeFileSync(broken, bytes);
+      const warnings = (await verifyFile(broken)).findings.map(({ message }) => message).join("\n");
+      assert.equal(/Linux does not mount it before e2fsck has run/.test(warnings), isRefused, warnings);
+      const use = mounted(broken, { type: "ext4", writable: true }, () => {});
+      if (isRefused) await assert.rejects(use);
+      else await use;
+    }
+
     const kernel = mounted(copy, { type: "ext4", writable: true }, (at) =>
       describeDirectory(at, { ignore: ["lost+found"] }),
     );

@@ -6,7 +6,13 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import type { TestContext } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
-import { type Growth, installOverlay, type LayerSource, type NewRootPolicy } from "../../src/overlay/index.js";
+import {
+  type DeviceSlots,
+  type Growth,
+  installOverlay,
+  type LayerSource,
+  type NewRootPolicy,
+} from "../../src/overlay/index.js";
 import { contentOf, type Directory, newDirectory, newFile, readContent } from "../../src/tree/node.js";
 import { addNode, makeDirectories, type Tree } from "../../src/tree/tree.js";
 import { run, temporaryFolder } from "../support/tools.js";
@@ -50,6 +56,7 @@ export interface DeviceOptions {
   readonly volatile?: readonly string[];
   readonly newRoot?: NewRootPolicy;
   readonly keep?: readonly string[];
+  readonly slots?: DeviceSlots;
   readonly shell?: Shell;
   /** Whether the root has an init system that tells when the boot has completed. */
   readonly hook?: boolean;
@@ -62,6 +69,7 @@ export interface DeviceOptions {
   /** Programs of the host that the root gets, with their libraries; in /usr/libexec, for something else to call. */
   readonly programs?: readonly string[];
   readonly growth?: Growth;
+  readonly flagPartition?: number;
   readonly layers?: readonly { readonly path: string; readonly from: LayerSource }[];
   /** Default: 3. */
   readonly userdataPartition?: number;
@@ -75,6 +83,7 @@ const CUTTABLE = [
     "chmod",
     "chown",
     "cp",
+    "dd",
     "grep",
     "mkdir",
     "mount",
@@ -89,13 +98,17 @@ const CUTTABLE = [
   ],
 ];
 
-/** In front of a program: counts down /dev/cut, and at zero has the power fail. rm is cut in the middle of its work, too. */
+/** In front of a program: counts down /dev/cut, and at zero has the power fail. rm and dd are cut in the middle of their work, too. */
 export const shim = (program: string, real = `/bin/busybox ${program}`) => `#!/bin/busybox sh
 if [ -e /dev/cut ]; then
   read -r left </dev/cut
   echo $((left - 1)) >/dev/cut
   if [ "$left" = 1 ]; then
     [ ${program} != rm ] || [ "$1" != -rf ] || /bin/busybox rm -f "$2"/*
+    for word; do
+      # Half of the block is written.
+      case $word in seek=*) /bin/busybox dd if=/bin/busybox of=/dev/disk bs=2048 seek=$((2 * \${word#seek=})) count=1 2>/dev/null ;; esac
+    done
     echo cut >/dev/power
     while :; do /bin/busybox sleep 9; done
   fi
@@ -182,7 +195,9 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
       keep: (options.keep ?? []).map(fromText),
       userdataPartition: options.userdataPartition ?? 3,
       growth: options.growth,
+      flagPartition: options.flagPartition,
       layers: (options.layers ?? []).map(({ path, from }) => ({ path: fromText(path), from })),
+      slots: options.slots,
       time: { seconds: 0, nanoseconds: 0 },
     }));
     const staged = fs.mkdtempSync(path.join(folder, "stage-"));

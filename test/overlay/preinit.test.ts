@@ -7,7 +7,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { lacks, lacksRoot, mounted, run } from "../support/tools.js";
-import { device, TOOLS } from "./device.js";
+import { device, put, TOOLS } from "./device.js";
 
 const SCRIPTS = path.resolve(import.meta.dirname, "../../../src/overlay");
 
@@ -65,6 +65,33 @@ test("only the options that this kernel knows are turned off", async (t) => {
   assert.equal(boot(ask), ",index=off,xino=off,redirect_dir=off,metacopy=off\n");
   const old = "rm sys/module/overlay/parameters/xino_auto sys/module/overlay/parameters/metacopy";
   assert.equal(boot(ask, { sys: old }), ",index=off,redirect_dir=off\n");
+});
+
+test("a kernel that knows none of the options refuses them, and is not asked", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const old = `#!/bin/sh
+case "$*" in *index=* | *xino=* | *redirect_dir=* | *metacopy=*) echo "unknown option: $*" >&2; exit 1 ;; esac
+exec /bin/mount "$@"
+`;
+  const { boot } = await device(t, {
+    shell: "dash",
+    paths: ["/etc", "/home/root"],
+    newRoot: "refresh",
+    root: (tree) => {
+      put(tree, "usr/sbin/mount", old, 0o755);
+      put(tree, "etc/shipped", "shipped\n");
+    },
+  });
+  const sys = "rm -r sys/module/overlay/parameters";
+  const at = (commands: string) => boot(`${STATE}; cd /etc; ${commands}`, { sys });
+  assert.equal(at("mkdir d; echo 1 >d/a; echo 1 >b; overlayctl snapshot one >/dev/null"), "whole\n");
+  assert.equal(at("rm -r d; mkdir d; echo 2 >b; rm shipped; overlayctl merge >/dev/null"), "whole\n");
+  assert.equal(
+    at("ls . d; cat b; overlayctl diff --overlay /etc"),
+    "whole\n.:\nb\nd\n\nd:\n2\nA /etc/b\nA /etc/d\nD /etc/shipped\n",
+  );
+  // It is the wrapper that decides: with the parameters there, the options are used, and refused.
+  assert.match(boot("cat /run/imgbuild/degraded"), /no overlay can be mounted on \/etc; it is read-only/);
 });
 
 const FAILURES: Record<string, { sys?: string; damage?: boolean; reason: RegExp }> = {
@@ -141,6 +168,33 @@ test("the usual boot starts few programs", async (t) => {
   boot("overlayctl snapshot one");
   started();
   assert.equal(started(), 7, "with a frozen layer");
+});
+
+test("a UserData without a free inode: what was written shows, and requests change nothing", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t);
+  boot("cd /home/root; echo x >x; rm kept; overlayctl snapshot s");
+  boot("echo later >/home/root/later");
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    fs.writeFileSync(path.join(folder, "request"), "id 1\nsnapshot home-root 0 t\n");
+    for (let i = 0; hasRoom(path.join(folder, `${i}`)); i++);
+    // The one that the request leaves is not enough for a new layer, and the kernel wants more for the overlay.
+  });
+  const see = `${STATE}; cd /home/root; ls; cat x later; echo y >y && echo in memory`;
+  const shown =
+    "the overlay of /home/root on UserData cannot be mounted; /home/root is in memory\nchanged\ndeleted\nlater\nx\nx\nlater\nin memory\n";
+  const first = boot(see);
+  assert.match(
+    first,
+    /^imgbuild: \/home\/root: no snapshot \(0 t\): it failed, perhaps for want of room; it stays as it is$/m,
+  );
+  assert.ok(first.endsWith(shown), first);
+  assert.ok(boot(see).endsWith(shown));
+  run("e2fsck", ["-fn", userdata]);
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    for (const name of fs.readdirSync(folder)) if (/^\d+$/.test(name)) fs.rmSync(path.join(folder, name));
+  });
+  assert.equal(boot(`${STATE}; ls /home/root`), "whole\nchanged\ndeleted\nlater\nx\n");
 });
 
 test("a full UserData can be reset, in one go or interrupted", async (t) => {

@@ -46,7 +46,8 @@ test("colibri-imx6 has its bootloader at sectors 2 and 138 of boot0", () => {
   const plan = loadPlan("colibri-imx6", { folder });
   assert.deepEqual(plan.bootloader, {
     area: "boot0",
-    size: 255 * 2 ** 17,
+    size: 4 * 2 ** 20,
+    reservedEnd: 0x2200,
     optional: true,
     files: [
       { file: "SPL", offset: 1024 },
@@ -208,6 +209,7 @@ test("the JSON Schema describes every key of the first level", () => {
     "flash",
     "outputs",
     "tezi",
+    "slots",
     "emulator",
   ]);
 });

@@ -55,6 +55,14 @@ test("an emulator that is not installed: the message says which package has it",
   assert.deepEqual(fs.readdirSync(`${folder}/tmp`), []);
 });
 
+test("an emulator that has no such machine: the message says so, and where to look", async (t) => {
+  const help = `if [ "$2" = help ]; then echo "Supported machines are:"; echo "virt    A machine"; exit 0; fi; exit 1`;
+  const { image, machine, start } = bench(t, help);
+  const booted = bootImage({ machine: { ...machine, machine: "imx8mp-evk" }, image, start });
+  await assert.rejects(booted, { code: "tool-missing", message: /has no machine imx8mp-evk/, hint: /-machine help/ });
+  await assert.rejects(bootImage({ machine: { ...machine, machine: "virt" }, image, start }), { code: "guest-failed" });
+});
+
 test("the image is left alone, and the snapshot goes", async (t) => {
   const { folder, image, machine, start } = bench(t, 'echo "$@" >$folder/arguments');
   await bootImage({ machine, image, start });

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import { readTar, treeDigest } from "../../src/host.js";
-import { largestPaths, newestTime, walk } from "../../src/tree/index.js";
+import { readDirectory, readTar, treeDigest } from "../../src/host.js";
+import { largestPaths, newestTime, readContent, walk } from "../../src/tree/index.js";
 import { deepTree } from "../support/deep-tree.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 
@@ -28,6 +28,47 @@ test("a tar of 2,000 levels is read, and what is in it is measured", async (t) =
   const tree = await readTar(archive, { spool: folder });
   assert.equal([...walk(tree)].length, 2002);
   tree.close();
+});
+
+test("a folder of 3,000 levels is read, with what is in its files", async (t) => {
+  if (lacks(t, "getfattr", "setfattr")) return;
+  const folder = temporaryFolder(t);
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    for (let i = 0; i < 3000; i++) {
+      fs.mkdirSync("d");
+      process.chdir("d");
+    }
+    fs.writeFileSync("f", "bottom");
+    fs.linkSync("f", "g\u00e4");
+    fs.symlinkSync("f", "link");
+    run("setfattr", ["-n", "user.deep", "-v", "down", "f"]);
+  } finally {
+    process.chdir(before);
+  }
+  try {
+    const notices: string[] = [];
+    const tree = await readDirectory(folder, { observer: { notice: (text) => notices.push(text) } });
+    const visits = [...walk(tree)];
+    assert.equal(visits.length, 3004);
+    const [file, twin, link] = visits.slice(-3).map(({ node }) => node);
+    assert.ok(file?.type === "file" && link?.type === "symlink");
+    assert.equal(twin, file);
+    assert.equal(Buffer.from(await readContent(file.content)).toString(), "bottom");
+    const into = new Uint8Array(6);
+    await file.content.readWhole!(into);
+    assert.equal(Buffer.from(into).toString(), "bottom");
+    assert.equal(link.target, "f");
+    assert.deepEqual(
+      [...file.xattrs].map(([name, value]) => [name, Buffer.from(value).toString()]),
+      [["user.deep", "down"]],
+    );
+    assert.deepEqual(notices, []);
+  } finally {
+    // Neither Node nor a path gets there.
+    run("rm", ["-rf", "d"], { cwd: folder });
+  }
 });
 
 test("deep trees are walked and measured", () => {

@@ -239,16 +239,25 @@ function from({ start: first, end, block }: Run, start: number): Run {
 const INLINE_DATA = 0x10000000;
 const NO_NAMES: ReadonlyMap<ByteString, number> = new Map();
 
-/** The fast commits that follow transaction `sequence` - 1, the last complete one; undefined when there are none. */
-export async function readFastCommits(
-  image: Image,
-  journal: Journal,
-  sequence: number,
-): Promise<FastCommits | undefined> {
+/** What follows the transactions of a journal. */
+export interface FastCommitArea {
+  /** Of those that are complete; undefined when there are none. */
+  readonly fastCommits: FastCommits | undefined;
+  /** Whether the first one is broken: Linux takes that for damage, and only later ones for the end of what was written. */
+  readonly isBroken: boolean;
+}
+
+/** The fast commits that follow transaction `sequence` - 1, the last complete one. */
+export async function readFastCommits(image: Image, journal: Journal, sequence: number): Promise<FastCommitArea> {
+  let isBroken = false;
   const complete: FastCommitRecord[] = [];
   let pending: FastCommitRecord[] = [];
   let sum = 0;
   for await (const record of recordsOf(journal)) {
+    if (record === undefined) {
+      isBroken = true;
+      break;
+    }
     const { tag, value, at } = record;
     const view = new DataView(value.buffer, value.byteOffset, value.length);
     if (tag === TAG.head) {
@@ -267,16 +276,20 @@ export async function readFastCommits(
     const length = HEADER_SIZE + (tag === TAG.tail ? 4 : value.length);
     sum = crc32c(new Uint8Array(value.buffer, header, length), sum);
     if (tag !== TAG.tail) continue;
-    if (view.getUint32(0, true) !== sequence || view.getUint32(4, true) !== sum) break;
+    if (view.getUint32(0, true) !== sequence || view.getUint32(4, true) !== sum) {
+      isBroken = true;
+      break;
+    }
     for (const done of pending) complete.push(done);
     pending = [];
     sum = 0;
   }
-  return complete.length === 0 ? undefined : new FastCommits(image, complete);
+  if (complete.length === 0) return { fastCommits: undefined, isBroken };
+  return { fastCommits: new FastCommits(image, complete), isBroken: false };
 }
 
-/** The records of the journal's last blocks, up to the first that is none. The first of all is a head. */
-async function* recordsOf(journal: Journal): AsyncGenerator<FastCommitRecord> {
+/** The records of the journal's last blocks; undefined for one that is none, and the last then. The first of all is a head. */
+async function* recordsOf(journal: Journal): AsyncGenerator<FastCommitRecord | undefined> {
   const { fastCommits, blockSize } = journal.facts;
   if (fastCommits === undefined) return;
   for (let number = fastCommits.first; number < fastCommits.end; number++) {
@@ -285,9 +298,12 @@ async function* recordsOf(journal: Journal): AsyncGenerator<FastCommitRecord> {
     for (let from = 0; from + HEADER_SIZE <= blockSize; ) {
       const tag = view.getUint16(from, true);
       const end = from + HEADER_SIZE + view.getUint16(from + 2, true);
-      const least = LEAST[tag];
-      if (least === undefined || end > blockSize || end < from + HEADER_SIZE + least) return;
       if (number === fastCommits.first && from === 0 && tag !== TAG.head) return;
+      const least = LEAST[tag];
+      if (least === undefined || end > blockSize || end < from + HEADER_SIZE + least) {
+        yield undefined;
+        return;
+      }
       yield { tag, value: bytes.subarray(from + HEADER_SIZE, end), at };
       from = end;
     }

@@ -19,7 +19,7 @@ import { Journal } from "./journal.js";
 import { ReplayedDevice } from "./replayed-device.js";
 import { readSuperblock } from "./superblock.js";
 import { type Ext4Inode, readInode } from "./symlinks.js";
-import { type Replay, readTransactions } from "./transactions.js";
+import { readTransactions } from "./transactions.js";
 import { newNode, readTree } from "./tree.js";
 import { XattrReader } from "./xattrs.js";
 
@@ -68,6 +68,8 @@ export interface Ext4Recovery {
   readonly blocks: number;
   /** Whether fast commits (the fast_commit feature) followed, which were replayed too. */
   readonly fastCommits: boolean;
+  /** Whether the first of them is broken, and none was replayed: Linux refuses to mount it then, until e2fsck has run. */
+  readonly brokenFastCommits: boolean;
 }
 
 /**
@@ -111,20 +113,26 @@ export async function openReader(device: ReadableDevice): Promise<Ext4Reader> {
   const replay = await readTransactions(before, journal);
   const replayed = new ReplayedDevice(device, stored.blockSize, replay.redirects);
   const superblock = await readSuperblock(replayed);
-  const fastCommits = await readFastCommits(before, journal, replay.sequence);
-  return openImage(new Image(replayed, superblock, fastCommits), replay);
+  const { fastCommits, isBroken } = await readFastCommits(before, journal, replay.sequence);
+  const recovery = {
+    transactions: replay.transactions,
+    blocks: replay.redirects.size,
+    fastCommits: fastCommits !== undefined,
+    brokenFastCommits: isBroken,
+  };
+  return openImage(new Image(replayed, superblock, fastCommits), recovery);
 }
 
 /** What a journal that is empty has to replay. */
-const NOTHING: Replay = { redirects: new Map(), transactions: 0, sequence: 0 };
+const NOTHING: Ext4Recovery = { transactions: 0, blocks: 0, fastCommits: false, brokenFastCommits: false };
 
-async function openImage(image: Image, replay: Replay | undefined): Promise<Ext4Reader> {
+async function openImage(image: Image, recovery: Ext4Recovery | undefined): Promise<Ext4Reader> {
   const root = await readInode(image, INODE.root);
   if (root.type !== "directory") throw corrupt(root.at, `the root is a ${root.type}`);
-  return new FileSystemReader(image, root, replay);
+  return new FileSystemReader(image, root, recovery);
 }
 
-function factsOf({ superblock, fastCommits }: Image, replay: Replay | undefined): Ext4Facts {
+function factsOf({ superblock }: Image, recovery: Ext4Recovery | undefined): Ext4Facts {
   const { fields, blockSize, blocks, inodes, inodeSize } = superblock;
   const high = hasFeature(superblock.fields, "64bit") ? 2 ** 32 : 0;
   const clean = (fields.state & STATE_CLEAN) !== 0;
@@ -144,12 +152,8 @@ function factsOf({ superblock, fastCommits }: Image, replay: Replay | undefined)
     lastMounted: fields.lastMounted,
     makeTime: fields.makeTime + fields.makeTimeHigh * 2 ** 32,
     writeTime: fields.writeTime + fields.writeTimeHigh * 2 ** 32,
-    state: (fields.state & STATE_ERRORS) !== 0 ? "errors" : replay ? "recovered" : clean ? "clean" : "dirty",
-    recovery: replay && {
-      transactions: replay.transactions,
-      blocks: replay.redirects.size,
-      fastCommits: fastCommits !== undefined,
-    },
+    state: (fields.state & STATE_ERRORS) !== 0 ? "errors" : recovery ? "recovered" : clean ? "clean" : "dirty",
+    recovery,
   };
 }
 
@@ -159,11 +163,11 @@ class FileSystemReader implements Ext4Reader {
   readonly #image: Image;
   readonly #xattrs: XattrReader;
 
-  constructor(image: Image, root: DirectoryInode, replay: Replay | undefined) {
+  constructor(image: Image, root: DirectoryInode, recovery: Ext4Recovery | undefined) {
     this.#image = image;
     this.#xattrs = new XattrReader(image);
     this.root = root;
-    this.facts = factsOf(image, replay);
+    this.facts = factsOf(image, recovery);
   }
 
   async lookup(path: ByteString): Promise<Ext4Inode | undefined> {

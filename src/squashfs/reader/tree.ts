@@ -57,7 +57,8 @@ export async function readTree(
   { from, damaged }: TreeReading<DirectoryInode>,
 ): Promise<Tree> {
   // Whoever wants a part of a broken image shall have it: the rest is none of his concern.
-  const told = from === undefined ? damaged : () => {};
+  const isPart = from !== undefined && from.reference !== image.superblock.rootInode;
+  const told = isPart ? () => {} : damaged;
   const room = { inodes: await roomIn(image.inodes, told), listings: await roomIn(image.listings, told) };
   const reader = new TreeReader(image, parts, room, damaged);
   return { root: await reader.read(from ?? (await readRoot(image))) };

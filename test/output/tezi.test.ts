@@ -1,0 +1,455 @@
+/** Images for the Toradex Easy Installer, installed by a second writing of it. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { test } from "node:test";
+import type { TeziPartition } from "../../src/output/tezi/image-json.js";
+import { teziPlacements } from "../../src/output/tezi/placement.js";
+import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
+import { describeDirectory } from "../support/describe.js";
+import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
+import { build, files } from "./build.js";
+import { install, type Place, placesOf, readImageJson, typeOf } from "./tezi-installer.js";
+
+const IDS = ["--set", 'tezi.productIds=["0014", "0015"]'];
+/** Sectors of eMMCs that are sold as 4, 8 and 16 GB. */
+const EMMC = [7_634_944, 15_269_888, 30_777_344];
+const OUT = "out/colibri-imx6";
+
+function description(folder: string) {
+  return readImageJson(fs.readFileSync(path.join(folder, OUT, "tezi/image.json"), "utf8"));
+}
+
+test("an installation has the image's root, boot files, user data and bootloader", async (t) => {
+  const tools = ["sfdisk", "mkfs.fat", "mkfs.ext4", "mcopy", "tar", "xz", "e2fsck", "fsck.fat"];
+  if (lacks(t, ...tools) || lacksRoot(t)) return;
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const home = path.join(folder, "userdata/home/root");
+  fs.mkdirSync(home, { recursive: true });
+  fs.writeFileSync(path.join(home, "notes.txt"), "mine");
+  fs.chownSync(path.join(home, "notes.txt"), 1000, 100);
+  const userdata = ["--userdata", path.join(folder, "userdata")];
+  build(folder, root, "--format", "img,partitions,tezi", ...IDS, "--set", "tezi.compression=xz", ...userdata);
+  const out = path.join(folder, OUT);
+
+  const [emmc, boot0] = [path.join(folder, "emmc"), path.join(folder, "boot0")];
+  for (const [file, size] of [
+    [emmc, 300 * 2 ** 20],
+    [boot0, 2 ** 22],
+  ] as const) {
+    fs.writeFileSync(file, "");
+    fs.truncateSync(file, size);
+  }
+  install(path.join(out, "tezi"), { mmcblk0: emmc, mmcblk0boot0: boot0 }, folder);
+
+  const expected = fs.readFileSync(path.join(out, "boot0.img"));
+  assert.ok(fs.readFileSync(boot0).subarray(0, expected.length).equals(expected));
+  const table = JSON.parse(run("sfdisk", ["--json", emmc])).partitiontable;
+  const shape = ({ start, type, bootable }: Record<string, unknown>) => ({ start, type, bootable });
+  const image = JSON.parse(run("sfdisk", ["--json", path.join(out, "emmc.img")])).partitiontable;
+  // Begin and kind are the image's; UserData takes all that there is here.
+  assert.deepEqual(table.partitions.map(shape), image.partitions.map(shape));
+  const [bootfs, rootfs, data] = table.partitions as { start: number; size: number }[];
+  assert.equal(data!.start + data!.size, 300 * 2048);
+
+  const squashfs = fs.readFileSync(path.join(out, "rootfs.squashfs"));
+  const installed = fs.readFileSync(emmc);
+  assert.ok(
+    installed
+      .subarray(rootfs!.start * 512)
+      .subarray(0, squashfs.length)
+      .equals(squashfs),
+  );
+
+  const vfat = path.join(folder, "vfat");
+  fs.writeFileSync(vfat, installed.subarray(bootfs!.start * 512, (bootfs!.start + bootfs!.size) * 512));
+  run("fsck.fat", ["-n", vfat]);
+  const listing = (file: string) => {
+    const to = fs.mkdtempSync(path.join(folder, "fat-"));
+    run("mcopy", ["-s", "-i", file, "::*", to]);
+    return files(to).map((name) => [name, fs.readFileSync(path.join(to, name), "latin1")]);
+  };
+  assert.deepEqual(listing(vfat), listing(path.join(out, "bootfs.vfat")));
+  assert.ok(listing(vfat).some(([name]) => name === "boot.scr"));
+
+  const shown = async (file: string, offset: number, size: number) => {
+    let found = new Map<string, string>();
+    await mounted(file, { type: "ext4", offset, size }, (mount) => {
+      found = describeDirectory(mount);
+    });
+    found.delete("lost+found");
+    return [...found].sort();
+  };
+  const ours = await shown(path.join(out, "userdata.ext4"), 0, fs.statSync(path.join(out, "userdata.ext4")).size);
+  assert.deepEqual(await shown(emmc, data!.start * 512, data!.size * 512), ours);
+  assert.ok(ours.some(([name]) => name.endsWith("notes.txt")));
+  const verified = imgbuild(["verify", emmc]);
+  assert.equal(verified.status, 0, verified.stdout);
+});
+
+test("on eMMCs of 4, 8 and 16 GB every partition has its place, and UserData the rest", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  // As the profile is, but for what makes tests slow.
+  const result = imgbuild(
+    [
+      "-p",
+      "colibri-imx6",
+      root,
+      "--format",
+      "tezi",
+      ...IDS,
+      "--set",
+      "boot.initramfs=none",
+      "--set",
+      "storage.table=mbr",
+    ],
+    { cwd: folder },
+  );
+  assert.equal(result.status, 0, result.stderr);
+  const [emmc] = description(folder).blockdevs;
+  for (const sectors of EMMC) {
+    const places = placesOf(emmc!, sectors);
+    assert.deepEqual(
+      places.map(({ start, size }) => [start, size]),
+      [
+        [8192, 131_072],
+        [139_264, 1_048_576],
+        [1_187_840, sectors - 1_187_840],
+      ],
+    );
+    assert.deepEqual(
+      places.map(({ partition }) => typeOf(partition)),
+      ["0c", "83", "83"],
+    );
+  }
+  assert.throws(() => placesOf(emmc!, 600 * 2048), /Not enough disk space/);
+});
+
+test("what is worked out here is what the installer works out", () => {
+  const shapes: readonly (readonly [nominal: number, maximised: boolean, offset?: number])[][] = [
+    [
+      [64, false],
+      [512, false],
+      [256, true],
+    ],
+    [
+      [33, false],
+      [7, false],
+      [1, true],
+      [5, false],
+    ],
+    [
+      [64, true],
+      [3, true],
+      [100, false, 2 ** 20],
+    ],
+    [
+      [4, false],
+      [4, false],
+      [4, false],
+      [4, false],
+    ],
+    [
+      [10, true],
+      [10, true],
+      [10, true],
+    ],
+  ];
+  for (const table_type of ["dos", "gpt"] as const) {
+    for (const shape of shapes) {
+      const partitions = shape.map(
+        ([partition_size_nominal, want_maximised, offset_in_sectors]): TeziPartition => ({
+          ...{ partition_size_nominal, want_maximised, offset_in_sectors, partition_type: "83" },
+        }),
+      );
+      for (const sectors of [...EMMC, 1_000_003]) {
+        let theirs: Place[];
+        try {
+          theirs = placesOf({ name: "emmc", table_type, partitions: partitions as object[] }, sectors);
+        } catch {
+          continue;
+        }
+        const ours = teziPlacements(partitions, table_type, sectors);
+        assert.deepEqual(
+          ours,
+          theirs.map(({ start, size }) => ({ start, sectors: size })),
+        );
+      }
+    }
+  }
+});
+
+test("everything that a profile says of it is in image.json, and its files beside it", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const named = [
+    "u-boot-env.txt",
+    "prepare.sh",
+    "wrapup.sh",
+    "error.sh",
+    "icon.png",
+    "slides.tar",
+    "la.html",
+    "notes.txt",
+  ];
+  for (const name of named) fs.writeFileSync(path.join(folder, name), `this is ${name}`);
+  const profile = `
+extends: colibri-imx6
+description: A board
+storage: { size: 200MiB }
+boot: { initramfs: none }
+partitions:
+  bootfs: { size: fit }
+  rootfs: { size: fit }
+  userdata: { size: 48MiB, journalSize: 4MiB }
+  spare: { filesystem: raw, size: rest, type: linux }
+outputs: [tezi, tezi.tar]
+tezi:
+  productIds: ["0014"]
+  name: Our product
+  version: 1.2.3
+  releaseDate: "2026-01-31"
+  autoinstall: true
+  device: emmc
+  compression: none
+  environment: u-boot-env.txt
+  prepareScript: prepare.sh
+  wrapupScript: wrapup.sh
+  errorScript: error.sh
+  icon: icon.png
+  marketing: slides.tar
+  license: la.html
+  licenseTitle: The licence
+  releaseNotes: notes.txt
+`;
+  fs.writeFileSync(path.join(folder, "board.yaml"), profile);
+  const result = imgbuild(["-p", "board.yaml", root, "--json", "-o", OUT], { cwd: folder });
+  assert.equal(result.status, 0, result.stderr);
+  const info = description(folder) as unknown as Record<string, unknown>;
+  const { blockdevs, nominal_size, ...rest } = info;
+  assert.deepEqual(rest, {
+    config_format: 2,
+    autoinstall: true,
+    name: "Our product",
+    description: "A board",
+    version: "1.2.3",
+    release_date: "2026-01-31",
+    u_boot_env: "u-boot-env.txt",
+    prepare_script: "prepare.sh",
+    wrapup_script: "wrapup.sh",
+    error_script: "error.sh",
+    icon: "icon.png",
+    marketing: "slides.tar",
+    license: "la.html",
+    license_title: "The licence",
+    releasenotes: "notes.txt",
+    supported_product_ids: ["0014"],
+  });
+  const [emmc, boot0] = blockdevs as ReturnType<typeof readImageJson>["blockdevs"];
+  // Without a bootloader in the build the module keeps its own.
+  assert.equal(boot0, undefined);
+  assert.equal(emmc!.name, "emmc");
+  assert.equal(emmc!.partitions!.length, 4);
+  // Whatever BootFS needs here, no FAT32 is smaller.
+  assert.equal(emmc!.partitions![0]!.partition_size_nominal, 33);
+  assert.match(emmc!.partitions![2]!.content!.mkfs_options!, /-J size=4$/);
+  assert.equal(emmc!.partitions![3]!.content, undefined);
+  assert.equal(emmc!.partitions![3]!.partition_type, "83");
+  assert.equal(
+    nominal_size,
+    emmc!.partitions!.reduce((sum, { partition_size_nominal = 0 }) => sum + partition_size_nominal, 0),
+  );
+
+  const out = path.join(folder, OUT);
+  for (const name of named) assert.equal(fs.readFileSync(path.join(out, "tezi", name), "utf8"), `this is ${name}`);
+  const list = JSON.parse(fs.readFileSync(path.join(out, "image_list.json"), "utf8"));
+  assert.deepEqual(list, { config_format: 1, images: ["tezi/image.json"] });
+  // The archive has the same, in a folder of its own; the manifest lists all of it.
+  run("tar", ["-xf", path.join(out, "board_tezi.tar"), "-C", folder]);
+  assert.deepEqual(files(path.join(folder, "board_tezi")), files(path.join(out, "tezi")));
+  for (const name of files(path.join(out, "tezi"))) {
+    const [a, b] = [path.join(folder, "board_tezi", name), path.join(out, "tezi", name)];
+    assert.ok(fs.readFileSync(a).equals(fs.readFileSync(b)), name);
+  }
+  const listed = JSON.parse(result.stdout)
+    .artifacts.map(({ file }: { file: string }) => file)
+    .sort();
+  assert.deepEqual(
+    listed,
+    files(out)
+      .filter((name) => name !== "manifest.json")
+      .sort(),
+  );
+});
+
+test("the next build without it removes it; the same build makes the same bytes", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const first = build(folder, root, "--format", "tezi.tar", ...IDS);
+  assert.deepEqual(build(folder, root, "--format", "tezi.tar", ...IDS, "-j", "1").artifacts, first.artifacts);
+  build(folder, root, "--format", "boot0");
+  assert.deepEqual(files(path.join(folder, OUT)), ["boot0.img", "manifest.json"]);
+  assert.equal(fs.existsSync(path.join(folder, OUT, "tezi")), false);
+});
+
+test("what the installer cannot do is refused, with the key to change", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const refused = (settings: readonly string[], message: RegExp) => {
+    const set = settings.flatMap((setting) => ["--set", setting]);
+    const result = imgbuild([...SMALL, root, "--format", "tezi", "--dry-run", ...set], { cwd: folder });
+    assert.notEqual(result.status, 0, settings.join(" "));
+    assert.match(result.stderr, message);
+  };
+  refused(["tezi=null"], /tezi\.productIds/);
+  refused(["tezi.productIds=[14]"], /productIds/);
+  refused(['tezi.productIds=["00140001"]'], /four digits/);
+  const ids = 'tezi.productIds=["0014"]';
+  refused([ids, "partitions.userdata.label=sixteen-letters-"], /labels of more than 15/);
+  refused([ids, "partitions.bootfs.size=16MiB"], /33MiB/);
+  refused([ids, "partitions.bootfs.fatType=16"], /FAT16/);
+  refused([ids, "partitions.userdata.features=-dir_index"], /features/);
+  refused([ids, "partitions.bootfs.offset=1MiB"], /4 MiB/);
+  refused([ids, "partitions.rootfs.number=3", "partitions.userdata.number=2"], /by their numbers/);
+  refused([ids, "storage.table=gpt", "partitions.rootfs.partlabel=root"], /partlabel/);
+  const more = ["a", "b"].flatMap((name) => [`partitions.${name}.filesystem=raw`, `partitions.${name}.size=4MiB`]);
+  refused([ids, "partitions.userdata.size=64MiB", ...more], /4 partitions at most/);
+  refused([ids, "tezi.icon=none.png"], /no file .*none\.png/);
+  fs.writeFileSync(path.join(folder, "it's.png"), "");
+  refused([ids, `tezi.icon=${path.join(folder, "it's.png")}`], /shell commands/);
+  refused([ids, "bootloader.files=[{file: SPL.gz, sector: 2}]"], /decompress SPL\.gz/);
+});
+
+test("an image that fits its medium, but not as the installer places it, is refused when that is known", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const set = ["storage.alignment=512", "partitions.bootfs.offset=4MiB", "partitions.userdata.size=119MiB"];
+  const settings = [...set, "partitions.rootfs.size=13MiB"].flatMap((setting) => ["--set", setting]);
+  const result = imgbuild([...SMALL, root, "--format", "tezi", ...IDS, ...settings], { cwd: folder });
+  assert.equal(result.status, 1);
+  assert.match(result.stderr, /Toradex Easy Installer.* needs 208 MiB, and the medium has 200/);
+});
+
+/** In the shapes that Toradex's layers, TorizonCore Builder and others give them. */
+const SAMPLES: Readonly<Record<string, object>> = {
+  "two partitions, format as text": {
+    config_format: "2",
+    autoinstall: false,
+    name: "Reference Minimal Image",
+    description: "Minimal",
+    version: "6.0.0",
+    release_date: "2024-03-01",
+    u_boot_env: "u-boot-initial-env-sd",
+    prepare_script: "prepare.sh",
+    wrapup_script: "wrapup.sh",
+    marketing: "marketing.tar",
+    icon: "toradexlinux.png",
+    supported_product_ids: ["0014", "0015", "0016", "0017"],
+    blockdevs: [
+      {
+        name: "mmcblk0",
+        partitions: [
+          {
+            partition_size_nominal: 48,
+            want_maximised: false,
+            content: {
+              label: "BOOT",
+              filesystem_type: "FAT",
+              mkfs_options: "",
+              filename: "a.bootfs.tar.xz",
+              uncompressed_size: 7.5,
+            },
+          },
+          {
+            partition_size_nominal: 512,
+            want_maximised: true,
+            content: { label: "RFS", filesystem_type: "ext4", mkfs_options: "-E nodiscard", filename: "a.tar.xz" },
+          },
+        ],
+      },
+      {
+        name: "mmcblk0boot0",
+        erase: true,
+        content: {
+          filesystem_type: "raw",
+          rawfiles: [
+            { filename: "SPL", dd_options: "seek=2" },
+            { filename: "u-boot.img", dd_options: "seek=138" },
+          ],
+        },
+      },
+    ],
+  },
+  "one partition, files beside it": {
+    config_format: 4,
+    autoinstall: true,
+    name: "OTA root",
+    description: "",
+    license: "LA_OPT.html",
+    releasenotes: "releasenotes.html",
+    supported_product_ids: ["0058", "0061"],
+    blockdevs: [
+      {
+        name: "emmc",
+        table_type: "gpt",
+        partitions: [
+          {
+            partition_size_nominal: 512,
+            want_maximised: true,
+            content: {
+              label: "otaroot",
+              filesystem_type: "ext4",
+              mkfs_options: "-E nodiscard",
+              filename: "ota.tar.zst",
+              filelist: ["containers.tar:/ostree/deploy:true", "target.json:/var"],
+            },
+          },
+        ],
+      },
+      {
+        name: "emmc-boot0",
+        erase: true,
+        content: { filesystem_type: "raw", rawfiles: [{ filename: "imx-boot", dd_options: "seek=0" }] },
+      },
+    ],
+  },
+  "a raw root, files by product": {
+    config_format: 5,
+    name: "Raw",
+    description: "Raw",
+    supported_product_ids: ["0069", "0071"],
+    blockdevs: [
+      {
+        name: "mmcblk0",
+        partitions: [
+          { partition_size_nominal: 64, partition_type: "83", content: { rawfile: { filename: "root.squashfs" } } },
+        ],
+        content: {
+          rawfiles: [
+            { filename: "tiboot3-gp.bin", dd_options: "seek=0", product_ids: ["0069"] },
+            { filename: "env", offset: -8704 },
+          ],
+        },
+      },
+    ],
+  },
+};
+
+test("the second writing of the installer takes what public tools make, and refuses what the installer does", () => {
+  for (const [name, sample] of Object.entries(SAMPLES)) {
+    const image = readImageJson(JSON.stringify(sample));
+    for (const sectors of EMMC) assert.ok(placesOf(image.blockdevs[0]!, sectors).length > 0, name);
+  }
+  const first = SAMPLES["two partitions, format as text"]!;
+  const changed = (change: object) => () => readImageJson(JSON.stringify({ ...first, ...change }));
+  assert.throws(changed({ config_format: 6 }), /config_format/);
+  assert.throws(changed({ description: undefined }), /description/);
+  assert.throws(changed({ supported_product_ids: ["14"] }));
+  assert.throws(
+    changed({ blockdevs: [{ name: "mmcblk0", content: { filesystem_type: "squashfs" } }] }),
+    /file system type/,
+  );
+  assert.throws(() => readImageJson('{ "config_format": 2, }'), /JSON/);
+});

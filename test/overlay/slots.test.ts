@@ -1,0 +1,329 @@
+/**
+ * Two root slots on the device, without an emulator: preinit and overlayctl as they are, loop devices for the disk with the
+ * slots' environment and for the other slot. What they leave is read from outside, as U-Boot would.
+ */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { type TestContext, test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { decodeEnvironment, encodeEnvironment } from "../../src/uboot/index.js";
+import { lacks, lacksRoot, run } from "../support/tools.js";
+import { type BootOptions, type Device, type DeviceOptions, device, put, TOOLS } from "./device.js";
+
+const [BLOCK, SIZE, SLOT] = [3, 4096, 8 * 2 ** 20];
+const SLOTS = { partitions: [2, 4], environmentAt: BLOCK * SIZE, tries: 3 } as const;
+
+/** POWER_CUTS=all cuts an update before every program. */
+const STEP = process.env.POWER_CUTS === "all" ? 1 : 4;
+
+type Variables = Record<string, string>;
+
+/** A device with two slots: 2 and 4. What runs is always the same root; which of them it is taken for is said. */
+class TwoSlots {
+  readonly device: Device;
+  readonly #folder: string;
+  readonly disk: string;
+  readonly other: string;
+
+  static async make(t: TestContext, options: DeviceOptions = {}): Promise<TwoSlots> {
+    return new TwoSlots(await device(t, { slots: { ...SLOTS, confirm: "manual" }, ...options }));
+  }
+
+  private constructor(made: Device) {
+    this.device = made;
+    this.#folder = path.dirname(made.squashfs);
+    this.disk = path.join(this.#folder, "disk.img");
+    this.other = path.join(this.#folder, "other.img");
+    fs.writeFileSync(this.disk, new Uint8Array(65536));
+    fs.writeFileSync(this.other, new Uint8Array(SLOT));
+    this.environment = { root_part: "2", upgrade_available: "0" };
+  }
+
+  /** In the first place; in the second is what was long ago, and must not come back. */
+  set environment(variables: Variables) {
+    this.write(variables, undefined);
+  }
+
+  /** `flag`: as a U-Boot has it that was built for redundant environments. */
+  write(variables: Variables, flag: number | undefined): void {
+    const fd = fs.openSync(this.disk, "r+");
+    for (const [i, said] of [variables, { root_part: "9" }].entries()) {
+      const map = new Map(Object.entries(said).map(([name, value]) => [fromText(name), fromText(value)]));
+      fs.writeSync(fd, encodeEnvironment(map, { size: SIZE, flag, padding: 0 }), 0, SIZE, (BLOCK + i) * SIZE);
+    }
+    fs.closeSync(fd);
+  }
+
+  /** What counts of the two copies. */
+  get environment(): Variables {
+    return this.read("single");
+  }
+
+  read(kind: "single" | "redundant"): Variables {
+    const bytes = fs.readFileSync(this.disk);
+    for (const at of [BLOCK, BLOCK + 1]) {
+      const copy = decodeEnvironment(bytes.subarray(at * SIZE, (at + 1) * SIZE), kind);
+      if (copy !== undefined) return Object.fromEntries(copy.variables);
+    }
+    throw new Error("neither copy is valid");
+  }
+
+  /** A file that the device finds as /dev/NAME. */
+  file(name: string, content: Uint8Array | string): void {
+    fs.writeFileSync(path.join(this.#folder, `dev-${name}`), content);
+  }
+
+  boot(commands: string, running = 2, options: BootOptions = {}): string {
+    const other = running === 2 ? 4 : 2;
+    const sys = `
+      mkdir -p sys/devices/disk/p4 sys/class/block/other
+      echo DEVNAME=disk >sys/devices/disk/uevent
+      echo 4 >sys/devices/disk/p4/partition
+      echo DEVNAME=other >sys/devices/disk/p${other}/uevent
+      echo $((${SLOT} / 512)) >sys/class/block/other/size
+      ln -sfn ../../devices/disk/p${running} sys/dev/block/$(mountpoint -d .)
+      disk=$(losetup --find --show ${this.disk})
+      other=$(losetup --find --show ${this.other})
+      trap 'losetup --detach $loop $disk $other' EXIT
+      cp -a $disk dev/disk
+      cp -a $other dev/other
+      mknod dev/zero c 1 5
+      for file in ${this.#folder}/dev-*; do [ ! -e $file ] || cp $file dev/\${file##*/dev-}; done`;
+    return this.device.boot(commands, { ...options, sys });
+  }
+
+  /** The image of the running root as an update, with something behind it as mksquashfs pads. */
+  get image(): Uint8Array {
+    return fs.readFileSync(this.device.squashfs);
+  }
+
+  holds(image: Uint8Array): boolean {
+    return fs.readFileSync(this.other).subarray(0, image.length).equals(image);
+  }
+}
+
+const skipped = (t: TestContext) => lacks(t, ...TOOLS) || lacksRoot(t);
+const OLD: Variables = { root_part: "2", upgrade_available: "0" };
+const TRIAL: Variables = { root_part: "4", root_old: "2", upgrade_available: "1", bootcount: "0", bootlimit: "3" };
+const digest = (bytes: Uint8Array) => run("sha256sum", [], { input: bytes }).slice(0, 64);
+
+test("update, trial, confirm, and rollback both ways", async (t) => {
+  if (skipped(t)) return;
+  const slots = await TwoSlots.make(t);
+  slots.file("new", slots.image);
+  assert.match(slots.boot("overlayctl status"), /^Root: partition 2, confirmed$/m);
+  const printed = slots.boot("overlayctl update /dev/new && overlayctl status");
+  assert.match(printed, /tried at the next boot, 3 times/);
+  assert.match(printed, /^Root: partition 2; partition 4 is tried at the next boot, 3 tries$/m);
+  assert.ok(slots.holds(slots.image));
+  assert.deepEqual(slots.environment, TRIAL);
+
+  // As the boot script counts.
+  slots.environment = { ...TRIAL, bootcount: "1" };
+  const trial = slots.boot("overlayctl status; overlayctl update /dev/new; ls /run/imgbuild/trial", 4);
+  assert.match(trial, /^Root: partition 4, on trial: 2 tries left/m);
+  assert.match(trial, /^\/run\/imgbuild\/trial$/m);
+  assert.equal(slots.environment.upgrade_available, "1", "what it falls back to was not written over");
+  const json = slots.boot("overlayctl confirm; overlayctl status --json; ls /run/imgbuild/trial 2>/dev/null", 4);
+  const { slots: told } = JSON.parse(json.slice(json.indexOf("{")));
+  assert.deepEqual(told, {
+    running: 4,
+    other: 2,
+    otherDevice: "/dev/other",
+    state: "confirmed",
+    triesLeft: 0,
+    old: 2,
+    failed: null,
+  });
+  assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
+
+  assert.match(slots.boot("overlayctl rollback; overlayctl status", 4), /partition 2 from the next boot on/);
+  assert.deepEqual(slots.environment, { root_part: "2", root_old: "4", upgrade_available: "0" });
+  assert.match(slots.boot("overlayctl rollback", 4), /Partition 4 stays/);
+  assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
+
+  slots.environment = { ...TRIAL, bootcount: "1" };
+  slots.boot("overlayctl rollback", 4);
+  assert.deepEqual(slots.environment, OLD, "what was on trial is not gone back to");
+  assert.match(slots.boot("overlayctl rollback 2>&1"), /holds no root to go back to/);
+  slots.environment = { ...OLD, root_failed: "4" };
+  assert.match(slots.boot("overlayctl status"), /the update in partition 4 did not come up/);
+});
+
+test("an environment with a flag byte stays one", async (t) => {
+  if (skipped(t)) return;
+  const slots = await TwoSlots.make(t);
+  slots.write({ ...TRIAL, bootcount: "1" }, 1);
+  slots.boot("overlayctl confirm", 4);
+  assert.deepEqual(slots.read("redundant"), { root_part: "4", root_old: "2", upgrade_available: "0" });
+  // Without any valid one the device goes on with the slot that runs.
+  fs.writeFileSync(slots.disk, new Uint8Array(65536));
+  assert.match(
+    slots.boot("overlayctl rollback 2>&1; overlayctl status 2>/dev/null", 4),
+    /no root to go back to.*Root: partition 4, confirmed/s,
+  );
+});
+
+test("a boot that completes confirms, unless it is degraded or an application is to", async (t) => {
+  if (skipped(t)) return;
+  for (const shell of ["busybox", "dash"] as const) {
+    const slots = await TwoSlots.make(t, { shell, hook: true, slots: { ...SLOTS, confirm: "automatic" } });
+    slots.environment = { ...TRIAL, bootcount: "2" };
+    slots.boot("echo reason >/run/imgbuild/degraded; /etc/init.d/S99imgbuild-ready start 2>/dev/null", 4);
+    assert.equal(slots.environment.upgrade_available, "1");
+    slots.boot("/etc/init.d/S99imgbuild-ready start", 4);
+    assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
+  }
+  const unnoticed = TwoSlots.make(t, { slots: { ...SLOTS, confirm: "automatic" } });
+  await assert.rejects(unnoticed, { code: "profile-invalid", message: /nothing would confirm a new root/ });
+  const manual = await TwoSlots.make(t, { hook: true });
+  manual.environment = { ...TRIAL, bootcount: "2" };
+  manual.boot("/etc/init.d/S99imgbuild-ready start", 4);
+  assert.equal(manual.environment.upgrade_available, "1");
+  assert.match(manual.boot("overlayctl confirm 2>&1"), /does not run yet/);
+});
+
+test("what is packed, and what comes on standard input", async (t) => {
+  if (skipped(t) || lacks(t, "gzip", "xz")) return;
+  const slots = await TwoSlots.make(t, { shell: "dash" });
+  const { image } = slots;
+  slots.file("gz", fs.readFileSync(pack(slots, "gzip")));
+  slots.file("xz", fs.readFileSync(pack(slots, "xz")));
+  slots.file("plain", image);
+  for (const command of [
+    "update /dev/gz",
+    "update - </dev/gz",
+    "update /dev/xz",
+    `update - --sha256 ${digest(image)} </dev/plain`,
+  ]) {
+    slots.environment = OLD;
+    fs.writeFileSync(slots.other, new Uint8Array(SLOT));
+    slots.boot(`overlayctl ${command}`);
+    assert.deepEqual(slots.environment, TRIAL, command);
+    assert.ok(slots.holds(image), command);
+  }
+});
+
+function pack(slots: TwoSlots, program: string): string {
+  const file = `${slots.device.squashfs}.${program}`;
+  fs.copyFileSync(slots.device.squashfs, `${file}.in`);
+  run("sh", ["-c", `${program} -c <${file}.in >${file}`]);
+  return file;
+}
+
+test("what is no root for this device is refused, and nothing is switched", async (t) => {
+  if (skipped(t) || lacks(t, "gzip")) return;
+  const slots = await TwoSlots.make(t);
+  const { image } = slots;
+  const used = Number(Buffer.from(image).readBigUInt64LE(40));
+  const changed = (at: number) => image.map((byte, i) => (i === at ? byte ^ 1 : byte));
+  const large = Buffer.from(image);
+  large.writeBigUInt64LE(BigInt(SLOT + 1), 40);
+  const packed = fs.readFileSync(pack(slots, "gzip"));
+  slots.file("image", image);
+  slots.file("text", "no file system");
+  slots.file("empty", "");
+  slots.file("short", image.subarray(0, used - 1));
+  slots.file("large", large);
+  slots.file("longer", Buffer.concat([image, new Uint8Array(SLOT)]));
+  slots.file("cut.gz", packed.subarray(0, packed.length - 1000));
+  slots.file("table", changed(used - 20).fill(0xff, used - 40, used));
+  slots.file("listed", image);
+  slots.file("listed.sha256", `${"0".repeat(64)}  listed\n`);
+  slots.file(
+    "manifest.json",
+    JSON.stringify({ artifacts: [{ file: "image", size: 1, sha256: "1".repeat(64) }] }, null, 2),
+  );
+  for (const [command, reason] of [
+    ["update /dev/text", /no SquashFS, plain or packed/],
+    ["update /dev/empty", /no SquashFS/],
+    ["update /dev/missing", /there is no file/],
+    ["update", /needs a file/],
+    ["update - </dev/short", /ends after \d+ bytes/],
+    ["update /dev/large", /the slot, partition 4, has room for 8388608/],
+    ["update - </dev/longer", /cannot be written/],
+    ["update - </dev/cut.gz", /cannot be unpacked|ends after/],
+    ["update - </dev/table", /the kernel cannot mount it/],
+    ["update /dev/listed", /its SHA-256 is .*, and should be 0000/],
+    ["update /dev/image", /its SHA-256 is .*, and should be 1111/],
+    [`update - --sha256 ${"2".repeat(64)} </dev/image`, /should be 2222/],
+  ] as const) {
+    slots.environment = OLD;
+    const printed = slots.boot(`overlayctl ${command} 2>&1 || echo "failed"`);
+    assert.match(printed, reason, command);
+    assert.match(printed, /failed\n$/, command);
+    assert.deepEqual(slots.environment, OLD, command);
+  }
+  // An update that waits for its first try is given up before its slot is written to.
+  slots.environment = TRIAL;
+  slots.boot("overlayctl update - </dev/short 2>/dev/null");
+  assert.deepEqual(slots.environment, OLD);
+});
+
+test("a root that is none of ours, and one without modules for the kernel", async (t) => {
+  if (skipped(t)) return;
+  const release = run("uname", ["-r"]).trim();
+  const slots = await TwoSlots.make(t, { root: (tree) => put(tree, `lib/modules/${release}/x`, "module") });
+  const folder = path.dirname(slots.device.squashfs);
+  const image = (make: string) => {
+    run(
+      "sh",
+      ["-c", `rm -rf tree other.squashfs; mkdir tree; cd tree; ${make}; mksquashfs . ../other.squashfs -quiet`],
+      { cwd: folder },
+    );
+    slots.file("image", fs.readFileSync(path.join(folder, "other.squashfs")));
+  };
+  image("touch x");
+  assert.match(slots.boot("overlayctl update /dev/image --force 2>&1"), /has no \/usr\/lib\/imgbuild\/preinit/);
+  image("mkdir -p usr/lib/imgbuild; touch usr/lib/imgbuild/preinit");
+  assert.match(slots.boot("overlayctl update /dev/image 2>&1"), /no modules for the kernel/);
+  assert.deepEqual(slots.environment, OLD);
+  slots.boot("overlayctl update /dev/image --force");
+  assert.deepEqual(slots.environment, TRIAL);
+});
+
+test("the power fails at any program of update, confirm and rollback: the old state or the new one, and what is booted is whole", async (t) => {
+  if (skipped(t) || lacks(t, "perl")) return;
+  const slots = await TwoSlots.make(t, { shell: "dash", cuttable: true });
+  const { image } = slots;
+  slots.file("new", image);
+  const trial = { ...TRIAL, bootcount: "1" };
+  const confirmed = { root_part: "4", root_old: "2", upgrade_available: "0" };
+  const back = { root_part: "2", root_old: "4", upgrade_available: "0" };
+  const runs: [command: string, running: number, before: Variables, states: Variables[]][] = [
+    ["update /dev/new", 2, OLD, [OLD, TRIAL]],
+    ["update /dev/new", 2, { ...OLD, root_old: "4" }, [{ ...OLD, root_old: "4" }, OLD, TRIAL]],
+    ["confirm", 4, trial, [trial, confirmed]],
+    ["rollback", 4, confirmed, [confirmed, back]],
+  ];
+  let cuts = 0;
+  for (const [command, running, before, states] of runs) {
+    const seen = new Set<string>();
+    for (let cutAt = 1; ; cutAt += command.startsWith("update") ? STEP : 1) {
+      slots.environment = before;
+      // Rollback needs the other root to be there; update begins with something else.
+      fs.writeFileSync(slots.other, command.startsWith("update") ? new Uint8Array(SLOT).fill(7) : image);
+      fs.truncateSync(slots.other, SLOT);
+      const text = `echo \${cutAt:-${cutAt}} >/dev/cut; overlayctl ${command}; rm -f /dev/cut; echo done >/dev/power`;
+      const end = slots.boot(text, running, { cutAt: 1_000_000 });
+      const now = slots.environment;
+      assert.ok(
+        states.some((state) => same(state, now)),
+        `${command}, cut ${cutAt}: ${JSON.stringify(now)}`,
+      );
+      seen.add(JSON.stringify(now));
+      if (now.root_part === "4" && running === 2) assert.ok(slots.holds(image), `${command}, cut ${cutAt}`);
+      if (end.trimEnd().endsWith("done")) {
+        assert.ok(same(now, states.at(-1)!));
+        break;
+      }
+      cuts++;
+    }
+    assert.ok(seen.size > 1, command);
+  }
+  assert.ok(cuts >= 25, `${cuts}`);
+});
+
+const same = (a: Variables, b: Variables) =>
+  JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
