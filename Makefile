@@ -12,6 +12,7 @@ RUN_TESTS := node --test --test-timeout=900000
 CACHE ?= .cache
 ARMHF := $(CACHE)/debian/armhf
 ARM64 := $(CACHE)/debian/arm64
+DMSETUP := $(CACHE)/debian/dmsetup-arm64
 DEMO := out/demo
 # Of this machine's architecture: its start scripts run in a container.
 SYSVINIT := sysv-rc initscripts startpar insserv lsb-base
@@ -59,6 +60,7 @@ SEED ?= 1
 powercut: tools build parts ## cut the power often: CUTS=200 POINTS=1000 SEED=1
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 POWER_CUTS=all node --test build/test/overlay/power-cuts.test.js
 	CI=1 CUTS=$(CUTS) SEED=$(SEED) node --test build/test/boot/power-cuts.test.js
+	CI=1 SLOT_CUTS=10 node --test build/test/boot/slots.test.js
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 POINTS=$(POINTS) SEED=$(SEED) node --test build/test/boot/log-writes.test.js
 
 tools:
@@ -67,6 +69,7 @@ tools:
 parts: ## fetch kernels, bootloaders and BusyBox from Debian, and make root file systems of them
 	scripts/fetch-debian-parts.sh armhf $(ARMHF) linux-image-armmp busybox-static u-boot-imx u-boot-qemu
 	scripts/fetch-debian-parts.sh arm64 $(ARM64) linux-image-cloud-arm64 busybox-static u-boot-qemu
+	scripts/fetch-debian-parts.sh arm64 $(DMSETUP) dmsetup libdevmapper1.02.1 libudev1 libselinux1 libpcre2-8-0 libc6 libcap2
 	scripts/make-demo-rootfs.sh $(ARMHF) $(DEMO)/armhf 'imx6dl-colibri-*.dtb' imx6q-sabrelite.dtb
 	scripts/make-demo-rootfs.sh $(ARM64) $(DEMO)/arm64
 	scripts/fetch-debian-parts.sh --with-dependencies arm64 $(CACHE)/debian/systemd $(SYSTEMD)

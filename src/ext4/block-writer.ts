@@ -60,6 +60,11 @@ export class BlockWriter {
     await Promise.all(this.#writes);
   }
 
+  /** Waits until nothing is on its way any more, whatever became of it. To be called before the device may be closed. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#writes);
+  }
+
   /** Has what is in the buffer written, and goes on with another buffer. */
   #writeOut(): void {
     if (this.#length === 0) return;

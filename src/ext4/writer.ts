@@ -83,8 +83,16 @@ export class Ext4Writer {
     });
   }
 
-  /** Writes everything, and returns what is free. */
+  /** Writes everything, and returns what is free. Once it has ended, well or not, nothing is on its way to the device. */
   async write(): Promise<GroupMetadata> {
+    try {
+      return await this.#writeAll();
+    } finally {
+      await this.#writer.settle();
+    }
+  }
+
+  async #writeAll(): Promise<GroupMetadata> {
     // The boot sector is not ours, but an old one there would be taken for another format.
     await this.#device.zero(0, SUPERBLOCK_OFFSET);
     if (this.#geometry.reservedDescriptorBlocks > 0) this.#writeResizeInode();

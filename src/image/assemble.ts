@@ -130,6 +130,8 @@ export async function assemble(
   prepared: Prepared,
   options: AssembleOptions,
 ): Promise<AssembledImage> {
+  // A bootloader that does not fit is refused before minutes are spent on the rest.
+  boot0Size(plan, prepared);
   const sizes = bootloaderSizes(prepared);
   const fitted = await measure(plan, prepared, options);
   const isOpen = ({ name, size }: PartitionPlan) => size === "fit" && !fitted.has(name);

@@ -22,6 +22,7 @@ export interface Plan {
   readonly boot: BootPlan;
   readonly overlay: OverlayPlan;
   readonly flash: FlashPlan;
+  readonly update: UpdatePlan;
   /** What is made of the image, by the names in src/output/outputs.ts. */
   readonly outputs: readonly string[];
   readonly tezi?: TeziPlan | undefined;
@@ -187,6 +188,15 @@ export interface OverlayPlan {
   readonly layers: readonly { readonly path: string; readonly from: string }[];
   /** Whether the device makes UserData fill the medium. */
   readonly grow: boolean;
+}
+
+/** What the bundles of RAUC and SWUpdate say of the device. */
+export interface UpdatePlan {
+  /** The disk's partitions in /dev, without their number. */
+  readonly device?: string | undefined;
+  readonly version?: string | undefined;
+  readonly compatible?: string | undefined;
+  readonly hardware?: string | undefined;
 }
 
 /** What scripts and recipes for flashing have to know of the board. */

@@ -102,7 +102,19 @@ function written(value: unknown): string {
   return `\`${isLine ? text.slice(1, -1) : text}\``;
 }
 
+/** A Markdown table with its columns aligned, as the formatter wants it. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
-  return line(head) + line(head.map(() => "---")) + rows.map(line).join("");
+  const cells = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll("|", "\\|")));
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
+  const line = (row: readonly string[], fill = " ") =>
+    `| ${row.map((cell, column) => cell.padEnd(widths[column]!, fill)).join(" | ")} |\n`;
+  const [first, ...others] = cells;
+  return (
+    line(first!) +
+    line(
+      head.map(() => ""),
+      "-",
+    ) +
+    others.map((row) => line(row)).join("")
+  );
 }

@@ -18,6 +18,7 @@ import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
 import { withExamples } from "./schema-keys.js";
 import { teziSchema } from "./tezi-schema.js";
+import { updateSchema } from "./update-schema.js";
 
 function size(description: string) {
   return z
@@ -432,6 +433,7 @@ export const profileSchema = z
       .prefault({})
       .describe("What of the read-only root can be written on the device, and what becomes of what was written."),
     flash,
+    update: updateSchema,
     outputs: z
       .array(z.enum(OUTPUT_NAMES))
       .min(1)

@@ -29,17 +29,17 @@ function someTree(): Tree {
 /** Begins writes at once and takes the bytes when they end, each at a time of its own, some before earlier ones. */
 class SlowDevice extends MemoryDevice {
   readonly #begun = new ExtentSet();
-  #underWay = 0;
+  underWay = 0;
   #count = 0;
   mostUnderWay = 0;
 
   override async write(at: number, bytes: Uint8Array): Promise<void> {
     assert.deepEqual(this.#begun.intersect(at, at + bytes.length), [], `bytes at ${at} are written twice`);
     this.#begun.add(at, at + bytes.length);
-    this.mostUnderWay = Math.max(this.mostUnderWay, ++this.#underWay);
+    this.mostUnderWay = Math.max(this.mostUnderWay, ++this.underWay);
     await setTimeout([9, 4, 1][this.#count++ % 3]);
     await super.write(at, bytes);
-    this.#underWay--;
+    this.underWay--;
   }
 }
 
@@ -77,4 +77,16 @@ test("any write that fails fails the whole", async () => {
   for (const which of [0, 1, Math.floor(count / 2), count - 2, count - 1]) {
     await assert.rejects(writeExt4(failing(which), someTree(), OPTIONS), { message: `write ${which}` });
   }
+});
+
+test("no write is under way any more when a file that cannot be read ends it all", async () => {
+  const tree = someTree();
+  const last = tree.root.entries.get(fromText("folder-7"));
+  assert.ok(last?.type === "directory");
+  const open = () => Promise.reject(new Error("it cannot be read"));
+  last.entries.set(fromText("zzz"), newFile({ size: MiB, open }));
+  const slow = new SlowDevice(SIZE);
+  await assert.rejects(writeExt4(slow, tree, OPTIONS), { message: "it cannot be read" });
+  assert.ok(slow.mostUnderWay > 1);
+  assert.equal(slow.underWay, 0, "the device may be closed");
 });

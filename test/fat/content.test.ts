@@ -192,8 +192,10 @@ test("random trees through our writer and through mkfs.fat and mcopy are the sam
           assert.deepEqual(fileTimes(read), fileTimes(tree));
         });
       }
-      if (top.length > 0) assert.deepEqual(copiedOut(t, ours.image), copiedOut(t, theirs));
-      for (const image of [ours.image, theirs]) fs.rmSync(image);
+      for (const image of [ours.image, theirs]) {
+        if (top.length > 0) assert.deepEqual(copiedOut(t, image), await describe(tree));
+        fs.rmSync(image);
+      }
     }),
     { numRuns: 15 },
   );

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ByteString, fromBytes, fromText } from "../../src/bytes/bytestring.js";
 import { MemoryDevice } from "../../src/bytes/device.js";
+import { upperCase } from "../../src/fat/case.js";
 import { openFat, writeFat } from "../../src/fat/index.js";
 import { contentOf, type Node, newDirectory, newFile, newMetadata } from "../../src/tree/node.js";
 import { addNode, lookup } from "../../src/tree/tree.js";
@@ -139,6 +140,24 @@ test("names that differ in case only are refused, both of them named", async () 
       message: `FAT cannot store both d/${a} and d/${b}: they differ in case only`,
     });
   }
+});
+
+test("the table of capitals is exFAT's, by the length and the checksum that every exFAT has", () => {
+  // As a volume stores it (7.2.5): units that stay as they are, from some hundreds on, are FFFF and how many.
+  const stored: number[] = [];
+  for (let unit = 0; unit < 0x10000; ) {
+    let end = unit;
+    while (end < 0x10000 && upperCase(end) === end) end++;
+    if (end - unit >= 512) {
+      stored.push(0xffff, end - unit);
+      unit = end;
+    } else stored.push(upperCase(unit++));
+  }
+  let sum = 0;
+  for (const byte of stored.flatMap((unit) => [unit & 0xff, unit >> 8])) {
+    sum = (((sum << 31) | (sum >>> 1)) + byte) >>> 0;
+  }
+  assert.deepEqual([2 * stored.length, sum], [5836, 0xe619d30d]);
 });
 
 test("letters that Unicode has as one, and Windows does not, are two", async (t) => {

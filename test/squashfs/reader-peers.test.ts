@@ -4,10 +4,13 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { COMPRESSOR_NAMES, type SquashfsReader } from "../../src/squashfs/index.js";
+import { readDirectory } from "../../src/tree/directory.js";
 import type { RegularFile } from "../../src/tree/node.js";
 import { lookup } from "../../src/tree/tree.js";
 import { describeDirectory, describeTree } from "../support/describe.js";
-import { materialise } from "../support/materialise.js";
+import fc from "../support/fast-check.js";
+import { materialise, separateSymlinks } from "../support/materialise.js";
+import { randomTrees } from "../support/random-tree.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
 import { name, text, writeImage } from "./image.js";
 import { crowd, crowdName, everything, reading } from "./reading.js";
@@ -58,6 +61,30 @@ test("images of mksquashfs, with every compressor and block size", async (t) => 
       });
       await assertReads(image, expected, `${compressor}, blocks of ${blockSize}`);
     }
+  }
+});
+
+test("a tree of the host is the same through our writer and mksquashfs, to our reader and to unsquashfs", async (t) => {
+  if (lacksPeers(t) || lacks(t, "unsquashfs")) return;
+  const folder = temporaryFolder(t);
+  const wanted = everything(4096);
+  for (const [i, { root }] of fc.sample(randomTrees, { numRuns: 4, seed: 4 }).entries()) {
+    wanted.root.entries.set(name(`random ${i}`), root);
+  }
+  const from = path.join(folder, "source");
+  separateSymlinks(wanted);
+  await materialise(wanted, from);
+  const expected = describeDirectory(from);
+  assert.ok(expected.size > 100);
+  const { image: ours } = await writeImage(folder, await readDirectory(from));
+  const theirs = path.join(folder, "theirs");
+  mksquashfs(theirs, [from]);
+  for (const image of [ours, theirs]) {
+    await assertReads(image, expected, image);
+    const extracted = path.join(folder, "extracted");
+    run("unsquashfs", ["-no-progress", "-strict-errors", "-d", extracted, image]);
+    assert.deepEqual(describeDirectory(extracted), expected, image);
+    fs.rmSync(extracted, { recursive: true });
   }
 });
 

@@ -16,7 +16,8 @@ export interface DescribeOptions {
   readonly ignore?: readonly string[];
 }
 
-interface Facts {
+/** What a line says of one path. */
+export interface Facts {
   path: string;
   type: string;
   mode: number;
@@ -30,7 +31,7 @@ interface Facts {
   xattrs: string;
 }
 
-function line(facts: Facts): string {
+export function line(facts: Facts): string {
   const { type, mode, uid, gid, mtime, detail, link, path, xattrs } = facts;
   return [
     type,
@@ -47,7 +48,8 @@ function line(facts: Facts): string {
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
-function xattrText(xattrs: Iterable<[string, string]>): string {
+/** Names and values in hexadecimal digits, in one order. */
+export function xattrText(xattrs: Iterable<[string, string]>): string {
   return [...xattrs]
     .map(([name, value]) => `${name}=${value}`)
     .sort()

@@ -91,3 +91,15 @@ function setXattrs(nodes: ReadonlyMap<Node, ByteString>, folder: string): void {
   }
   if (blocks.length > 0) run("setfattr", ["-h", "--restore=-"], { input: Buffer.from(blocks.join("\n"), "latin1") });
 }
+
+/** Makes of each further name of a symlink another one: neither mke2fs nor mksquashfs keeps that they are the same. */
+export function separateSymlinks(tree: Tree): void {
+  const seen = new Set<Node>();
+  for (const { node } of walk(tree)) {
+    if (node.type !== "directory") continue;
+    for (const [name, child] of node.entries) {
+      if (child.type === "symlink" && seen.has(child)) node.entries.set(name, { ...child });
+      seen.add(child);
+    }
+  }
+}
