@@ -24,7 +24,7 @@ help() {
 		  delete NAME               forget a snapshot; what builds on it stays as it is
 		  merge [NAME]              forget all snapshots below the present state, or below that one
 		  reset                     factory reset: all that was written goes, snapshots too
-		  export NAME [FILE]        write a snapshot as a tar, to the standard output without a file
+		  export NAME [FILE]        write a snapshot as a tar; - or no file is the standard output
 		  import FILE [NAME]        add a snapshot from such a tar (- is the standard input), for restore
 		  storage                   which device UserData is on
 		  storage use DEVICE        have it on that one, an ext4 on a USB stick, say; the internal one when it is not there
@@ -109,7 +109,8 @@ wanted() {
 
 valid_name() {
 	case $1 in
-	'' | [!A-Za-z0-9]* | *[!A-Za-z0-9._-]*) usage "a snapshot's name has letters, digits, dots, dashes and underscores: not \"$1\"" ;;
+	'') usage "$command needs the name of a snapshot; overlayctl status lists them" ;;
+	[!A-Za-z0-9]* | *[!A-Za-z0-9._-]*) usage "a snapshot's name has letters, digits, dots, dashes and underscores: not \"$1\"" ;;
 	factory) usage "factory is what the image was built with" ;;
 	esac
 }
@@ -126,6 +127,10 @@ request_snapshot() {
 	if read_state "$base/$name" && named "$snapshot"; then
 		fail "$path has a snapshot $snapshot already"
 	fi
+	while read -r action target _ known; do
+		[ "$action $target $known" != "snapshot $name $snapshot" ] ||
+			fail "$path: a snapshot $snapshot is to be taken at the next boot already"
+	done 2>/dev/null <"$mount/request"
 	lines="${lines}snapshot $name $now $snapshot$newline"
 }
 
@@ -177,10 +182,31 @@ request_reset() {
 	each_overlay request_all reset
 }
 
+# takes COMMAND...: whether the command is one of those; what an option is for is not to be lost on another.
+takes() {
+	for one; do
+		[ "$one" != "$command" ] || return 0
+	done
+	usage "$command takes no $option"
+}
+
 command=${1:-}
 [ $# = 0 ] || shift
 force='' sha256='' json='' only='' reboot='' keep='' no_keep='' copy_option='' first_word='' second_word=''
 while [ $# -gt 0 ]; do
+	option=$1
+	case $1 in
+	--json | --no-keep | --copy | --force | --overlay | --keep | --sha256 | --reboot)
+		case $1 in
+		--json) takes status ;;
+		--no-keep | --keep) takes reset ;;
+		--copy) takes storage ;;
+		--force | --sha256) takes update ;;
+		--overlay) takes status diff snapshot restore delete merge reset export import ready ;;
+		--reboot) takes snapshot restore delete merge reset storage update rollback ;;
+		esac
+		;;
+	esac
 	case $1 in
 	--json) json=yes ;;
 	--reboot) reboot=yes ;;
@@ -198,6 +224,7 @@ while [ $# -gt 0 ]; do
 		--sha256) sha256=${2:-nothing} ;;
 		*)
 			case $2 in
+			*"$newline"* | *[[:blank:]]) usage "--keep takes no line break, and no blank at the end; ? stands for either: not \"$2\"" ;;
 			*/../* | */.. | *\\*) usage "--keep takes no \"..\" and no backslash: not \"$2\"" ;;
 			/*) keep=$keep$2$newline ;;
 			*) usage "--keep needs an absolute path: not \"$2\"" ;;
@@ -206,6 +233,7 @@ while [ $# -gt 0 ]; do
 		esac
 		shift
 		;;
+	'') usage "an empty argument says nothing: leave it out" ;;
 	--*) usage "there is no option $1" ;;
 	*)
 		[ ! "$second_word" ] || usage "$1 is one too many"

@@ -63,6 +63,15 @@ same() {
 	esac
 }
 
+# tell KIND FILE: prints a line of compare; a line break in a name would make two of it, and becomes a question mark.
+tell() {
+	told=$2
+	while [ "$told" != "${told%%"$newline"*}" ]; do
+		told=${told%%"$newline"*}?${told#*"$newline"}
+	done
+	echo "$1 $told"
+}
+
 # compare FOLDER: prints what is different in $seen from what is in $under, in that folder. Only what a layer has can be.
 compare() {
 	for entry in "$seen$1"/* "$seen$1"/.[!.]* "$seen$1"/..?*; do
@@ -70,14 +79,14 @@ compare() {
 		entry=$1/${entry##*/}
 		in_layers "$entry" || continue
 		if ! exists "$under$entry"; then
-			echo "A $entry"
+			tell A "$entry"
 			continue
 		fi
-		same "$seen$entry" "$under$entry" || echo "M $entry"
+		same "$seen$entry" "$under$entry" || tell M "$entry"
 		is_folder "$seen$entry" && is_folder "$under$entry" && compare "$entry"
 	done
 	for entry in "$under$1"/* "$under$1"/.[!.]* "$under$1"/..?*; do
-		exists "$entry" && ! exists "$seen$1/${entry##*/}" && echo "D $1/${entry##*/}"
+		exists "$entry" && ! exists "$seen$1/${entry##*/}" && tell D "$1/${entry##*/}"
 	done
 	return 0
 }

@@ -39,16 +39,16 @@ carry_out() {
 
 carry_out_file() {
 	line=0
-	while read -r action target words <&3; do
+	while read -r action words <&3; do
 		line=$((line + 1))
 		case $action in
-		id) request=$target ;;
+		id) request=$words ;;
 		keep)
-			[ "$target" = - ] && keeps='' || keeps="$keeps$target${words:+ $words}$newline"
+			[ "$words" = - ] && keeps='' || keeps="$keeps$words$newline"
 			;;
 		reset | snapshot | restore | delete | merge)
 			# shellcheck disable=SC2086 # the words of a request have no blanks
-			perform "$action" "$target" $words
+			perform "$action" $words
 			;;
 		*) say "the request has a line that is not understood: $action" ;;
 		esac

@@ -1,6 +1,7 @@
 # Snapshots as tar files: overlayctl export and import. Sourced by overlayctl.sh.
 #
-#     imgbuild-snapshot      "snapshot NAME TIME", and for each overlay "overlay NAME ID PATH" with the root's identity
+#     imgbuild-snapshot      "snapshot NAME TIME", and for each overlay "overlay NAME ID PATH" with the root's identity; it is the
+#                            last one, so that a tar that was cut short has none
 #     NAME/files/            what the layers hold, as it is seen through all of them
 #     NAME/deleted           what of the root is not seen, a path a line
 #
@@ -19,6 +20,7 @@ export_snapshot() {
 	take_lock
 	stage=$run/export
 	rm -rf "$stage" && mkdir -p "$stage" "$run/empty" && show_root || fail "the root cannot be looked at"
+	staged=
 	each_overlay stage_overlay
 	failed=$?
 	if [ ! "$lines" ]; then
@@ -36,14 +38,18 @@ export_snapshot() {
 	return $failed
 }
 
-# write_tar [FILE]: the file appears when it is whole.
+# write_tar [FILE]: the file appears when it is whole. None, or -, is the standard output.
 write_tar() {
-	if [ "$1" ]; then
-		tar -c -f "$1+new" -C "$stage" . && mv -f "$1+new" "$1" && return
-		rm -f "$1+new"
-		return 1
-	fi
-	tar -c -f - -C "$stage" .
+	# shellcheck disable=SC2086 # names of overlays have no blanks
+	case ${1:--} in
+	-) tar -c -f - -C "$stage" $staged ./imgbuild-snapshot && return ;;
+	*)
+		tar -c -f "$1+new" -C "$stage" $staged ./imgbuild-snapshot && mv -f -- "$1+new" "$1" && return
+		rm -f -- "$1+new"
+		;;
+	esac
+	say "the snapshot cannot be written to ${1:-the standard output}"
+	return 1
 }
 
 stage_overlay() {
@@ -61,6 +67,7 @@ stage_overlay() {
 	umount "$seen"
 	leave_root_folder
 	lines="${lines}overlay $name $id $path$newline"
+	staged="$staged ./$name"
 }
 
 unstage_overlay() {
@@ -74,7 +81,7 @@ import_snapshot() {
 	rm -rf "$stage" && mkdir "$stage" || fail "there is no room on UserData"
 	tar -x -p -f "$1" -C "$stage" && [ -e "$stage/imgbuild-snapshot" ] || {
 		rm -rf "$stage"
-		fail "$1 is no snapshot, or there is no room for it"
+		fail "$1 is no snapshot or not all of one, or there is no room for it"
 	}
 	read -r _ snapshot time <"$stage/imgbuild-snapshot"
 	snapshot=${2:-$snapshot}
@@ -92,8 +99,12 @@ import_snapshot() {
 import_overlay() {
 	is_folder "$stage/$name" && is_folder "$stage/$name/files" || return 0
 	lines=$lines$name
-	if ! read_state "$base/$name" || named "$snapshot"; then
-		say "$path has a snapshot $snapshot already, or no sound state"
+	if ! read_state "$base/$name"; then
+		say "$path has no sound state; see overlayctl status"
+		return 1
+	fi
+	if named "$snapshot"; then
+		say "$path has a snapshot $snapshot already; overlayctl import FILE NAME gives this one another name"
 		return 1
 	fi
 	generation

@@ -203,6 +203,45 @@ test("what cannot be done is refused, and changes nothing", async (t) => {
   );
 });
 
+test("what is not said, or said to the wrong command, is refused", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
+  assert.equal(
+    boot(`exec 2>&1
+      for words in "merge ''" "snapshot ''" "cancel --overlay /etc" "status --keep /a" "restore s --copy" "snapshot --json" \\
+        "reset --keep '/a '"; do eval "overlayctl $words" | head -n 1; done
+      overlayctl reset --keep "/a
+/b" | head -n 1; ls /userdata
+      overlayctl snapshot s; overlayctl snapshot s; overlayctl export`),
+    `overlayctl: an empty argument says nothing: leave it out
+overlayctl: an empty argument says nothing: leave it out
+overlayctl: cancel takes no --overlay
+overlayctl: status takes no --keep
+overlayctl: restore takes no --copy
+overlayctl: snapshot takes no --json
+overlayctl: --keep takes no line break, and no blank at the end; ? stands for either: not "/a "
+overlayctl: --keep takes no line break, and no blank at the end; ? stands for either: not "/a
+lost+found
+overlay
+It is done at the next boot.
+overlayctl: /etc: a snapshot s is to be taken at the next boot already
+overlayctl: export needs the name of a snapshot; overlayctl status lists them
+overlayctl: overlayctl help says how it is called
+`,
+  );
+});
+
+test("what is kept may have several blanks in its name, and diff has a line for each", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, {});
+  assert.equal(
+    boot(`cd /home/root; echo 1 >"a  b"; echo 2 >"c
+d"; overlayctl diff; overlayctl reset --keep "/home/root/a  b"`),
+    "A /home/root/a  b\nA /home/root/c?d\nIt is done at the next boot.\n",
+  );
+  assert.match(boot("ls /home/root"), /^a {2}b\n/);
+});
+
 test("without root's rights, or where preinit has not been, it says so at once", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { programs: ["setpriv"] });

@@ -40,7 +40,7 @@ for (const shell of SHELLS) {
       two.boot(
         "echo other >/home/root/other; overlayctl import /userdata/s.tar; overlayctl import - t </userdata/s.tar; overlayctl import /userdata/s.tar 2>&1; overlayctl restore t; ls /userdata",
       ),
-      `overlayctl: /home/root has a snapshot s already, or no sound state
+      `overlayctl: /home/root has a snapshot s already; overlayctl import FILE NAME gives this one another name
 It is done at the next boot.
 lost+found
 overlay
@@ -56,6 +56,22 @@ s.tar
     );
   });
 }
+
+test("a tar that was cut short is no snapshot; an export goes to - as well, and says what failed", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
+  boot("echo 1 >/home/root/one; echo 2 >/etc/two; overlayctl snapshot s");
+  assert.equal(
+    boot(`cd /run; overlayctl export s ./-s.tar; overlayctl export s - | cmp - ./-s.tar; tar -t -f ./-s.tar | tail -n 1
+      cut=$(($(wc -c <./-s.tar) / 512))
+      while [ $((cut -= 1)) -gt 0 ]; do
+        head -c $((cut * 512)) ./-s.tar >cut.tar
+        overlayctl import cut.tar c$cut >/dev/null 2>&1 && tar -t -f cut.tar | grep -c imgbuild-snapshot
+      done | sort -u
+      overlayctl export s /nowhere/s.tar 2>&1 | tail -n 1; rm -f ./-s.tar; overlayctl export s -s.tar; ls ./-s.tar`),
+    "./imgbuild-snapshot\n1\noverlayctl: the snapshot cannot be written to /nowhere/s.tar\n./-s.tar\n",
+  );
+});
 
 test("an import deletes nothing outside of its layer, and takes no symlink for one", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
