@@ -1,6 +1,6 @@
 # Everything a contributor runs. `make help` lists it.
 .NOTPARALLEL:
-.PHONY: help build check unit boot test powercut image parts tools bench clean
+.PHONY: help build check docs unit boot test powercut image parts tools bench clean
 
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
 BOOT := $(patsubst %.ts,build/%.js,$(shell find test/boot -name '*.test.ts' 2>/dev/null))
@@ -12,7 +12,10 @@ RUN_TESTS := node --test --test-timeout=900000
 CACHE ?= .cache
 ARMHF := $(CACHE)/debian/armhf
 ARM64 := $(CACHE)/debian/arm64
+DMSETUP := $(CACHE)/debian/dmsetup-arm64
 DEMO := out/demo
+# Of this machine's architecture: its start scripts run in a container.
+SYSVINIT := sysv-rc initscripts startpar insserv lsb-base
 # A Debian with systemd that a person would call complete, without its documentation.
 SYSTEMD := base-files base-passwd bash busybox-static coreutils dash dbus diffutils e2fsprogs fdisk findutils grep \
   hostname kmod login mount passwd procps sed systemd systemd-sysv tar udev util-linux
@@ -33,6 +36,9 @@ build: node_modules ## compile to build/
 check: build ## format and lint
 	npx biome check .
 
+docs: build ## make docs/profiles.md from the schema of profiles
+	node scripts/profile-docs.mjs
+
 unit: build ## the tests that need no emulator
 	$(RUN_TESTS) --test-concurrency=2 $(UNIT)
 
@@ -44,7 +50,7 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 test: tools check parts ## everything, nothing skipped; installs what the tests need, and mounts images as root
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 $(RUN_TESTS) --test-concurrency=2 $(UNIT)
-	CI=1 $(RUN_TESTS) --test-concurrency=1 $(BOOT)
+	$(AS_ROOT) env "PATH=$$PATH" CI=1 $(RUN_TESTS) --test-concurrency=1 $(BOOT)
 
 # How many cuts, how many points of what was written, and which. The tests of `make test` take a few of each.
 CUTS ?= 200
@@ -54,6 +60,7 @@ SEED ?= 1
 powercut: tools build parts ## cut the power often: CUTS=200 POINTS=1000 SEED=1
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 POWER_CUTS=all node --test build/test/overlay/power-cuts.test.js
 	CI=1 CUTS=$(CUTS) SEED=$(SEED) node --test build/test/boot/power-cuts.test.js
+	CI=1 SLOT_CUTS=10 node --test build/test/boot/slots.test.js
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 POINTS=$(POINTS) SEED=$(SEED) node --test build/test/boot/log-writes.test.js
 
 tools:
@@ -62,9 +69,11 @@ tools:
 parts: ## fetch kernels, bootloaders and BusyBox from Debian, and make root file systems of them
 	scripts/fetch-debian-parts.sh armhf $(ARMHF) linux-image-armmp busybox-static u-boot-imx u-boot-qemu
 	scripts/fetch-debian-parts.sh arm64 $(ARM64) linux-image-cloud-arm64 busybox-static u-boot-qemu
+	scripts/fetch-debian-parts.sh arm64 $(DMSETUP) dmsetup libdevmapper1.02.1 libudev1 libselinux1 libpcre2-8-0 libc6 libcap2
 	scripts/make-demo-rootfs.sh $(ARMHF) $(DEMO)/armhf 'imx6dl-colibri-*.dtb' imx6q-sabrelite.dtb
 	scripts/make-demo-rootfs.sh $(ARM64) $(DEMO)/arm64
 	scripts/fetch-debian-parts.sh --with-dependencies arm64 $(CACHE)/debian/systemd $(SYSTEMD)
+	scripts/fetch-debian-parts.sh "$$(dpkg --print-architecture)" $(CACHE)/debian/sysvinit $(SYSVINIT)
 	scripts/make-systemd-rootfs.sh $(CACHE)/debian/systemd $(DEMO)/arm64/rootfs/lib/modules $(DEMO)/systemd
 
 image: build parts ## a Colibri iMX6 image from real parts, in out/colibri-imx6

@@ -26,10 +26,12 @@ lz4 lz4
 mcopy mtools
 mkimage u-boot-tools
 modinfo kmod
+openssl openssl
 parted parted
 python3 python3
 qemu-img qemu-utils
 qemu-system-arm qemu-system-arm
+rauc rauc
 setcap libcap2-bin
 setfacl acl
 sfdisk fdisk
@@ -37,9 +39,11 @@ sgdisk gdisk
 simg2img android-sdk-libsparse-utils
 shellcheck shellcheck
 strace strace
+swupdate swupdate
 time time
 unsquashfs squashfs-tools
 uuu uuu
+veritysetup cryptsetup-bin
 xz xz-utils
 zstd zstd
 '

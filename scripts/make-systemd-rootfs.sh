@@ -60,6 +60,9 @@ rmdir "$root/var/run" "$root/var/lock" 2>/dev/null || true
 ln -s /run "$root/var/run"
 ln -s /run/lock "$root/var/lock"
 
+# What systemd-firstboot would ask for at the console.
+ln -s /usr/share/zoneinfo/Etc/UTC "$root/etc/localtime"
+
 mkdir -p "$root/lib/modules"
 cp -R "$modules/." "$root/lib/modules"
 cp -R "$fixtures/rootfs/." "$root"

@@ -11,6 +11,7 @@ import { fromText, MemoryDevice } from "../src/bytes/index.js";
 import { writeSquashfs } from "../src/squashfs/index.js";
 import { addNode, contentOf, newDirectory, newFile } from "../src/tree/index.js";
 import { noise } from "./codecs/deflate-data.js";
+import { imgbuild, makeRoot } from "./support/cli.js";
 import { lacks, run, temporaryFolder } from "./support/tools.js";
 
 const PACKAGE = path.resolve(import.meta.dirname, "../..");
@@ -20,9 +21,31 @@ const DOCUMENT = read("docs/squashfs-api.md");
 
 test("the document shows every example, as it is", () => {
   const shown = Array.from(DOCUMENT.matchAll(/```js\n(.*?)```/gs), ([, code]) => code!);
-  const examples = fs.readdirSync(EXAMPLES).map((name) => read("examples", name));
+  const programs = fs.readdirSync(EXAMPLES).filter((name) => name.endsWith(".mjs"));
+  const examples = programs.map((name) => read("examples", name));
   assert.ok(examples.length > 0);
   assert.deepEqual(shown.toSorted(), examples.toSorted());
+});
+
+test("own-board is a board beside a project, with a file system of its own files", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  fs.mkdirSync(path.join(root, "var/lib/logger"), { recursive: true });
+  fs.writeFileSync(path.join(root, "boot/imx6dl-logger.dtb"), "a device tree");
+  // Another folder than the profile's: what it names lies beside it all the same.
+  const small = ["storage.size=200MiB", "partitions.rootfs.size=16MiB", "boot.initramfs=none"];
+  const set = small.flatMap((setting) => ["--set", setting]);
+  const args = ["-p", path.join(EXAMPLES, "own-board/board.yaml"), root, "-o", "out", "--json", ...set];
+  const built = imgbuild(args, { cwd: folder });
+  assert.equal(built.status, 0, built.stderr);
+  const { partitions, profile } = JSON.parse(built.stdout);
+  assert.deepEqual(
+    partitions.map(({ name }: { name: string }) => name),
+    ["bootfs", "rootfs", "userdata", "calibration"],
+  );
+  assert.deepEqual(profile.resolved.bootloader.files[1], { file: "u-boot.img", sector: 138 });
+  const shipped = read("examples", "own-board/calibration/sensor.txt");
+  assert.equal(imgbuild(["cat", "out:calibration", "sensor.txt"], { cwd: folder }).stdout, shipped);
 });
 
 test("the document's table has every option of the writer, and no other", () => {

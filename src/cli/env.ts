@@ -220,7 +220,14 @@ function set(args: EnvArguments): void {
     } catch (error) {
       throw hostWriteError(args.file, error);
     }
+    told(args.file, variables, args);
   });
+}
+
+/** What was made or changed: as JSON where that is asked for, else a note. */
+function told(file: string, { size }: Environment, args: EnvArguments): void {
+  if (args.json) process.stdout.write(`${JSON.stringify({ file, variables: size })}\n`);
+  else reporterFor(args).say(`${file}: ${size} variables`);
 }
 
 async function make(args: EnvArguments): Promise<void> {
@@ -245,5 +252,5 @@ async function make(args: EnvArguments): Promise<void> {
   } catch (error) {
     throw hostWriteError(target, error);
   }
-  reporterFor(args).say(`${target}: ${variables.size} variables, ${copies.length * size} bytes`);
+  told(target, variables, args);
 }

@@ -130,6 +130,8 @@ export async function assemble(
   prepared: Prepared,
   options: AssembleOptions,
 ): Promise<AssembledImage> {
+  // A bootloader that does not fit is refused before minutes are spent on the rest.
+  boot0Size(plan, prepared);
   const sizes = bootloaderSizes(prepared);
   const fitted = await measure(plan, prepared, options);
   const isOpen = ({ name, size }: PartitionPlan) => size === "fit" && !fitted.has(name);
@@ -359,7 +361,11 @@ async function writeSlotEnvironment(device: Device, plan: Plan): Promise<void> {
     [fromText("root_part"), fromText(partitionWithRole(plan, "rootfs")!.number.toString(16))],
     [fromText("upgrade_available"), fromText("0")],
   ]);
-  const bytes = encodeEnvironment(variables, { size: SLOT_ENVIRONMENT_SIZE, padding: 0 });
+  const bytes = encodeEnvironment(variables, {
+    size: SLOT_ENVIRONMENT_SIZE,
+    flag: plan.slots.redundant ? 1 : undefined,
+    padding: 0,
+  });
   for (let at = place.start; at < place.end; at += bytes.length) await device.write(at, bytes);
 }
 

@@ -22,6 +22,7 @@ export interface Plan {
   readonly boot: BootPlan;
   readonly overlay: OverlayPlan;
   readonly flash: FlashPlan;
+  readonly update: UpdatePlan;
   /** What is made of the image, by the names in src/output/outputs.ts. */
   readonly outputs: readonly string[];
   readonly tezi?: TeziPlan | undefined;
@@ -189,6 +190,15 @@ export interface OverlayPlan {
   readonly grow: boolean;
 }
 
+/** What the bundles of RAUC and SWUpdate say of the device. */
+export interface UpdatePlan {
+  /** The disk's partitions in /dev, without their number. */
+  readonly device?: string | undefined;
+  readonly version?: string | undefined;
+  readonly compatible?: string | undefined;
+  readonly hardware?: string | undefined;
+}
+
 /** What scripts and recipes for flashing have to know of the board. */
 export interface FlashPlan {
   /** The number of its eMMC, as U-Boot counts. */
@@ -251,6 +261,8 @@ export interface SlotsPlan {
   readonly tries: number;
   /** Who says that a new root is good: the end of its boot, or an application by `overlayctl confirm`. */
   readonly confirm: (typeof CONFIRMATIONS)[number];
+  /** Whether U-Boot was built for redundant environments, whose copies have a flag byte. */
+  readonly redundant: boolean;
   /** Where it is kept which slot is booted, in bytes from the medium's start; undefined: in front of the first partition. */
   readonly environmentAt?: number | undefined;
 }

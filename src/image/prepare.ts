@@ -60,6 +60,9 @@ export interface Prepared {
 
 const INITRAMFS = "initramfs.cpio.gz";
 
+/** What a kernel mounts FAT with: the file system, and the character sets that kernels have as their defaults. */
+const BOOTFS_MODULES = ["vfat", "nls_cp437", "nls_ascii", "nls_iso8859-1", "nls_utf8"];
+
 /** Collects and makes everything that goes into the image. Writes nothing. */
 export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared> {
   const { root, time, notice } = inputs;
@@ -222,7 +225,7 @@ async function initramfsContent(
   const planned = await planInitramfs(inputs.root, {
     ...(await kernelFacts(inputs.bootFiles, kernelName, kernel)),
     drivers: boot.drivers,
-    optionalDrivers: boot.optionalDrivers,
+    optionalDrivers: [...boot.optionalDrivers, ...(plan.overlay.resetFlag === "bootfs" ? BOOTFS_MODULES : [])],
     verity: verity && boot.initramfs === "auto",
     filesystems: [...(rootfs.filesystem === "squashfs" ? (["squashfs"] as const) : []), ...writable],
     compressor:

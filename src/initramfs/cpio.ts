@@ -1,5 +1,5 @@
 /** Writes cpio archives in the "new ASCII" format, the only one that the kernel unpacks. See the map in index.ts. */
-import { cpioHeader } from "./layout.js";
+import { CPIO_END, type CpioFields, cpioMemberHeader } from "../tree/cpio.js";
 
 /** A member of an archive. Paths are ASCII, without a leading "/"; every owner is root. */
 export type CpioMember =
@@ -8,12 +8,6 @@ export type CpioMember =
   | { readonly path: string; readonly type: "symlink"; readonly target: string }
   | { readonly path: string; readonly type: "character"; readonly mode: number; readonly device: [number, number] };
 
-/** Every number has to be written: a field of NULs is not a number in this format. */
-const HEADER = {
-  magic: "070701",
-  ...{ inode: 0, mode: 0, uid: 0, gid: 0, links: 1, mtime: 0, fileSize: 0, major: 0, minor: 0 },
-  ...{ deviceMajor: 0, deviceMinor: 0, nameSize: 0, checksum: 0 },
-};
 const TYPE_BITS = { directory: 0o040000, file: 0o100000, symlink: 0o120000, character: 0o020000 } as const;
 
 /**
@@ -29,10 +23,8 @@ export function writeCpio(members: readonly CpioMember[], mtime: number): Uint8A
     parts.push(bytes, new Uint8Array(padding));
     length += bytes.length + padding;
   };
-  const appendMember = (path: string, header: Partial<typeof HEADER>, bytes: Uint8Array) => {
-    const name = Buffer.from(`${path}\0`, "latin1");
-    const head = cpioHeader.encode({ ...HEADER, ...header, fileSize: bytes.length, nameSize: name.length });
-    append(Buffer.concat([head, name]), 4);
+  const appendMember = (path: string, fields: Partial<CpioFields>, bytes: Uint8Array) => {
+    append(cpioMemberHeader(path, { ...fields, fileSize: bytes.length }), 4);
     append(bytes, 4);
   };
   members.forEach((member, i) => {
@@ -42,7 +34,7 @@ export function writeCpio(members: readonly CpioMember[], mtime: number): Uint8A
     const bytes = member.type === "file" ? member.bytes : Buffer.from(member.type === "symlink" ? member.target : "");
     appendMember(member.path, { inode: i + 1, mode, links, mtime: time, deviceMajor, deviceMinor }, bytes);
   });
-  appendMember("TRAILER!!!", {}, new Uint8Array(0));
+  appendMember(CPIO_END, {}, new Uint8Array(0));
   append(new Uint8Array(0), 512);
   return Buffer.concat(parts);
 }

@@ -1,36 +1,5 @@
 /** Structures of the files that an initramfs is made of and from. */
-import { ascii, bytes, type FieldType, size64, struct, u8, u16, u32 } from "../bytes/struct.js";
-
-/** An unsigned 32-bit number as eight hexadecimal digits, as cpio's "new ASCII" headers hold every number. */
-const hex8: FieldType<number> = {
-  size: 8,
-  zero: 0,
-  get: (view, at) => Number.parseInt(ascii(8).get(view, at), 16),
-  set(view, at, value) {
-    if (!Number.isInteger(value) || value < 0 || value >= 2 ** 32) {
-      throw new RangeError(`${value} is not an unsigned 32-bit integer`);
-    }
-    ascii(8).set(view, at, value.toString(16).padStart(8, "0"));
-  },
-};
-
-/** Before each member of the archive. Linux Documentation/driver-api/early-userspace/buffer-format.rst, "cpio_header". */
-export const cpioHeader = struct("cpio_header", 110, {
-  magic: [0, ascii(6)],
-  inode: [6, hex8],
-  mode: [14, hex8],
-  uid: [22, hex8],
-  gid: [30, hex8],
-  links: [38, hex8],
-  mtime: [46, hex8],
-  fileSize: [54, hex8],
-  major: [62, hex8],
-  minor: [70, hex8],
-  deviceMajor: [78, hex8],
-  deviceMinor: [86, hex8],
-  nameSize: [94, hex8],
-  checksum: [102, hex8],
-});
+import { bytes, size64, struct, u8, u16, u32 } from "../bytes/struct.js";
 
 /** The first 16 bytes of every ELF file. System V ABI, chapter 4, "ELF Identification". */
 export const elfIdent = struct("e_ident", 16, {

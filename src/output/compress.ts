@@ -49,7 +49,7 @@ const CONTAINERS: Readonly<Record<Compression, () => Container>> = {
     },
   }),
   zst: () => ({
-    spec: { codec: "zstd", options: { level: 6 } },
+    spec: { codec: "zstd", options: { level: 3 } },
     begin: () => new Uint8Array(0),
     piece: (compressed) => compressed,
     end: (size) => (size === 0 ? EMPTY_FRAME : new Uint8Array(0)),

@@ -64,6 +64,14 @@ export const OUTPUTS = {
     with: ["boot0"],
     load: async () => (await import("./uuu.js")).uuu,
   },
+  swupdate: {
+    describe: "update.swu, the root for SWUpdate, not signed",
+    load: async () => (await import("./swupdate.js")).swupdate,
+  },
+  rauc: {
+    describe: "the folder rauc: what a bundle of RAUC is made of, and what the device needs for it",
+    load: async () => (await import("./rauc.js")).rauc,
+  },
 } as const satisfies Record<string, Listed>;
 
 export type OutputName = keyof typeof OUTPUTS;

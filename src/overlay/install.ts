@@ -9,13 +9,14 @@ import {
   type Node,
   newFile,
   newMetadata,
+  readContent,
   type Timestamp,
 } from "../tree/node.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
 import { type LayerSource, layerSourceLine } from "./layer-source.js";
 import { checkDepth, findPlaces, ROM, USERDATA } from "./places.js";
-import { mountUnits, type ReadyHook, readyHook } from "./ready-hook.js";
+import { mountUnits, type ReadyHook, readyHook, startparList } from "./ready-hook.js";
 import { rootManifest } from "./root-manifest.js";
 
 /** What becomes of what was written to an overlay when the root under it is replaced: docs/device.md. */
@@ -164,6 +165,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
 
   const hook = readyHook(tree, realInit);
   if (hook !== undefined) addHook(hook, add, addFile, metadata);
+  if (hook?.list !== undefined) await changeText(tree, hook.list, startparList);
   const config = [
     ...[`userdata ${options.userdataPartition}`, `mount ${USERDATA}`, `init ${realInit}`],
     ...growthLines(options.growth),
@@ -240,6 +242,14 @@ function checkKeep(pattern: ByteString): ByteString {
 
 function refuse(message: string, hint: string): ImgbuildError {
   return new ImgbuildError("profile-invalid", message, { hint });
+}
+
+/** Replaces a file's content. */
+async function changeText(tree: Tree, path: string, change: (text: string) => string): Promise<void> {
+  const file = follow(tree, fromText(path));
+  if (file?.type !== "file") return;
+  const text = Buffer.from(await readContent(file.content)).toString("latin1");
+  file.content = contentOf(Buffer.from(change(text), "latin1"));
 }
 
 function addHook(

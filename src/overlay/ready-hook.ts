@@ -15,6 +15,8 @@ export interface ReadyHook {
   /** Symlinks by which it is started, and what they point at. */
   readonly links: readonly string[];
   readonly target: string;
+  /** A list of start scripts which it has to be entered into: `startparList`. */
+  readonly list?: string;
 }
 
 /**
@@ -94,9 +96,10 @@ function systemdUnit(tree: Tree): ReadyHook {
   };
 }
 
-/** sysvinit: Yocto's, and Debian's where startpar does not keep lists of its own. */
-function runlevels(tree: Tree): ReadyHook | undefined {
-  if (lookup(tree, fromText("/etc/init.d/.depend.start")) !== undefined) return undefined;
+const STARTPAR_LIST = "/etc/init.d/.depend.start";
+
+/** sysvinit: Yocto's, and Debian's and Devuan's, where startpar has a list of the scripts beside the links. */
+function runlevels(tree: Tree): ReadyHook {
   return {
     source: "imgbuild-ready.sh",
     path: "/etc/init.d/imgbuild-ready",
@@ -105,7 +108,23 @@ function runlevels(tree: Tree): ReadyHook | undefined {
       .filter((level) => isFolder(tree, `/etc/rc${level}.d`))
       .map((level) => `/etc/rc${level}.d/S99imgbuild-ready`),
     target: "../init.d/imgbuild-ready",
+    ...(lookup(tree, fromText(STARTPAR_LIST))?.type === "file" ? { list: STARTPAR_LIST } : {}),
   };
+}
+
+/**
+ * The list of start scripts that insserv has made, with imgbuild-ready after all others. It has the form of a makefile:
+ * "TARGETS = " and the names, then a line for each name that has to wait for others (insserv(8), "Depend files"). An empty one,
+ * without which rc goes by the links, is returned as it is.
+ */
+export function startparList(text: string): string {
+  const targets = /^TARGETS = *(.*)$/m
+    .exec(text)?.[1]
+    ?.split(/\s+/)
+    .filter((name) => name !== "");
+  if (targets === undefined || targets.includes("imgbuild-ready")) return text;
+  const line = `imgbuild-ready: ${targets.join(" ")}\n`;
+  return `${text.replace(/^TARGETS =.*$/m, (all) => `${all.trimEnd()} imgbuild-ready`).replace(/\n?$/, "\n")}${line}`;
 }
 
 /** Buildroot's rcS runs every /etc/init.d/S??* in order. It is told by there being some. */

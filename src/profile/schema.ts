@@ -16,7 +16,9 @@ import {
 import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
+import { withExamples } from "./schema-keys.js";
 import { teziSchema } from "./tezi-schema.js";
+import { updateSchema } from "./update-schema.js";
 
 function size(description: string) {
   return z
@@ -111,10 +113,12 @@ const common = {
     .describe("Content of a partition with the role data: a folder or tar; for raw, a file."),
 };
 
+const WHAT_FILE_SYSTEM = "What is made in it. raw: nothing; the bytes of a file.";
+
 const partition = z.discriminatedUnion("filesystem", [
   z.strictObject({
     ...common,
-    filesystem: z.literal("fat"),
+    filesystem: z.literal("fat").describe(WHAT_FILE_SYSTEM),
     label: z.string().max(11).optional().describe("Volume label, at most 11 characters."),
     fatType: z
       .union([z.literal(12), z.literal(16), z.literal(32)])
@@ -124,7 +128,7 @@ const partition = z.discriminatedUnion("filesystem", [
   z
     .strictObject({
       ...common,
-      filesystem: z.literal("squashfs"),
+      filesystem: z.literal("squashfs").describe(WHAT_FILE_SYSTEM),
       compressor: z.enum(COMPRESSOR_NAMES).default("gzip").describe("Smallest: xz; fastest to read: lz4, zstd."),
       level: z.int().min(0).optional().describe(`The compressor's level. ${describeLevels()}.`),
       xz: z
@@ -167,7 +171,7 @@ const partition = z.discriminatedUnion("filesystem", [
     }),
   z.strictObject({
     ...common,
-    filesystem: z.literal("ext4"),
+    filesystem: z.literal("ext4").describe(WHAT_FILE_SYSTEM),
     label: z.string().max(16).optional().describe("Volume label, at most 16 bytes."),
     blockSize: size("1KiB, 2KiB or 4KiB.")
       .pipe(z.literal([1024, 2048, 4096]))
@@ -192,7 +196,7 @@ const partition = z.discriminatedUnion("filesystem", [
       .default("continue")
       .describe("What the kernel does when it finds damage."),
   }),
-  z.strictObject({ ...common, filesystem: z.literal("raw") }),
+  z.strictObject({ ...common, filesystem: z.literal("raw").describe(WHAT_FILE_SYSTEM) }),
 ]);
 
 const bootloaderFile = z
@@ -213,6 +217,10 @@ const slots = z
       .enum(CONFIRMATIONS)
       .default("automatic")
       .describe("Who says that a new root is good. automatic: the end of its boot. manual: overlayctl confirm."),
+    redundant: z
+      .boolean()
+      .default(false)
+      .describe("Whether U-Boot was built with CONFIG_SYS_REDUNDAND_ENVIRONMENT: its environments have a flag byte."),
     environmentAt: size(
       "Where 8 KiB are that say which slot is booted: a multiple of 4KiB. Default: right in front of the first partition.",
     ).optional(),
@@ -259,7 +267,7 @@ export const profileSchema = z
       .boolean()
       .optional()
       .describe("This file is for others to extend: no image can be built of it as it is."),
-    description: z.string().default(""),
+    description: z.string().default("").describe("What the board is, in a line, for lists."),
     architecture: z.enum(["arm", "arm64"]).describe("The processor the kernel is for."),
     seed: z
       .string()
@@ -267,43 +275,47 @@ export const profileSchema = z
       .describe(
         "All UUIDs and ids follow from this text and the names, metadata and sizes in the root. Default: the name.",
       ),
-    storage: z.strictObject({
-      size: size("Length of the board's user area; partitions that take the rest reach to its end.").optional(),
-      table: z.enum(["mbr", "gpt"]),
-      sectorSize: z
-        .union([z.literal(512), z.literal(4096)])
-        .default(512)
-        .describe("Bytes in a sector of the medium: 512 on eMMC and SD cards, 4096 on UFS and some disks."),
-      alignment: size(
-        "Every partition without an offset begins at a multiple of this, which is whole sectors.",
-      ).prefault("4MiB"),
-      gpt: z
-        .strictObject({
-          entries: z
-            .int()
-            .min(4)
-            .max(128)
-            .optional()
-            .describe("For how many partitions there is room. Fewer than 128 leave room for a bootloader behind them."),
-          entriesAt: size(
-            "Where the entries begin. Default: in sector 2. Further back, a bootloader fits between header and entries.",
-          ).optional(),
-        })
-        .optional()
-        .describe("How a GPT lies on the medium."),
-      reserved: z
-        .array(
-          z.strictObject({
-            name: z.string().min(1).describe("What it is, for messages."),
-            start: size("Where it begins, in bytes from the medium's start."),
-            size: size("Its length."),
-          }),
-        )
-        .prefault([])
-        .describe(
-          "Stretches of the user area that nothing may touch: an environment, calibration, another's bootloader.",
-        ),
-    }),
+    storage: z
+      .strictObject({
+        size: size("Length of the board's user area; partitions that take the rest reach to its end.").optional(),
+        table: z.enum(["mbr", "gpt"]).describe("The kind of partition table."),
+        sectorSize: z
+          .union([z.literal(512), z.literal(4096)])
+          .default(512)
+          .describe("Bytes in a sector of the medium: 512 on eMMC and SD cards, 4096 on UFS and some disks."),
+        alignment: size(
+          "Every partition without an offset begins at a multiple of this, which is whole sectors.",
+        ).prefault("4MiB"),
+        gpt: z
+          .strictObject({
+            entries: z
+              .int()
+              .min(4)
+              .max(128)
+              .optional()
+              .describe(
+                "For how many partitions there is room. Fewer than 128 leave room for a bootloader behind them.",
+              ),
+            entriesAt: size(
+              "Where the entries begin. Default: in sector 2. Further back, a bootloader fits between header and entries.",
+            ).optional(),
+          })
+          .optional()
+          .describe("How a GPT lies on the medium."),
+        reserved: z
+          .array(
+            z.strictObject({
+              name: z.string().min(1).describe("What it is, for messages."),
+              start: size("Where it begins, in bytes from the medium's start."),
+              size: size("Its length."),
+            }),
+          )
+          .prefault([])
+          .describe(
+            "Stretches of the user area that nothing may touch: an environment, calibration, another's bootloader.",
+          ),
+      })
+      .describe("The medium that the image is for, and its partition table."),
     partitions: z
       .record(z.string().regex(/^[a-z][a-z0-9_-]*$/, "a name of small letters, digits, - and _"), partition)
       .describe("By name, in the order of their places."),
@@ -317,46 +329,54 @@ export const profileSchema = z
           "With boot0: how much at its end no file may reach, because the board keeps an environment or its identity there.",
         ).prefault(0),
         optional: z.boolean().default(false).describe("The board has one already: an image without it makes sense."),
-        files: z.array(bootloaderFile).min(1),
+        files: z.array(bootloaderFile).min(1).describe("The files of the bootloader, and where each goes."),
       })
-      .optional(),
-    boot: z.strictObject({
-      loader: z
-        .enum(BOOT_LOADERS)
-        .default("uboot")
-        .describe(
-          "Who loads the kernel from BootFS: U-Boot, by a boot.scr; or the Raspberry Pi's firmware, by config.txt and cmdline.txt.",
-        ),
-      config: z
-        .array(z.string().regex(/^[\x20-\x7e]*$/, "one line of ASCII"))
-        .default([])
-        .describe("With the loader raspberrypi: more lines of config.txt."),
-      kernel: z.enum(KERNEL_FORMATS).describe("The kernel's name and format on BootFS."),
-      kernelFile: z
-        .string()
-        .optional()
-        .describe("The boot file that is the kernel. Default: the one that looks like it."),
-      deviceTrees: z.array(z.string()).default([]).describe("The board's device trees; * and ? stand for characters."),
-      defaultDeviceTree: z.string().optional().describe("The one to use where U-Boot's environment names none."),
-      console: z.string().describe("Kernel console: ttymxc0,115200."),
-      arguments: z.array(z.string()).default([]).describe("More kernel arguments."),
-      initramfs: z.string().default("auto").describe("auto: built where the kernel needs one; none; or a file."),
-      drivers: z
-        .array(z.string())
-        .default([])
-        .describe("Kernel modules that the board's storage needs, if not built in."),
-      optionalDrivers: z
-        .array(z.string())
-        .default([])
-        .describe("Kernel modules that are loaded with them where the kernel has them."),
-      busybox: z.string().optional().describe("A static busybox for the initramfs. Default: the root's own."),
-      files: z
-        .array(z.string())
-        .default([])
-        .describe(
-          "More boot files that go onto BootFS. With * and ?, all that match, which may be none; overlays/*.dtbo keeps the folder.",
-        ),
-    }),
+      .optional()
+      .describe(
+        "What runs before the kernel and lies outside of the partitions. Boards without the key have none of ours.",
+      ),
+    boot: z
+      .strictObject({
+        loader: z
+          .enum(BOOT_LOADERS)
+          .default("uboot")
+          .describe(
+            "Who loads the kernel from BootFS: U-Boot, by a boot.scr; or the Raspberry Pi's firmware, by config.txt and cmdline.txt.",
+          ),
+        config: z
+          .array(z.string().regex(/^[\x20-\x7e]*$/, "one line of ASCII"))
+          .default([])
+          .describe("With the loader raspberrypi: more lines of config.txt."),
+        kernel: z.enum(KERNEL_FORMATS).describe("The kernel's name and format on BootFS."),
+        kernelFile: z
+          .string()
+          .optional()
+          .describe("The boot file that is the kernel. Default: the one that looks like it."),
+        deviceTrees: z
+          .array(z.string())
+          .default([])
+          .describe("The board's device trees; * and ? stand for characters."),
+        defaultDeviceTree: z.string().optional().describe("The one to use where U-Boot's environment names none."),
+        console: z.string().describe("Kernel console: ttymxc0,115200."),
+        arguments: z.array(z.string()).default([]).describe("More kernel arguments."),
+        initramfs: z.string().default("auto").describe("auto: built where the kernel needs one; none; or a file."),
+        drivers: z
+          .array(z.string())
+          .default([])
+          .describe("Kernel modules that the board's storage needs, if not built in."),
+        optionalDrivers: z
+          .array(z.string())
+          .default([])
+          .describe("Kernel modules that are loaded with them where the kernel has them."),
+        busybox: z.string().optional().describe("A static busybox for the initramfs. Default: the root's own."),
+        files: z
+          .array(z.string())
+          .default([])
+          .describe(
+            "More boot files that go onto BootFS. With * and ?, all that match, which may be none; overlays/*.dtbo keeps the folder.",
+          ),
+      })
+      .describe("The kernel, what it is started with, and what else is on BootFS."),
     overlay: z
       .strictObject({
         paths: z
@@ -410,8 +430,10 @@ export const profileSchema = z
             "At the first boot UserData grows to the end of the medium, where nothing lies behind it and the root has sfdisk, partx and resize2fs.",
           ),
       })
-      .prefault({}),
+      .prefault({})
+      .describe("What of the read-only root can be written on the device, and what becomes of what was written."),
     flash,
+    update: updateSchema,
     outputs: z
       .array(z.enum(OUTPUT_NAMES))
       .min(1)
@@ -421,9 +443,9 @@ export const profileSchema = z
     slots,
     emulator: z
       .strictObject({
-        machine: z.enum(EMULATED_MACHINES),
+        machine: z.enum(EMULATED_MACHINES).describe("QEMU's name of it."),
         memory: size("The machine's memory.").prefault("512MiB"),
-        storage: z.enum(["sd-card", "virtio-blk"]),
+        storage: z.enum(["sd-card", "virtio-blk"]).describe("How the image is attached to it."),
         boot: z.enum(["kernel", "uboot"]).describe("Whether QEMU loads the kernel, or U-Boot does."),
         serial: z.int().nonnegative().default(0).describe("The serial port that is the console."),
         deviceTree: z.string().optional().describe("The device tree on BootFS to boot with."),
@@ -454,7 +476,8 @@ export interface SchemaNode {
   readonly oneOf?: readonly SchemaNode[];
 }
 
-/** The JSON Schema of what a profile file may hold. */
+/** The JSON Schema of what a profile file may hold, with examples. */
 export function jsonSchema(): SchemaNode {
-  return { ...(z.toJSONSchema(profileSchema, { io: "input" }) as SchemaNode), title: "imgbuild profile" };
+  const schema = z.toJSONSchema(profileSchema, { io: "input" }) as SchemaNode;
+  return { ...withExamples(schema), title: "imgbuild profile" };
 }

@@ -37,8 +37,8 @@ export class GatedMachine {
     this.#state = path.join(built.folder, "machine");
   }
 
-  /** Builds the image and boots it up to the gate. */
-  static async create(t: TestContext): Promise<GatedMachine> {
+  /** Builds the image and boots it up to the gate, with further arguments for the kernel. */
+  static async create(t: TestContext, ...more: readonly string[]): Promise<GatedMachine> {
     const folder = temporaryFolder(t);
     const demo = path.join(DEMO, "arm64");
     const built = buildImage(folder, "qemu-arm64", [
@@ -50,7 +50,7 @@ export class GatedMachine {
         "emulator.memory=128MiB",
       ].flatMap((value) => ["--set", value]),
     ]);
-    const machine = new GatedMachine(t, built, await bootCommand(built, built.image, ["init=/sbin/gate"]));
+    const machine = new GatedMachine(t, built, await bootCommand(built, built.image, ["init=/sbin/gate", ...more]));
     const guest = Guest.start(t, machine.#command);
     await guest.waitFor("waiting", PATIENCE);
     guest.type(`${TO_MONITOR}migrate "exec:cat >${machine.#state}"`);

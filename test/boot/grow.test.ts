@@ -196,7 +196,8 @@ test("the first boot grows the partition and the file system; a table that a cut
 
   await boot(async (guest) => {
     assert.match(await grown(guest), /^6291456 \d+\nlarge$/);
-    assert.equal((await guest.try("test -e /home/root/mine")).status, 1);
+    const said = (await guest.run("dmesg")).split("\n").filter((line) => /imgbuild|vfat|FAT/i.test(line));
+    assert.equal((await guest.try("test -e /home/root/mine")).status, 1, said.join("\n"));
     assert.equal((await guest.try("grep bootfs /proc/mounts")).status, 1);
   });
   sound();

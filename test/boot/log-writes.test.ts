@@ -21,7 +21,7 @@ import { DEMO, PROJECT } from "./image.js";
 import { moments, STEPS } from "./steps.js";
 import { checkUserdata, shownIn } from "./userdata-check.js";
 
-const POINTS = Number(process.env.POINTS ?? 90);
+const POINTS = Number(process.env.POINTS ?? 54);
 const SEED = Number(process.env.SEED ?? 1);
 
 /** The arguments of the emulator with the disk's writes recorded in a file. */

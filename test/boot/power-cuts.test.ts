@@ -15,7 +15,7 @@ import { cutPower, GatedMachine } from "./gate.js";
 import { finished, moments, STEPS } from "./steps.js";
 import { checkUserdata, shownIn } from "./userdata-check.js";
 
-const CUTS = Number(process.env.CUTS ?? 24);
+const CUTS = Number(process.env.CUTS ?? 18);
 const SEED = Number(process.env.SEED ?? 1);
 
 test(`${CUTS} power cuts, of seed ${SEED}`, async (t) => {

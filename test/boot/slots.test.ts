@@ -8,10 +8,11 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import type { Manifest } from "../../src/output/manifest.js";
 import { planOfResolved } from "../../src/profile/load.js";
-import { qemuCommand } from "../../src/qemu/command.js";
+import { type QemuCommand, qemuCommand } from "../../src/qemu/command.js";
 import { emulatedMachine, ubootStart } from "../../src/qemu/start.js";
 import { imgbuild } from "../support/cli.js";
 import { Guest } from "../support/guest.js";
@@ -31,6 +32,9 @@ partitions:
 boot: { arguments: [panic=1] }
 slots: { tries: 2, confirm: manual }
 `;
+/** How often the power is cut; by itself it is not, for each cut is a boot. `make powercut` does. */
+const CUTS = Number(process.env.SLOT_CUTS ?? 0);
+
 /** In front of the first partition. */
 const ENVIRONMENT_AT = 2 ** 20 - 8192;
 
@@ -42,43 +46,53 @@ const ROOTS = {
   panics: { "sbin/init": "#!/bin/sh\necho c >/proc/sysrq-trigger\nsleep 60\n" },
 } as const satisfies Record<string, Record<string, string>>;
 
-test("qemu-arm64 with two slots: updates that work, and those that do not", async (t) => {
-  if (lacks(t, "qemu-system-aarch64")) return;
-  const folder = temporaryFolder(t);
-  const profile = path.join(folder, "slots.yaml");
-  fs.writeFileSync(profile, PROFILE);
+class Machine {
+  readonly #t: TestContext;
+  readonly #folder: string;
+  readonly manifest: Manifest;
+  readonly image: string;
+  readonly #command: QemuCommand;
 
-  const build = (name: keyof typeof ROOTS, ...more: string[]): Manifest => {
-    const layer = path.join(folder, "layers", name);
+  /** Builds the image with `updates` as files in /root's home. */
+  constructor(t: TestContext, updates: readonly (keyof typeof ROOTS)[]) {
+    this.#t = t;
+    this.#folder = temporaryFolder(t);
+    fs.writeFileSync(path.join(this.#folder, "slots.yaml"), PROFILE);
+    const home = path.join(this.#folder, "userdata/home/root");
+    fs.mkdirSync(home, { recursive: true });
+    for (const name of updates) {
+      this.#build(name);
+      fs.copyFileSync(path.join(this.#folder, name, "rootfs.squashfs"), path.join(home, `${name}.squashfs`));
+    }
+    this.manifest = this.#build("first", "--userdata", path.join(this.#folder, "userdata"));
+    const plan = planOfResolved(this.manifest.profile.name, this.manifest.profile.resolved);
+    this.image = path.join(this.#folder, "disk.img");
+    fs.copyFileSync(path.join(this.#folder, "first/emmc.img"), this.image);
+    this.#command = qemuCommand(emulatedMachine(plan), { path: this.image, format: "raw" }, ubootStart(plan, UBOOT));
+  }
+
+  #build(name: keyof typeof ROOTS, ...more: string[]): Manifest {
+    const layer = path.join(this.#folder, "layers", name);
     for (const [file, text] of Object.entries({ ...ROOTS[name], "etc/slot": `${name}\n` })) {
       fs.mkdirSync(path.dirname(path.join(layer, file)), { recursive: true });
       fs.writeFileSync(path.join(layer, file), text, { mode: 0o755 });
     }
     const result = imgbuild([
-      ...["--profile", profile, path.join(DEMO, "rootfs"), layer, "--boot-files", path.join(DEMO, "boot")],
-      ...["--devices", path.join(PROJECT, "fixtures/demo/devices.txt"), "--output", path.join(folder, name), "--json"],
-      ...more,
+      ...["--profile", path.join(this.#folder, "slots.yaml"), path.join(DEMO, "rootfs"), layer],
+      ...["--boot-files", path.join(DEMO, "boot"), "--devices", path.join(PROJECT, "fixtures/demo/devices.txt")],
+      ...["--output", path.join(this.#folder, name), "--json", ...more],
     ]);
     assert.equal(result.status, 0, result.stderr);
     return JSON.parse(result.stdout);
-  };
-  const home = path.join(folder, "userdata/home/root");
-  fs.mkdirSync(home, { recursive: true });
-  for (const name of ["good", "ends-init", "panics"] as const) {
-    build(name);
-    fs.copyFileSync(path.join(folder, name, "rootfs.squashfs"), path.join(home, `${name}.squashfs`));
   }
-  const manifest = build("first", "--userdata", path.join(folder, "userdata"));
-  const plan = planOfResolved(manifest.profile.name, manifest.profile.resolved);
-  const image = path.join(folder, "disk.img");
-  fs.copyFileSync(path.join(folder, "first/emmc.img"), image);
-  const command = qemuCommand(emulatedMachine(plan), { path: image, format: "raw" }, ubootStart(plan, UBOOT));
 
-  const place = ["--offset", `${ENVIRONMENT_AT}`, "--size", "4K"];
+  start(): Guest {
+    return Guest.start(this.#t, this.#command);
+  }
 
-  /** A boot that comes up, as the root `name` in partition `number`. */
-  const boot = async (name: string, number: number, commands: readonly string[]): Promise<string> => {
-    const guest = Guest.start(t, command);
+  /** A boot that comes up, as the root `name` in partition `number`. Returns the slots' state after `commands`. */
+  async boot(name: string, number: number, ...commands: string[]): Promise<string> {
+    const guest = this.start();
     await guest.logIn();
     assert.equal(await guest.run("cat /etc/slot"), name);
     const state = JSON.parse(await guest.run("overlayctl status --json")).slots;
@@ -89,50 +103,109 @@ test("qemu-arm64 with two slots: updates that work, and those that do not", asyn
     guest.type("reboot -f");
     assert.equal(await guest.end(), 0);
     return now;
-  };
+  }
+
   /** The tries of a root in partition `number` that does not come up: both, or the last one, the first being made up. */
-  const fails = async (number: number, reason: RegExp, tries = [2]): Promise<void> => {
-    if (tries.length === 1) assert.equal(imgbuild(["env", "set", image, "bootcount=1", ...place]).status, 0);
+  async fails(number: number, reason: RegExp, tries = [2]): Promise<void> {
+    if (tries.length === 1) this.environment = { bootcount: "1" };
     for (const tried of tries) {
-      const guest = Guest.start(t, command);
+      const guest = this.start();
       await guest.waitFor(`Trying the new root in partition ${number}: ${tried} of 2`);
       await guest.waitFor(reason);
       assert.equal(await guest.end(), 0);
-      assert.equal(environment().bootcount, `${tried}`);
+      assert.equal(this.environment.bootcount, `${tried}`);
     }
-  };
-  const environment = (): Record<string, string> =>
-    JSON.parse(imgbuild(["env", "print", image, ...place, "--json"]).stdout);
-  const inSlot = (number: number) => imgbuild(["cat", `${image}:${number}`, "/etc/slot"]).stdout.trimEnd();
-  const update = (name: string) => `overlayctl update /home/root/${name}.squashfs`;
+  }
 
-  assert.equal(await boot("first", 2, [update("ends-init")]), "waiting");
-  assert.deepEqual([inSlot(2), inSlot(3)], ["first", "ends-init"]);
-  assert.deepEqual(environment(), {
-    root_part: "3",
-    root_old: "2",
-    upgrade_available: "1",
-    bootcount: "0",
-    bootlimit: "2",
-  });
-  await fails(3, /Attempted to kill init/, [1, 2]);
+  #env(action: string, ...more: string[]): string {
+    const place = [`--offset=${ENVIRONMENT_AT}`, "--size", "4K", "--json"];
+    const { status, stdout, stderr } = imgbuild(["env", action, this.image, ...more, ...place]);
+    assert.equal(status, 0, stderr);
+    return stdout;
+  }
 
-  assert.equal(
-    await boot("first", 2, ["overlayctl status | grep 'partition 3 did not come up'", update("good")]),
-    "waiting",
-  );
-  assert.equal(await boot("good", 3, ["overlayctl confirm", update("panics")]), "waiting");
-  assert.deepEqual([inSlot(2), inSlot(3)], ["panics", "good"]);
-  await fails(2, /sysrq triggered crash/);
+  get environment(): Record<string, string> {
+    return JSON.parse(this.#env("print"));
+  }
 
-  assert.equal(await boot("good", 3, [update("good")]), "waiting");
-  const { offset, size } = manifest.partitions.find(({ number }) => number === 2)!;
-  const file = fs.openSync(image, "r+");
+  set environment(changes: Record<string, string>) {
+    this.#env("set", ...Object.entries(changes).map(([name, value]) => `${name}=${value}`));
+  }
+
+  /** Which root is in a slot. */
+  inSlot(number: number): string {
+    return imgbuild(["cat", `${this.image}:${number}`, "/etc/slot"]).stdout.trimEnd();
+  }
+}
+
+const update = (name: string) => `overlayctl update /home/root/${name}.squashfs`;
+const WAITING = { root_part: "3", root_old: "2", upgrade_available: "1", bootcount: "0", bootlimit: "2" };
+
+test("qemu-arm64 with two slots: updates that work, and those that do not", async (t) => {
+  if (lacks(t, "qemu-system-aarch64")) return;
+  const machine = new Machine(t, ["good", "ends-init", "panics"]);
+  assert.equal(await machine.boot("first", 2, update("ends-init")), "waiting");
+  assert.deepEqual([machine.inSlot(2), machine.inSlot(3)], ["first", "ends-init"]);
+  assert.deepEqual(machine.environment, WAITING);
+  await machine.fails(3, /Attempted to kill init/, [1, 2]);
+
+  const failed = "overlayctl status | grep 'partition 3 did not come up'";
+  assert.equal(await machine.boot("first", 2, failed, update("good")), "waiting");
+  assert.equal(await machine.boot("good", 3, "overlayctl confirm", update("panics")), "waiting");
+  assert.deepEqual([machine.inSlot(2), machine.inSlot(3)], ["panics", "good"]);
+  await machine.fails(2, /sysrq triggered crash/);
+
+  assert.equal(await machine.boot("good", 3, update("good")), "waiting");
+  const { offset, size } = machine.manifest.partitions.find(({ number }) => number === 2)!;
+  const file = fs.openSync(machine.image, "r+");
   fs.writeSync(file, new Uint8Array(size - 65536), 0, size - 65536, offset + 65536);
   fs.closeSync(file);
-  await fails(2, /cannot mount/);
+  await machine.fails(2, /cannot mount/);
 
-  assert.equal(await boot("good", 3, []), "confirmed");
-  const { root_part, root_failed, upgrade_available } = environment();
-  assert.deepEqual([root_part, root_failed, upgrade_available], ["3", "2", "0"]);
+  assert.equal(await machine.boot("good", 3), "confirmed");
+  const left = Object.entries(machine.environment);
+  assert.deepEqual(left.filter(([name]) => !name.startsWith("boot")).sort(), [
+    ["root_failed", "2"],
+    ["root_part", "3"],
+    ["upgrade_available", "0"],
+  ]);
+});
+
+test("the power is cut during an update, and while U-Boot counts: the old state or the new one", async (t) => {
+  if (lacks(t, "qemu-system-aarch64")) return;
+  if (CUTS === 0) return t.skip("SLOT_CUTS says how often");
+  const machine = new Machine(t, ["good"]);
+  const fresh = fs.readFileSync(machine.image);
+  const seen: string[] = [];
+  let duration = 0;
+  for (let cut = 0; cut < CUTS; cut++) {
+    fs.writeFileSync(machine.image, fresh);
+    const guest = machine.start();
+    await guest.logIn();
+    guest.type(`${update("good")}; sync; echo it is"" done`);
+    const begun = Date.now();
+    // The first is let through, to see how long it takes; the others are cut off on the way.
+    if (cut > 0) await setTimeout((duration * cut) / CUTS);
+    else await guest.waitFor("it is done");
+    duration ||= Date.now() - begun;
+    guest.kill();
+    await guest.end();
+    const { root_part, upgrade_available } = machine.environment;
+    seen.push(root_part!);
+    assert.deepEqual([root_part, upgrade_available], root_part === "3" ? ["3", "1"] : ["2", "0"]);
+    if (root_part === "3") assert.equal(machine.inSlot(3), "good");
+    assert.equal(machine.inSlot(2), "first");
+  }
+  assert.deepEqual([...new Set(seen)].sort(), ["2", "3"], "not all cuts came too early, or too late");
+
+  for (let cut = 0; cut < CUTS; cut++) {
+    machine.environment = { ...WAITING };
+    const guest = machine.start();
+    await guest.waitFor("virtio write");
+    await setTimeout(cut * 5);
+    guest.kill();
+    await guest.end();
+    const { bootcount, root_part } = machine.environment;
+    assert.ok(root_part === "3" && (bootcount === "0" || bootcount === "1"), `${root_part} ${bootcount}`);
+  }
 });

@@ -34,11 +34,23 @@ export async function checkUserdata(content: Buffer): Promise<void> {
   }
 }
 
-async function checkReader(content: Buffer): Promise<void> {
-  const reader = await openExt4({
+/** Opens a copy of UserData with the project's reader. */
+export function openUserdata(content: Buffer): Promise<Ext4Reader> {
+  return openExt4({
     size: content.length,
     read: async (at, length) => Uint8Array.from(content.subarray(at, at + length)),
   });
+}
+
+/** The content of a file on UserData. */
+export async function textOf(reader: Ext4Reader, name: string): Promise<string> {
+  const file = await reader.lookup(fromText(name));
+  assert.ok(file?.type === "file", `${name} is ${file?.type ?? "not there"}`);
+  return Buffer.from(await readContent(await reader.content(file))).toString("latin1");
+}
+
+async function checkReader(content: Buffer): Promise<void> {
+  const reader = await openUserdata(content);
   assert.notEqual(reader.facts.state, "errors");
   for await (const { severity, message } of reader.check()) assert.notEqual(severity, "error", message);
   const overlays = await names(reader, "overlay");
@@ -46,9 +58,7 @@ async function checkReader(content: Buffer): Promise<void> {
     if (name.includes("+")) continue;
     const folder = `overlay/${name}`;
     const entries = (await names(reader, folder))!;
-    const file = await reader.lookup(fromText(`${folder}/${entries.has("state") ? "state" : "resetting"}`));
-    assert.ok(file?.type === "file", `${folder} has no state`);
-    const state = Buffer.from(await readContent(await reader.content(file))).toString("latin1");
+    const state = await textOf(reader, `${folder}/${entries.has("state") ? "state" : "resetting"}`);
     assert.match(state, /^state (?:ready|pending|pending again)\n[\s\S]*\nend\n$/, folder);
     for (const [, layer] of state.matchAll(/^(?:top|layer) (upper\S*) /gm)) {
       assert.ok(entries.has(layer!), `${folder} has no ${layer}, which its state names`);

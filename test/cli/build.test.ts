@@ -113,6 +113,7 @@ test("two slots, and partitions by other names: the root is in the first slot, t
   const slot = "filesystem: squashfs, size: 8MiB, role: rootfs";
   const profile = `extends: colibri-imx6
 storage: { size: 64MiB }
+slots: { confirm: manual }
 partitions:
   bootfs: null
   rootfs: null

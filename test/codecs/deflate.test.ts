@@ -4,8 +4,8 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import { deflateSync, gunzipSync, inflateSync } from "node:zlib";
-import { type Compressor, createCompressor, gzip } from "../../src/codecs/index.js";
+import { deflateSync, gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
+import { type Compressor, createCompressor, DEFLATE_END, gzip } from "../../src/codecs/index.js";
 import { ImgbuildError } from "../../src/errors.js";
 import fc from "../support/fast-check.js";
 import { lacks } from "../support/tools.js";
@@ -221,5 +221,22 @@ test("an impossible level is refused", async () => {
     const refused = (error: unknown) => error instanceof ImgbuildError && error.code === "internal";
     await assert.rejects(createCompressor({ codec: "zlib", options: { level } }), refused);
     await assert.rejects(gzip(new Uint8Array(1), level), refused);
+  }
+});
+
+test("pieces make one stream, in whatever order of compressible and not, and each says when its room is too small", async () => {
+  const inputs = [text(300_000, 1), noise(1000, 2), Uint8Array.of(7), new Uint8Array(2 ** 21), text(70_000, 3)];
+  for (const level of LEVELS) {
+    const compressor = await createCompressor({ codec: "zlib", options: { level, pieces: true } });
+    const pieces = inputs.map((input) => {
+      const output = new Uint8Array(worstCase(input.length));
+      const length = compressor.compress(input, output);
+      assert.equal(compressor.compress(input, output.subarray(0, length)), length);
+      assert.equal(compressor.compress(input, output.subarray(0, length - 1)), 0);
+      compressor.compress(input, output);
+      return output.subarray(0, length);
+    });
+    const stream = Buffer.concat([...pieces, ...pieces, DEFLATE_END]);
+    assert.ok(sameBytes(inflateRawSync(stream), Buffer.concat([...inputs, ...inputs])), `level ${level}`);
   }
 });

@@ -179,3 +179,32 @@ test("a compressor says 0 when the result does not fit", async () => {
   assert.equal(compressor.compress(zeros, output.subarray(0, length - 1)), 0);
   assert.equal(compressor.compress(zeros, output.subarray(0, length)), length);
 });
+
+test("with room for results that are longer than their blocks, none is passed on as it is", async () => {
+  const pool = await CompressorPool.create({ spec: ZLIB, slotSize: SLOT, resultSize: SLOT + 1024, jobs: 2 });
+  const state = { seed: 1 };
+  const inputs = Array.from({ length: 20 }, (_, i) =>
+    Uint8Array.from({ length: i === 19 ? 1 : SLOT }, () => {
+      state.seed = (Math.imul(state.seed, 1_103_515_245) + 12_345) >>> 0;
+      return state.seed >>> 24;
+    }),
+  );
+  const results: Uint8Array[] = [];
+  try {
+    for (const input of inputs) {
+      const slot = await pool.acquire();
+      slot.input.set(input);
+      pool.submit(slot, input.length, true, (bytes, compressed) => {
+        assert.ok(compressed);
+        results.push(bytes.slice());
+      });
+    }
+    await pool.drain();
+  } finally {
+    await pool.close();
+  }
+  assert.deepEqual(
+    results.map((bytes) => new Uint8Array(inflateSync(bytes))),
+    inputs,
+  );
+});

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import * as path from "node:path";
 import { test } from "node:test";
 import { ImgbuildError } from "../../src/errors.js";
+import { slotEnvironment } from "../../src/image/claims.js";
+import { place } from "../../src/image/place.js";
 import { type Plan, partitionWithRole, secondSlot } from "../../src/image/plan.js";
+import { shippedProfiles } from "../../src/profile/document.js";
 import { loadPlan } from "../../src/profile/load.js";
+import { temporaryFolder } from "../support/tools.js";
 
 const load = (name: string, ...set: string[]) => loadPlan(name, { folder: "/", set });
 
@@ -64,6 +70,41 @@ test("roles: by the names, or as they are said; two slots, one of the others", (
   refused([...SLOTS, "partitions.rootfs.size=fit", "partitions.b.size=fit"], /no size in common: fit and fit/);
   refused([...SLOTS, "partitions.b={filesystem: ext4, size: 512MiB, role: rootfs}"], /slot b is ext4/);
   refused([...SLOTS, "partitions.b.source=folder"], /partitions\.b\.source: imgbuild fills rootfs itself/);
+});
+
+test("two slots by the profile that docs/device.md shows, for every shipped board with U-Boot", (t) => {
+  const document = fs.readFileSync(path.resolve(import.meta.dirname, "../../../docs/device.md"), "utf8");
+  const [, example] = /```yaml\n(extends: colibri-imx6\n.*?)```/s.exec(document)!;
+  const folder = temporaryFolder(t);
+  const boards = shippedProfiles().filter((board) => load(board).boot.loader === "uboot");
+  assert.ok(boards.length > 15);
+  for (const board of boards) {
+    const file = path.join(folder, `${board}.yaml`);
+    fs.writeFileSync(file, example!.replace("colibri-imx6", board));
+    const plan = loadPlan(file, { folder, set: [] });
+    assert.deepEqual(
+      plan.partitions.map(({ role, number }) => [role, number]),
+      [
+        ["bootfs", 1],
+        ["rootfs", 2],
+        ["rootfs", 3],
+        ["userdata", 4],
+      ],
+    );
+    assert.deepEqual(plan.slots, { tries: 3, confirm: "automatic", redundant: false });
+    place({ ...plan, storage: { ...plan.storage, size: 2 ** 32 } }, new Map([["bootfs", 2 ** 25]]));
+  }
+  const at = (...set: string[]) => slotEnvironment(load("colibri-imx6", ...SLOTS, ...set))?.start;
+  assert.equal(at(), 4 * 2 ** 20 - 8192);
+  assert.equal(at("slots.environmentAt=64KiB"), 65536);
+  assert.equal(slotEnvironment(load("colibri-imx6")), undefined);
+  refused([...SLOTS, "slots.environmentAt=5000"], /no multiple of 4096/);
+  refused([...SLOTS, "partitions.userdata=null"], /need a partition with the role userdata/);
+  refused(["slots.tries=10"], /slots\.tries/);
+  assert.throws(
+    () => place(load("colibri-imx6", ...SLOTS, "slots.environmentAt=4MiB"), new Map()),
+    /the slots' environment .* overlaps|overlaps the slots' environment/,
+  );
 });
 
 test("sources where there can be none, or has to be one", () => {

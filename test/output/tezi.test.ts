@@ -303,7 +303,7 @@ test("what the installer cannot do is refused, with the key to change", (t) => {
     assert.notEqual(result.status, 0, settings.join(" "));
     assert.match(result.stderr, message);
   };
-  refused([], /tezi\.productIds/);
+  refused(["tezi=null"], /tezi\.productIds/);
   refused(["tezi.productIds=[14]"], /productIds/);
   refused(['tezi.productIds=["00140001"]'], /four digits/);
   const ids = 'tezi.productIds=["0014"]';

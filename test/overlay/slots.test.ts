@@ -42,19 +42,28 @@ class TwoSlots {
 
   /** In the first place; in the second is what was long ago, and must not come back. */
   set environment(variables: Variables) {
+    this.write(variables, undefined);
+  }
+
+  /** `flag`: as a U-Boot has it that was built for redundant environments. */
+  write(variables: Variables, flag: number | undefined): void {
     const fd = fs.openSync(this.disk, "r+");
     for (const [i, said] of [variables, { root_part: "9" }].entries()) {
       const map = new Map(Object.entries(said).map(([name, value]) => [fromText(name), fromText(value)]));
-      fs.writeSync(fd, encodeEnvironment(map, { size: SIZE, padding: 0 }), 0, SIZE, (BLOCK + i) * SIZE);
+      fs.writeSync(fd, encodeEnvironment(map, { size: SIZE, flag, padding: 0 }), 0, SIZE, (BLOCK + i) * SIZE);
     }
     fs.closeSync(fd);
   }
 
   /** What counts of the two copies. */
   get environment(): Variables {
+    return this.read("single");
+  }
+
+  read(kind: "single" | "redundant"): Variables {
     const bytes = fs.readFileSync(this.disk);
     for (const at of [BLOCK, BLOCK + 1]) {
-      const copy = decodeEnvironment(bytes.subarray(at * SIZE, (at + 1) * SIZE), "single");
+      const copy = decodeEnvironment(bytes.subarray(at * SIZE, (at + 1) * SIZE), kind);
       if (copy !== undefined) return Object.fromEntries(copy.variables);
     }
     throw new Error("neither copy is valid");
@@ -142,6 +151,20 @@ test("update, trial, confirm, and rollback both ways", async (t) => {
   assert.match(slots.boot("overlayctl status"), /the update in partition 4 did not come up/);
 });
 
+test("an environment with a flag byte stays one", async (t) => {
+  if (skipped(t)) return;
+  const slots = await TwoSlots.make(t);
+  slots.write({ ...TRIAL, bootcount: "1" }, 1);
+  slots.boot("overlayctl confirm", 4);
+  assert.deepEqual(slots.read("redundant"), { root_part: "4", root_old: "2", upgrade_available: "0" });
+  // Without any valid one the device goes on with the slot that runs.
+  fs.writeFileSync(slots.disk, new Uint8Array(65536));
+  assert.match(
+    slots.boot("overlayctl rollback 2>&1; overlayctl status 2>/dev/null", 4),
+    /no root to go back to.*Root: partition 4, confirmed/s,
+  );
+});
+
 test("a boot that completes confirms, unless it is degraded or an application is to", async (t) => {
   if (skipped(t)) return;
   for (const shell of ["busybox", "dash"] as const) {
@@ -152,6 +175,8 @@ test("a boot that completes confirms, unless it is degraded or an application is
     slots.boot("/etc/init.d/S99imgbuild-ready start", 4);
     assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
   }
+  const unnoticed = TwoSlots.make(t, { slots: { ...SLOTS, confirm: "automatic" } });
+  await assert.rejects(unnoticed, { code: "profile-invalid", message: /nothing would confirm a new root/ });
   const manual = await TwoSlots.make(t, { hook: true });
   manual.environment = { ...TRIAL, bootcount: "2" };
   manual.boot("/etc/init.d/S99imgbuild-ready start", 4);
@@ -206,6 +231,8 @@ test("what is no root for this device is refused, and nothing is switched", asyn
   slots.file("table", changed(used - 20).fill(0xff, used - 40, used));
   slots.file("listed", image);
   slots.file("listed.sha256", `${"0".repeat(64)}  listed\n`);
+  slots.file("cut", image);
+  slots.file("cut.sha256", "");
   slots.file(
     "manifest.json",
     JSON.stringify({ artifacts: [{ file: "image", size: 1, sha256: "1".repeat(64) }] }, null, 2),
@@ -223,6 +250,9 @@ test("what is no root for this device is refused, and nothing is switched", asyn
     ["update /dev/listed", /its SHA-256 is .*, and should be 0000/],
     ["update /dev/image", /its SHA-256 is .*, and should be 1111/],
     [`update - --sha256 ${"2".repeat(64)} </dev/image`, /should be 2222/],
+    ["update /dev/cut", /nothing is no SHA-256/],
+    ['update - --sha256 "" </dev/image', /nothing is no SHA-256/],
+    ["update - --sha256 abc </dev/image", /abc is no SHA-256/],
   ] as const) {
     slots.environment = OLD;
     const printed = slots.boot(`overlayctl ${command} 2>&1 || echo "failed"`);
@@ -250,7 +280,7 @@ test("a root that is none of ours, and one without modules for the kernel", asyn
     slots.file("image", fs.readFileSync(path.join(folder, "other.squashfs")));
   };
   image("touch x");
-  assert.match(slots.boot("overlayctl update /dev/image 2>&1"), /has no \/usr\/lib\/imgbuild\/preinit/);
+  assert.match(slots.boot("overlayctl update /dev/image --force 2>&1"), /has no \/usr\/lib\/imgbuild\/preinit/);
   image("mkdir -p usr/lib/imgbuild; touch usr/lib/imgbuild/preinit");
   assert.match(slots.boot("overlayctl update /dev/image 2>&1"), /no modules for the kernel/);
   assert.deepEqual(slots.environment, OLD);

@@ -181,6 +181,20 @@ test("a base is no board: it is not listed, and only what extends it can be buil
   assert.equal(loadPlan(profileFile(t, `extends: ${own}\n`), { folder }).seed, "mine");
 });
 
+test("a board of one's own may stand on a base", (t) => {
+  const file = profileFile(
+    t,
+    `extends: toradex-imx6
+bootloader: { files: [{ file: u-boot.imx, sector: 2 }] }
+boot: { deviceTrees: [mine.dtb] }
+`,
+  );
+  const plan = loadPlan(file, { folder });
+  assert.equal(plan.architecture, "arm");
+  assert.equal(plan.bootloader?.reservedEnd, 0x2200);
+  assert.deepEqual(plan.boot.deviceTrees, ["mine.dtb"]);
+});
+
 test("every base is abstract, and some board rests on it", () => {
   const shipped = path.resolve(import.meta.dirname, "../../../profiles");
   const used = new Set<string>();
@@ -207,6 +221,7 @@ test("the JSON Schema describes every key of the first level", () => {
     "boot",
     "overlay",
     "flash",
+    "update",
     "outputs",
     "tezi",
     "slots",

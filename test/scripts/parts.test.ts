@@ -23,7 +23,8 @@ test("shellcheck has nothing to say", (t) => {
   const names = fs.readdirSync(`${ROOT}/scripts`).filter((name) => name.endsWith(".sh"));
   const scripts = names.map((name) => `${ROOT}/scripts/${name}`);
   assert.ok(scripts.length > 0);
-  run("shellcheck", [...scripts, `${ROOT}/fixtures/demo/rootfs/etc/init.d/rcS`]);
+  const guests = ["demo/rootfs/etc/init.d/rcS", "powercut/sbin/gate", "powercut/sbin/init"];
+  run("shellcheck", [...scripts, ...guests.map((name) => `${ROOT}/fixtures/${name}`)]);
 });
 
 /** A package archive in a folder, and the configuration with which apt has it as its only source. */
@@ -73,6 +74,17 @@ test("packages of another architecture are unpacked, a kernel by its meta-packag
   run(FETCH, ["armhf", dest, "linux-image-armmp", "busybox-static"], { env: parts.env });
   assert.deepEqual(list(dest), [".packages", "bin", "bin/busybox", "boot", "boot/vmlinuz-6.1.0-9-armmp"]);
   assert.deepEqual(fs.readdirSync(path.dirname(dest)), ["armhf"]);
+});
+
+test("with what they depend on, where that is asked for; what was fetched without it does not do", (t) => {
+  if (lacks(t, "apt-get", "dpkg-deb")) return;
+  const { archive: parts, dest } = archive(t);
+  parts.add("init", { "sbin/init": "init" }, "library");
+  parts.add("library", { "lib/library.so": "library" });
+  run(FETCH, ["armhf", dest, "init"], { env: parts.env });
+  assert.deepEqual(list(dest), [".packages", "sbin", "sbin/init"]);
+  run(FETCH, ["--with-dependencies", "armhf", dest, "init"], { env: parts.env });
+  assert.deepEqual(list(dest), [".packages", "lib", "lib/library.so", "sbin", "sbin/init"]);
 });
 
 test("what is there already is not fetched again", (t) => {

@@ -60,7 +60,8 @@ test("make gives the bytes of mkenvimage; what it makes is read", (t) => {
     assert.deepEqual(bytes("ours"), bytes("theirs"));
   }
   execFileSync("mkenvimage", ["-r", "-s", `${SIZE}`, "-o", "theirs", "text"], { cwd });
-  assert.equal(imgbuild(["env", "make", "text", "ours", "--size", "0x2000", "--redundant"], { cwd }).status, 0);
+  const both = imgbuild(["env", "make", "text", "ours", "--size", "0x2000", "--redundant", "--json"], { cwd });
+  assert.deepEqual(JSON.parse(both.stdout), { file: "ours", variables: 6 });
   assert.deepEqual(bytes("ours").subarray(0, SIZE), bytes("theirs"));
   assert.equal(bytes("ours").length, 2 * SIZE);
 

@@ -1,0 +1,50 @@
+/** What the bundles of update programs have to know: the new root, and where it goes. */
+import { createHash } from "node:crypto";
+import { ImgbuildError } from "../errors.js";
+import type { Plan } from "../image/plan.js";
+import type { BuiltImage } from "./output.js";
+
+/** What the root is called in a bundle. */
+export const ROOT_FILE = "rootfs.squashfs";
+const PIECE = 2 ** 20;
+
+export interface UpdateSlot {
+  /** A path in /dev on the device. */
+  readonly device: string;
+  /** The partition's number as root_part has it: in hexadecimal. */
+  readonly rootPart: string;
+}
+
+/** The slots in their order: one, or A and B. Throws `profile-invalid` where nothing says what they are called on the device. */
+export function updateSlots({ profile, partitions, update, flash }: Plan, output: string): UpdateSlot[] {
+  const invalid = (message: string, hint: string) =>
+    new ImgbuildError("profile-invalid", `the output ${output} cannot be made for ${profile}: ${message}`, { hint });
+  const prefix = update.device ?? (flash.mmc === undefined ? undefined : `/dev/mmcblk${flash.mmc}p`);
+  if (prefix === undefined) {
+    throw invalid("nothing says what its disk is called in /dev", "Set update.device: /dev/mmcblk0p, /dev/vda.");
+  }
+  const roots = partitions.filter(({ role }) => role === "rootfs");
+  const other = roots.find(({ filesystem }) => filesystem !== "squashfs");
+  if (other !== undefined) throw invalid(`its ${other.name} is no squashfs`, "Leave the output out.");
+  return roots.map(({ number }) => ({ device: `${prefix}${number}`, rootPart: number.toString(16) }));
+}
+
+export interface UpdateRoot {
+  /** In bytes. */
+  readonly size: number;
+  readonly sha256: string;
+  pieces(): AsyncGenerator<Uint8Array>;
+}
+
+/** The root as it was built: the file system, and what belongs to it. */
+export async function updateRoot({ image, assembled }: BuiltImage): Promise<UpdateRoot> {
+  const { start, used: size } = assembled.partitions.find(
+    ({ partition, used }) => partition.role === "rootfs" && used > 0,
+  )!;
+  async function* pieces() {
+    for (let at = 0; at < size; at += PIECE) yield await image.read(start + at, Math.min(PIECE, size - at));
+  }
+  const hash = createHash("sha256");
+  for await (const piece of pieces()) hash.update(piece);
+  return { size, sha256: hash.digest("hex"), pieces };
+}
