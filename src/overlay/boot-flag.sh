@@ -1,5 +1,5 @@
 # The file factory-reset on BootFS, which any computer can make on the card. Sourced by preinit.sh where the image looks for it: that
-# takes two programs and vfat's modules at every boot.
+# takes three programs and vfat's modules at every boot.
 
 # take_flag: has a flag on BootFS become one on UserData. A cut in between leaves both, which is one reset; after it there is the one
 # on UserData, which goes with the reset. From a BootFS that cannot be written it is not taken: it would be there for ever.

@@ -33,7 +33,7 @@ help() {
 		                            plain or packed with gzip, xz or zstd (- is the standard input)
 		  rollback                  go back to the root before this one
 		  confirm                   the root that is on trial is good; the system says so by itself, unless it is not to
-		  cancel                    drop what is to be done at the next boot
+		  cancel                    drop what snapshot, restore, delete, merge and reset have asked for
 		  ready                     note that the first boot has completed; the system does so by itself
 		  help                      this
 
