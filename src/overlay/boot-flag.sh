@@ -20,6 +20,9 @@ move_flag() {
 		say "BootFS cannot be written: no factory reset for the flag on it"
 		return
 	fi
+	# shellcheck source=src/overlay/requests.sh
+	. "$library/requests.sh"
+	read_flag "$point/factory-reset"
 	moved=yes
 	cp "$point/factory-reset" "$mount/factory-reset+new" && sync && mv -f "$mount/factory-reset+new" "$mount/factory-reset" && sync ||
 		moved=
@@ -29,6 +32,9 @@ move_flag() {
 	elif [ ! "$moved" ]; then
 		# A full UserData, which wants the reset most.
 		rm -f "$mount/factory-reset+new"
-		resets=all
+		case $wanted,$resets in
+		all,* | *,all) resets=all ;;
+		*) resets=$wanted${resets:+,$resets} ;;
+		esac
 	fi
 }
