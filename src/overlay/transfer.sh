@@ -16,7 +16,7 @@ export_snapshot() {
 	snapshot=$1
 	[ "$1" = factory ] || valid_name "$1"
 	need_userdata
-	take_lock
+	take_lock overlays 10
 	stage=$run/export
 	rm -rf "$stage" && mkdir -m 700 "$stage" && mkdir -p "$run/empty" && show_root || fail "the root cannot be looked at"
 	each_overlay stage_overlay
