@@ -42,6 +42,7 @@ valid() {
 # read_environment: sets the variables, and counts to the file in $work that has them; false where neither copy counts.
 read_environment() {
 	work=$run/environment
+	forget_variables
 	mkdir -p "$work" || return
 	counts=current
 	read_copy "$block" && return

@@ -81,7 +81,7 @@ find_slots() {
 	read_slots || fail "this image has one slot for the root; the profile can have two"
 	[ -e "$run/slots" ] || fail "the slots have not been found at boot; see the console's log"
 	read -r running other disk other_device installation <"$run/slots"
-	read_environment || say "neither copy of the slots' environment is valid and of this installation; it is made anew"
+	read_environment || say "the slots have no environment of this installation yet: the next change makes one"
 	running_hex=$(printf %x "$running")
 	other_hex=$(printf %x "$other")
 	[ "$root_part" ] || root_part=$running_hex

@@ -193,7 +193,7 @@ test("an environment of an earlier installation, or none: the slot that runs cou
       );
       assert.match(
         printed,
-        /of this installation; it is made anew.*^Root: partition 2, confirmed$.*no root to go back to/ms,
+        /no environment of this installation yet.*^Root: partition 2, confirmed$.*no root to go back to/ms,
       );
       assert.doesNotMatch(printed, /did not come up|trial/);
       assert.ok(before.equals(fs.readFileSync(slots.disk)), "looking writes nothing");
