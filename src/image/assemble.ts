@@ -20,7 +20,7 @@ import { withHashTree, writeHashTree } from "./hash-tree.js";
 import { type Layout, type Placement, place } from "./place.js";
 import { type PartitionPlan, type Plan, partitionWithRole } from "./plan.js";
 import type { Prepared } from "./prepare.js";
-import { diskGuid, diskSignature, partitionGuid } from "./table-ids.js";
+import { diskGuid, diskSignature, partitionGuid, partuuid } from "./table-ids.js";
 
 export interface AssembleOptions {
   /** Timestamps that the formats make, in seconds since 1970. */
@@ -173,7 +173,7 @@ export async function assemble(
   const layout = place(plan, fitted, sizes);
   device.resize(layout.size);
   await writeUserAreaBootloader(recorder, plan, prepared);
-  await writeSlotEnvironment(recorder, plan);
+  await writeSlotEnvironment(recorder, plan, prepared.identity);
   options.stage?.("partition table");
   const tableId = await writeTable(recorder, plan, layout, prepared.identity);
   const table = await readPartitionTable(recorder, { sectorSize: plan.storage.sectorSize });
@@ -354,11 +354,13 @@ async function writeUserAreaBootloader(device: Device, plan: Plan, prepared: Pre
 }
 
 /** Has slot A booted, and no other: in both copies, so that nothing is left of what the medium had there. */
-async function writeSlotEnvironment(device: Device, plan: Plan): Promise<void> {
+async function writeSlotEnvironment(device: Device, plan: Plan, identity: string): Promise<void> {
   const place = slotEnvironment(plan);
   if (place === undefined) return;
+  const first = partitionWithRole(plan, "rootfs")!;
   const variables = new Map([
-    [fromText("root_part"), fromText(partitionWithRole(plan, "rootfs")!.number.toString(16))],
+    [fromText("slots_id"), fromText(partuuid(plan, first, identity))],
+    [fromText("root_part"), fromText(first.number.toString(16))],
     [fromText("upgrade_available"), fromText("0")],
   ]);
   const bytes = encodeEnvironment(variables, {
