@@ -22,9 +22,20 @@ is_whiteout() {
 	[ -c "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %t:%T "$1")" = 0:0 ]
 }
 
+# reaches FOLDER FILE: whether the folders on the way from FOLDER to a file in it are folders, and no symlinks.
+reaches() {
+	way=$1
+	rest=${2#/}
+	while [ "${rest#*/}" != "$rest" ]; do
+		way=$way/${rest%%/*}
+		rest=${rest#*/}
+		is_folder "$way" || return
+	done
+}
+
 # look_through POINT LOWERS: mounts layers over each other, the first on top, to be read. The kernel wants two at least.
 look_through() {
-	mkdir -p "$1" && mount -t overlay -o "ro,lowerdir=$2$options" overlay "$1"
+	mkdir -p "$1" && lay "ro,lowerdir=$2" "$1"
 }
 
 # fold UPPER LOWER: moves all that LOWER holds into UPPER, the layer above it, without ever changing what is seen through both.
@@ -64,7 +75,7 @@ hide_below() {
 	find_covers "" && [ "$covers" ] || return 0
 	work=$old+work
 	rm -rf "$work" && mkdir -p "$work" "$run/fold/edit" || return
-	mount -t overlay -o "lowerdir=$probe,upperdir=$old,workdir=$work$options" overlay "$run/fold/edit" || return
+	lay "lowerdir=$probe,upperdir=$old,workdir=$work" "$run/fold/edit" || return
 	replace_covers ""
 	failed=$?
 	umount "$run/fold/edit" && rm -rf "$work" && return "$failed"

@@ -26,3 +26,9 @@ features() {
 	[ -e $parameters/redirect_dir ] && options=$options,redirect_dir=off
 	[ -e $parameters/metacopy ] && options=$options,metacopy=off
 }
+
+# lay LAYERS POINT: mounts an overlay of what the options LAYERS say. By the old system call: the new one, which the mount of
+# util-linux 2.39 and later would use, takes no more than 255 bytes of an option, and so no more than some ten layers.
+lay() {
+	LIBMOUNT_FORCE_MOUNT2=always mount -t overlay -o "$1$options" overlay "$2"
+}

@@ -7,6 +7,7 @@
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
+umask 022
 library=/usr/lib/imgbuild
 config=$library/preinit.conf
 run=/run/imgbuild
@@ -150,7 +151,7 @@ write_request() {
 		printf %s "$lines"
 	} >"$mount/request+new" && sync && mv -f "$mount/request+new" "$mount/request" && sync || {
 		rm -f "$mount/request+new"
-		fail "there is no room for the request on UserData; the kernel argument imgbuild.reset needs none"
+		fail "there is no room for the request on UserData; the kernel arguments imgbuild.reset imgbuild.nokeep need none"
 	}
 	next_boot
 }
@@ -194,9 +195,10 @@ while [ $# -gt 0 ]; do
 			find_overlay "$2" || usage "there is no overlay $2"
 			only=$only$2$newline
 			;;
-		--sha256) sha256=$2 ;;
+		--sha256) sha256=${2:-nothing} ;;
 		*)
 			case $2 in
+			*/../* | */.. | *\\*) usage "--keep takes no \"..\" and no backslash: not \"$2\"" ;;
 			/*) keep=$keep$2$newline ;;
 			*) usage "--keep needs an absolute path: not \"$2\"" ;;
 			esac
@@ -212,6 +214,20 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
+
+case $command in
+snapshot | restore | delete | merge | update) [ ! "$second_word" ] || usage "$second_word is one too many" ;;
+status | diff | reset | rollback | confirm | cancel | ready)
+	[ ! "$first_word" ] || usage "$command takes no $first_word; --overlay PATH names an overlay"
+	;;
+esac
+case $command in
+help | --help | -h | '') ;;
+*)
+	[ -d "$run" ] || fail "there is no $run: this system was not started by $library/preinit"
+	[ -w "$run" ] || fail "only root can do that"
+	;;
+esac
 
 while read -r key value; do
 	case $key in

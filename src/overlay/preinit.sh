@@ -55,9 +55,9 @@ mount_kernel_filesystems() {
 	mounted /run || mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /run
 }
 
-# read_resets: sets resets to what the kernel's arguments name for a factory reset.
+# read_resets: sets resets to what the kernel's arguments name for a factory reset, and no_keep where it is to keep nothing.
 read_resets() {
-	resets=
+	resets='' no_keep=
 	read -r arguments </proc/cmdline
 	case " $arguments " in
 	*" imgbuild.reset "*) resets=all ;;
@@ -65,6 +65,9 @@ read_resets() {
 		resets=${arguments##*imgbuild.reset=}
 		resets=${resets%% *}
 		;;
+	esac
+	case " $arguments " in
+	*" imgbuild.nokeep "*) no_keep=yes ;;
 	esac
 }
 
@@ -132,8 +135,7 @@ overlay() {
 mount_overlay() {
 	point=$path
 	[ "$path" != / ] || point=/rom
-	mount -t overlay -o "noatime,lowerdir=$lowers$layered$path,upperdir=$folder/$top,workdir=$folder/work${top#upper}$options" \
-		overlay "$point" || return
+	lay "noatime,lowerdir=$lowers$layered$path,upperdir=$folder/$top,workdir=$folder/work${top#upper}" "$point" || return
 	[ "$path" != / ] || enter_root
 }
 
@@ -183,7 +185,7 @@ volatile() {
 
 # read_only: layers over a folder that nobody writes to.
 read_only() {
-	[ ! "$layered" ] || mount -t overlay -o "ro,noatime,lowerdir=$layered$path$options" overlay "$path" ||
+	[ ! "$layered" ] || lay "ro,noatime,lowerdir=$layered$path" "$path" ||
 		degraded "the layers of $path cannot be mounted"
 }
 
@@ -219,7 +221,7 @@ set_up() {
 			. "$library/boot-flag.sh" && take_flag
 		fi
 		# What overlayctl was writing when the power failed; an import may be large.
-		for entry in "$mount/request+new" "$mount/import+new"; do
+		for entry in "$mount/request+new" "$mount/factory-reset+new" "$mount/import+new"; do
 			[ ! -e "$entry" ] || rm -rf "$entry"
 		done
 		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then

@@ -93,7 +93,6 @@ changes() {
 }
 
 report_diff() {
-	[ ! "$first_word" ] || usage "diff takes --overlay PATH"
 	need_userdata
 	show_root || fail "the root cannot be looked at"
 	each_overlay diff_of
@@ -166,7 +165,6 @@ each_layer() {
 }
 
 report_status() {
-	[ ! "$first_word" ] || usage "status takes --overlay PATH"
 	[ ! -d "$base" ] || show_root || fail "the root cannot be looked at"
 	if [ "$json" ]; then
 		json_status

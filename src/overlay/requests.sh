@@ -11,7 +11,7 @@
 #         restore NAME SNAPSHOT
 #         delete NAME SNAPSHOT
 #         merge NAME [SNAPSHOT]
-#     the kernel argument imgbuild.reset[=WHICH,...], by names or paths
+#     the kernel argument imgbuild.reset[=WHICH,...], by names or paths; with imgbuild.nokeep nothing is carried over
 #     the file factory-reset on UserData; empty, or one name or path a line
 #
 # Each line is carried out by one write_state, which notes the line as done: after a cut it is done or is begun anew. What
@@ -25,12 +25,10 @@ carry_out() {
 	read_keeps
 	[ ! "$resets" ] || reset_each "$resets"
 	if [ -e "$mount/factory-reset" ]; then
-		wanted=
-		while read -r which; do
-			wanted="$wanted${wanted:+,}$which"
-		done <"$mount/factory-reset"
-		reset_each "${wanted:-all}"
-		rm -f "$mount/factory-reset"
+		read_flag "$mount/factory-reset"
+		reset_each "$wanted"
+		# A folder of that name must not be a reset at every boot.
+		rm -rf "$mount/factory-reset"
 	fi
 	if [ -e "$mount/request" ]; then
 		carry_out_file "$mount/request"
@@ -55,6 +53,18 @@ carry_out_file() {
 		*) say "the request has a line that is not understood: $action" ;;
 		esac
 	done 3<"$1"
+}
+
+# read_flag FILE: sets wanted to its lines with commas between them; to all, where there are none. It may be from an editor that
+# ends lines as Windows does, or the last one not at all.
+read_flag() {
+	wanted=
+	return_key=$(printf '\r')
+	while read -r which || [ "$which" ]; do
+		which=${which%"$return_key"}
+		wanted=$wanted${which:+${wanted:+,}$which}
+	done <"$1"
+	wanted=${wanted:-all}
 }
 
 # reset_each WHICH: names or paths, with commas between them, or all.
@@ -87,22 +97,24 @@ perform() {
 		[ "$action" = reset ] && [ -e "$folder/state" ] || return
 		top=-
 	fi
+	finished_before=$finished
 	if [ "$request" ]; then
 		[ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ] && return
 		finished="$request $line"
 	fi
-	refusal=
+	refusal='' outcome="it stays as it is"
 	if "do_$action" "$@"; then
 		remove_garbage
 		return
 	fi
-	say "$path: no $action${1:+ (${*})}: ${refusal:-it failed, perhaps for want of room}; it stays as it is"
+	say "$path: no $action${1:+ (${*})}: ${refusal:-it failed, perhaps for want of room}; $outcome"
 	read_state "$folder" && remove_garbage
 }
 
-# read_keeps: sets keeps to the patterns of preinit.conf, one a line.
+# read_keeps: sets keeps to the patterns of preinit.conf, one a line; to nothing when the kernel was told so.
 read_keeps() {
 	keeps=
+	[ ! "$no_keep" ] || return 0
 	while read -r key value; do
 		[ "$key" = keep ] && keeps="$keeps$value$newline"
 	done <"$config"
@@ -116,7 +128,10 @@ do_reset() {
 		base_layers="layer $below - $layer_time factory$newline"
 	fi
 	kept=
-	[ ! "$keeps" ] || [ "$top" = - ] || keep_files || return
+	[ ! "$keeps" ] || [ "$top" = - ] || keep_files || {
+		refusal="what is to be kept cannot be copied, perhaps for want of room; the kernel argument imgbuild.nokeep gives it up"
+		return 1
+	}
 	if [ "$kept" ]; then
 		base_layers="${base_layers}layer $kept $below 0 +kept$newline"
 		below=$kept
@@ -269,8 +284,13 @@ do_merge() {
 # first boot: it is no longer what can be made anew.
 fold_into() {
 	if [ "$status" != ready ]; then
-		status=ready
+		finished_now=$finished
+		status=ready finished=$finished_before
 		write_state || return
+		finished=$finished_now
 	fi
-	fold "$folder/$1" "$folder/$2"
+	fold "$folder/$1" "$folder/$2" && return
+	# Each step is right by itself, but some of that layer may be in the one above it by now.
+	outcome="nothing changes in what is seen, but a snapshot below may have lost files to the one above: ask again when there is room"
+	return 1
 }

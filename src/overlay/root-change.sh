@@ -44,7 +44,7 @@ refresh() {
 	probe=$run/refresh/probe
 	stack "$parent" && rm -rf "$run/refresh" && mkdir -p "$probe" && true >"$run/refresh/shadowing" || return
 	while read -r kind mode owner digest file; do
-		exists "$upper/$file" && reaches "$file" || continue
+		exists "$upper/$file" && reaches "$upper" "$file" || continue
 		mark_parents "$file" && [ "$kind" != d ] || mark_parents "$file/" || return
 		echo "$kind $mode $owner $digest $file"
 	done <"$before" >"$run/refresh/candidates"
@@ -56,17 +56,6 @@ refresh() {
 	failed=$?
 	rm -rf "$run/refresh"
 	return $failed
-}
-
-# reaches FILE: whether the folders on its way are folders in the topmost layer, and no symlinks.
-reaches() {
-	rest=$1
-	way=$upper
-	while [ "${rest#*/}" != "$rest" ]; do
-		way=$way/${rest%%/*}
-		rest=${rest#*/}
-		is_folder "$way" || return
-	done
 }
 
 # mark_parents FILE: puts markers into the probe's folders on the way to it.
@@ -158,7 +147,7 @@ take_over() {
 # find_new_shadowing: lists what the new root has and the former had not, where there is something in the topmost layer.
 find_new_shadowing() {
 	while read -r kind mode owner digest file <&4; do
-		[ "$kind" != d ] && exists "$upper/$file" && reaches "$file" || continue
+		[ "$kind" != d ] && exists "$upper/$file" && reaches "$upper" "$file" || continue
 		find_line "$file" "$before" || note_shadowing "$file"
 	done 4<"$now"
 }

@@ -90,7 +90,7 @@ import_snapshot() {
 }
 
 import_overlay() {
-	[ -d "$stage/$name/files" ] || return 0
+	is_folder "$stage/$name" && is_folder "$stage/$name/files" || return 0
 	lines=$lines$name
 	if ! read_state "$base/$name" || named "$snapshot"; then
 		say "$path has a snapshot $snapshot already, or no sound state"
@@ -110,17 +110,18 @@ import_overlay() {
 	write_state
 }
 
-# delete_listed: deletes in an overlay of the new layer over the root, so that the kernel makes the whiteouts.
+# delete_listed: deletes in an overlay of the new layer over the root, so that the kernel makes the whiteouts. Nothing that a symlink,
+# which may be the layer's, leads to.
 delete_listed() {
 	mkdir -p "$run/import" &&
-		mount -t overlay -o "lowerdir=$under,upperdir=$folder/upper$suffix,workdir=$folder/work$suffix$options" overlay \
-			"$run/import" || return
+		lay "lowerdir=$under,upperdir=$folder/upper$suffix,workdir=$folder/work$suffix" "$run/import" || return
 	failed=0
 	while read -r file; do
 		case /$file/ in
-		*/../* | //) ;;
-		*) rm -rf "$run/import/$file" || failed=1 ;;
+		*/../* | //) continue ;;
 		esac
+		reaches "$run/import" "$file" || continue
+		rm -rf "$run/import/$file" || failed=1
 	done <"$stage/$name/deleted"
 	umount "$run/import"
 	return $failed

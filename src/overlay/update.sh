@@ -10,6 +10,11 @@ update() {
 	! on_trial || fail "this root is on trial, and the other slot is what it falls back to: confirm it or roll back first"
 	wanted_hash "$1"
 	stage=$run/update
+	# What was interrupted may have left it mounted: then the kernel would not look at the new one.
+	! mounted "$stage/root" || umount "$stage/root"
+	while read -r from point _; do
+		[ "$from" != "$other_device" ] || fail "the other slot, $other_device, is mounted on $point"
+	done </proc/mounts
 	rm -rf "$stage"
 	mkdir -p "$stage" || fail "there is no room in $run"
 	[ "$1" = - ] || exec <"$1"
@@ -28,14 +33,21 @@ update() {
 
 # wanted_hash FILE: sets sha256 to what --sha256, FILE.sha256 or the manifest beside it says, if nothing does to nothing.
 wanted_hash() {
-	[ ! "$sha256" ] || return 0
-	[ "$1" != - ] || return 0
-	if [ -e "$1.sha256" ]; then
+	if [ "$sha256" ] || [ "$1" = - ]; then
+		:
+	elif [ -e "$1.sha256" ]; then
 		read -r sha256 _ <"$1.sha256"
+		sha256=${sha256:-nothing}
 	elif [ -e "$(dirname "$1")/manifest.json" ]; then
 		# A property a line: the file's name, its size, its hash.
 		sha256=$(sed -n "/\"file\": \"${1##*/}\"/,/}/s/.*\"sha256\": \"\\([0-9a-f]*\\)\".*/\\1/p" "$(dirname "$1")/manifest.json")
 	fi
+	# What is said but cannot be compared must not pass for nothing said.
+	case $sha256 in
+	*[!0-9a-f]*) ;;
+	*) [ "$sha256" ] && [ ${#sha256} != 64 ] || return 0 ;;
+	esac
+	fail "$sha256 is no SHA-256: that has 64 digits of 0-9 and a-f"
 }
 
 # find_unpacker FILE: sets unpack by the file's first bytes.

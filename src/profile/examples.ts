@@ -78,6 +78,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   "tezi.licenseTitle": "Licence",
   "tezi.releaseNotes": "./release-notes.txt",
   "slots.tries": 3,
+  "slots.redundant": true,
   "slots.environmentAt": "3MiB",
   "emulator.memory": "1GiB",
   "emulator.serial": 1,

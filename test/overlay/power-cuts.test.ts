@@ -103,3 +103,23 @@ test("a refresh over a new root", async (t) => {
   assert.match(shown, /one: shipped later\n.*three: shipped later\n.*two: mine\n/s);
   assert.ok(cutEverywhere(from, [shown]) > 20);
 });
+
+test("a merge in the first boot after a reset is done whole, or again", async (t) => {
+  if (skipped(t)) return;
+  const from = await device(t, { ...CUTTABLE, hook: true, keep: ["/home/root/sub"] });
+  from.boot("mkdir /home/root/sub; echo 1 >/home/root/sub/a; echo 2 >/home/root/sub/b; overlayctl reset");
+  from.boot("echo 3 >/home/root/sub/c; overlayctl merge");
+  const saved = `${from.userdata}.merge`;
+  fs.copyFileSync(from.userdata, saved);
+  for (let cutAt = 1; ; cutAt += 2) {
+    fs.copyFileSync(saved, from.userdata);
+    if (from.boot("echo done >/dev/power", { cutAt }).trimEnd().endsWith("done")) break;
+    assert.equal(
+      from.boot(
+        "cat /home/root/sub/*; grep -c ^layer /userdata/overlay/home-root/state; ls /userdata | grep request; :",
+      ),
+      "1\n2\n3\n0\n",
+      `cut before program ${cutAt}`,
+    );
+  }
+});

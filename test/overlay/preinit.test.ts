@@ -223,6 +223,40 @@ test("a full UserData can be reset, in one go or interrupted", async (t) => {
   }
 });
 
+test("a full UserData with files to be kept is reset when the kernel is told to keep none", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { keep: ["/home/root/key"] });
+  boot("cd /home/root; echo k >key; (i=0; while : >$i; do i=$((i + 1)); done; yes >small) 2>/dev/null");
+  assert.match(
+    boot("cat /home/root/key", { arguments: "imgbuild.reset" }),
+    /^imgbuild: \/home\/root: no reset: what is to be kept cannot .* imgbuild\.nokeep gives it up; it stays as it is\n[\s\S]*k\n$/m,
+  );
+  assert.equal(
+    boot("ls /home/root", { arguments: "imgbuild.reset imgbuild.nokeep" }).slice(-21),
+    "changed\ndeleted\nkept\n",
+  );
+});
+
+/** The mount of util-linux 2.39 and later with a kernel's limit: FSCONFIG_SET_STRING takes 255 bytes (fs/fsopen.c). */
+const NEWER_MOUNT = `#!/bin/busybox sh
+[ "$LIBMOUNT_FORCE_MOUNT2" = always ] || [ "$1 $2" != "-t overlay" ] || {
+  IFS=,
+  for option in $4; do [ \${#option} -le 264 ] || exit 32; done
+  unset IFS
+}
+exec /bin/busybox mount "$@"
+`;
+
+test("many layers are mounted, by a mount that uses the new system calls too; init does not see of it", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { shell: "dash", root: (tree) => put(tree, "usr/sbin/mount", NEWER_MOUNT, 0o755) });
+  boot("echo x >/home/root/x; i=0; while [ $i -lt 12 ]; do i=$((i + 1)); overlayctl snapshot s$i >/dev/null; done");
+  assert.equal(
+    boot(`${STATE}; cat /home/root/x; overlayctl diff; echo $LIBMOUNT_FORCE_MOUNT2`),
+    "whole\nx\nA /home/root/x\n\n",
+  );
+});
+
 test("what a power cut left half-made is made again; initial content is used as it is", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot, userdata, debugfs } = await device(t, { paths: ["/etc", "/home/root"] });

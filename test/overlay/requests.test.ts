@@ -124,6 +124,14 @@ test("a reset is asked for by the kernel's arguments or by a file, of all or of 
   );
   assert.equal(boot(`${see}; true`), "");
   assert.equal(boot(`${write}; ls /userdata`), "lost+found\noverlay\n");
+  // Without a line feed at its end, and as Windows's editors write it.
+  for (const text of ["/etc", "/etc\r\n", "\r\n/etc\r\n\r\n"]) {
+    boot(`${write}; printf '${text}' >/userdata/factory-reset`);
+    assert.equal(boot(`${see}; ls /userdata`), "/home/root/new\nlost+found\noverlay\n", JSON.stringify(text));
+  }
+  boot(`${write}; mkdir /userdata/factory-reset; touch /userdata/factory-reset/file`);
+  assert.equal(boot(`${see}; ${write}`), "");
+  assert.equal(boot(see), "/etc/new\n/home/root/new\n", "one reset, not one at every boot");
 });
 
 test("what the image was built with comes back with a reset, and outlives merging", async (t) => {
@@ -157,7 +165,8 @@ test("what cannot be done is refused, and changes nothing", async (t) => {
   const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
   const tried =
     boot(`for c in "restore none" "delete factory" "snapshot a/b" "snapshot" "snapshot x --overlay /nowhere" "reset --keep etc" frobnicate \\
-    "status --bad" "restore" "snapshot x y z" "export none" "import /nowhere"; do overlayctl $c 2>&1; echo "$c: $?"; done; overlayctl cancel; ls /userdata`);
+    "status --bad" "restore" "snapshot x y z" "export none" "import /nowhere" "reset /etc" "snapshot x y" "cancel x" \
+    "reset --keep /etc/../x"; do overlayctl $c 2>&1; echo "$c: $?"; done; overlayctl cancel; ls /userdata`);
   const statuses = [...tried.matchAll(/^(.*): (\d)$/gm)].map(([, command, status]) => `${command} ${status}`);
   assert.deepEqual(statuses, [
     "restore none 1",
@@ -172,6 +181,10 @@ test("what cannot be done is refused, and changes nothing", async (t) => {
     "snapshot x y z 2",
     "export none 1",
     "import /nowhere 1",
+    "reset /etc 2",
+    "snapshot x y 2",
+    "cancel x 2",
+    "reset --keep /etc/../x 2",
   ]);
   assert.match(tried, /\nlost\+found\noverlay\n$/);
   // Two snapshots over one: it can go when one of them has gone.
@@ -187,6 +200,19 @@ test("what cannot be done is refused, and changes nothing", async (t) => {
   assert.match(
     boot("ls /etc; cat /userdata/overlay/etc/state"),
     /^two\nstate ready\nroot \w+\ntop upper\S* -\ndone \S+ \d\nend\n$/,
+  );
+});
+
+test("without root's rights, or where preinit has not been, it says so at once", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { programs: ["setpriv"] });
+  assert.equal(
+    boot(`/usr/libexec/setpriv --reuid 1000 --regid 1000 --clear-groups overlayctl snapshot 2>&1
+      umount /run; overlayctl status 2>&1; overlayctl help | head -n 1`),
+    `overlayctl: only root can do that
+overlayctl: there is no /run/imgbuild: this system was not started by /usr/lib/imgbuild/preinit
+usage: overlayctl COMMAND [OPTION]...
+`,
   );
 });
 

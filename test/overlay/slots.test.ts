@@ -231,6 +231,8 @@ test("what is no root for this device is refused, and nothing is switched", asyn
   slots.file("table", changed(used - 20).fill(0xff, used - 40, used));
   slots.file("listed", image);
   slots.file("listed.sha256", `${"0".repeat(64)}  listed\n`);
+  slots.file("cut", image);
+  slots.file("cut.sha256", "");
   slots.file(
     "manifest.json",
     JSON.stringify({ artifacts: [{ file: "image", size: 1, sha256: "1".repeat(64) }] }, null, 2),
@@ -248,6 +250,9 @@ test("what is no root for this device is refused, and nothing is switched", asyn
     ["update /dev/listed", /its SHA-256 is .*, and should be 0000/],
     ["update /dev/image", /its SHA-256 is .*, and should be 1111/],
     [`update - --sha256 ${"2".repeat(64)} </dev/image`, /should be 2222/],
+    ["update /dev/cut", /nothing is no SHA-256/],
+    ['update - --sha256 "" </dev/image', /nothing is no SHA-256/],
+    ["update - --sha256 abc </dev/image", /abc is no SHA-256/],
   ] as const) {
     slots.environment = OLD;
     const printed = slots.boot(`overlayctl ${command} 2>&1 || echo "failed"`);

@@ -57,6 +57,24 @@ s.tar
   });
 }
 
+test("an import deletes nothing outside of its layer, and takes no symlink for one", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
+  assert.equal(
+    boot(`cd /run; mkdir -p s/home-root/files s/etc; echo "snapshot s 1" >s/imgbuild-snapshot; touch /userdata/safe
+      ln -s /userdata s/home-root/files/link; ln -s /home s/etc/files
+      printf '/link/safe\n/../../../userdata/safe\n/kept\n' >s/home-root/deleted
+      tar -c -f s.tar -C s .; overlayctl import s.tar; ls /userdata; overlayctl restore s; overlayctl status | grep -c snapshot`),
+    `lost+found
+overlay
+safe
+It is done at the next boot.
+1
+`,
+  );
+  assert.equal(boot("ls /home/root; readlink /home/root/link"), "changed\ndeleted\nlink\n/userdata\n");
+});
+
 test("status tells layers, sizes, changes, requests and what does not work", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
