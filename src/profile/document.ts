@@ -10,7 +10,7 @@ export type Value = null | boolean | number | string | readonly Value[] | { read
 export const SETTINGS = "--set";
 
 /** Keys of a profile's file that say nothing of the board. */
-export const ABOUT_FILES: readonly string[] = ["extends", "abstract"];
+const ABOUT_FILES: readonly string[] = ["extends", "abstract"];
 
 /** A source of profile values: a file, or the --set options. */
 export interface Layer {
