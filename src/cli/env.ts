@@ -5,6 +5,7 @@ import { type ByteString, escapeName, fromBytes, fromText, toBytes } from "../by
 import { hostWriteError, readFully } from "../bytes/file-device.js";
 import { parseSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
+import { Medium } from "../flash/medium.js";
 import { Workspace } from "../output/workspace.js";
 import {
   checkVariable,
@@ -198,7 +199,7 @@ function withEnvironment<T>(args: EnvArguments, flags: "r" | "r+", use: (opened:
   }
 }
 
-/** Of a file or a block device, whose stat has no length: found by looking for the end. */
+/** Of a file, or of a block device, whose stat has no length. */
 function lengthOf(fd: number, file: string): number {
   const stat = fs.fstatSync(fd);
   if (!stat.isFile() && !stat.isBlockDevice()) {
@@ -206,15 +207,10 @@ function lengthOf(fd: number, file: string): number {
       hint: "Name what holds the environment: a file, /dev/mmcblk0boot0.",
     });
   }
-  if (!stat.isBlockDevice()) return stat.size;
-  let [below, end] = [0, 2 ** 48];
-  const byte = new Uint8Array(1);
-  while (below < end) {
-    const middle = Math.floor((below + end) / 2);
-    if (fs.readSync(fd, byte, 0, 1, middle) === 1) below = middle + 1;
-    else end = middle;
-  }
-  return below;
+  if (stat.isFile()) return stat.size;
+  const medium = new Medium(file, 512, { readOnly: true });
+  medium.close();
+  return medium.size;
 }
 
 async function print(args: EnvArguments): Promise<void> {
