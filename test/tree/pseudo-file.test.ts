@@ -236,6 +236,6 @@ test("a file of the host that cannot be looked at is an error that names it", as
   const refused = (file: string, code: string, message: RegExp) =>
     assert.rejects(applyPseudo(root(), readPseudoFile(`x l ${file}` as ByteString, "p"), options), { code, message });
   // No host takes a name of 300 bytes, whoever asks.
-  await refused(`/${"a".repeat(300)}`, "io-failed", /^p:1: cannot read/);
+  await refused(`/${"a".repeat(300)}`, "source-unreadable", /^p:1: cannot read/);
   await refused("/a".repeat(3000), "source-missing", /^p:1: .* does not exist/);
 });
