@@ -1,10 +1,14 @@
 /** `imgbuild env print|set|make FILE ...`: U-Boot's environment in a file, as fw_printenv, fw_setenv and mkenvimage treat it. */
 import * as fs from "node:fs";
+import * as path from "node:path";
 import { type ByteString, escapeName, fromBytes, fromText, toBytes } from "../bytes/bytestring.js";
 import { hostWriteError, readFully } from "../bytes/file-device.js";
 import { parseSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
+import { Medium } from "../flash/medium.js";
+import { Workspace } from "../output/workspace.js";
 import {
+  checkVariable,
   decodeEnvironment,
   type Environment,
   type EnvironmentCopy,
@@ -15,6 +19,7 @@ import {
   parseEnvironment,
 } from "../uboot/index.js";
 import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
+import { writableTarget } from "./image-file.js";
 import { commonOptions, reporterFor } from "./options.js";
 import { STANDARD_INPUT } from "./source.js";
 import { writeOutput } from "./standard-output.js";
@@ -78,6 +83,7 @@ export const env = defineCommand({
   operands,
   options,
   async run(args) {
+    refuseIdleOptions(args);
     switch (args.action) {
       case "print":
         return print(args);
@@ -91,6 +97,31 @@ export const env = defineCommand({
     });
   },
 });
+
+/** Throws a `usage` error for options that would change nothing: whoever gives them expects something else to happen. */
+function refuseIdleOptions({ action, offset, secondOffset, redundant, remove }: EnvArguments): void {
+  const idle = (option: string, hint: string) =>
+    new ImgbuildError("usage", `${option} has no meaning here`, { hint, data: { option } });
+  if (remove.length > 0 && action !== "set") throw idle("--remove", "Only env set takes variables out.");
+  if (action === "make" && (offset !== "0" || secondOffset !== undefined)) {
+    throw idle(
+      secondOffset === undefined ? "--offset" : "--second-offset",
+      "env make makes a file with nothing else in it. `dd seek=` puts it elsewhere; env set changes one in its place.",
+    );
+  }
+  if (secondOffset !== undefined && !redundant) throw idle("--second-offset", "Add --redundant.");
+}
+
+/** More than any U-Boot has. What is longer is another file, or a --size that is missing. */
+const LONGEST = 2 ** 24;
+
+/** Throws a `usage` error for a length that no environment has. */
+function checkSize(size: number): void {
+  if (size > 0 && size <= LONGEST) return;
+  throw new ImgbuildError("usage", `no environment has ${size} bytes`, {
+    hint: "Set --size to U-Boot's CONFIG_ENV_SIZE: 8K, 0x2000.",
+  });
+}
 
 /** Bytes from "8K", "8192" or "0x2000"; with a minus in front, below zero. */
 function parseBytes(text: string): number {
@@ -117,7 +148,10 @@ function findCopies(length: number, args: EnvArguments): Copies {
   const second = args.secondOffset === undefined ? first + size : absolute(args.secondOffset);
   const offsets = args.redundant ? [first, second] : [first];
   const outside = offsets.find((offset) => offset < 0 || offset + size > length);
-  if (outside === undefined && size > 0) return { offsets, size };
+  if (outside === undefined && first < length) {
+    checkSize(size);
+    return { offsets, size };
+  }
   throw new ImgbuildError("usage", `${args.file} has ${length} bytes, and no ${size} at ${outside ?? first}`, {
     hint: "Set --offset and --size to where U-Boot has its environment: CONFIG_ENV_OFFSET and CONFIG_ENV_SIZE.",
   });
@@ -140,7 +174,7 @@ function withEnvironment<T>(args: EnvArguments, flags: "r" | "r+", use: (opened:
     throw new ImgbuildError("source-missing", `there is no file ${args.file}`, { hint: "Name an existing one." });
   }
   try {
-    const { offsets, size } = findCopies(lengthOf(fd), args);
+    const { offsets, size } = findCopies(lengthOf(fd, args.file), args);
     const read = (kind: "single" | "redundant") =>
       offsets.map((offset) => {
         const bytes = new Uint8Array(size);
@@ -165,18 +199,18 @@ function withEnvironment<T>(args: EnvArguments, flags: "r" | "r+", use: (opened:
   }
 }
 
-/** Of a file or a block device, whose stat has no length: found by looking for the end. */
-function lengthOf(fd: number): number {
+/** Of a file, or of a block device, whose stat has no length. */
+function lengthOf(fd: number, file: string): number {
   const stat = fs.fstatSync(fd);
-  if (!stat.isBlockDevice()) return stat.size;
-  let [below, end] = [0, 2 ** 48];
-  const byte = new Uint8Array(1);
-  while (below < end) {
-    const middle = Math.floor((below + end) / 2);
-    if (fs.readSync(fd, byte, 0, 1, middle) === 1) below = middle + 1;
-    else end = middle;
+  if (!stat.isFile() && !stat.isBlockDevice()) {
+    throw new ImgbuildError("usage", `${file} is neither a file nor a block device`, {
+      hint: "Name what holds the environment: a file, /dev/mmcblk0boot0.",
+    });
   }
-  return below;
+  if (stat.isFile()) return stat.size;
+  const medium = new Medium(file, 512, { readOnly: true });
+  medium.close();
+  return medium.size;
 }
 
 async function print(args: EnvArguments): Promise<void> {
@@ -199,11 +233,22 @@ async function print(args: EnvArguments): Promise<void> {
   await writeOutput([toBytes(formatEnvironment(shown))]);
 }
 
+/** NAME=VALUE, as it is: a shell has seen to what is special. */
+function parseAssignment(argument: string): [name: ByteString, value: ByteString] {
+  const text = fromText(argument);
+  const equals = text.indexOf("=");
+  if (equals < 0) {
+    throw new ImgbuildError("usage", `${escapeName(text)} is not NAME=VALUE`, {
+      hint: "imgbuild env set FILE bootdelay=0 --remove fdtfile",
+    });
+  }
+  const [name, value] = [text.slice(0, equals) as ByteString, text.slice(equals + 1) as ByteString];
+  checkVariable(name, value);
+  return [name, value];
+}
+
 function set(args: EnvArguments): void {
-  const changes = parseEnvironment(
-    args.more.map((text) => fromText(text).replaceAll("\n", "\\\n")).join("\n") as ByteString,
-    "set",
-  );
+  const changes = new Map(args.more.map(parseAssignment));
   if (changes.size === 0 && args.remove.length === 0) {
     throw new ImgbuildError("usage", "there is nothing to set", { hint: "Give NAME=VALUE, or --remove NAME." });
   }
@@ -237,20 +282,36 @@ async function make(args: EnvArguments): Promise<void> {
       hint: "imgbuild env make u-boot.txt u-boot.env --size 8K",
     });
   }
-  const isInput = args.file === STANDARD_INPUT;
-  if (!isInput && !fs.existsSync(args.file)) {
-    throw new ImgbuildError("source-missing", `there is no file ${args.file}`, { hint: "Name the variables' text." });
-  }
-  const text = fromBytes(fs.readFileSync(isInput ? 0 : args.file));
-  const variables = parseEnvironment(text, isInput ? "standard input" : args.file);
   const size = parseBytes(args.size);
+  checkSize(size);
+  const isInput = args.file === STANDARD_INPUT;
+  const variables = parseEnvironment(readText(args.file), isInput ? "standard input" : args.file);
   const padding = Number.parseInt(args.padding, 16);
   const flags = args.redundant ? [1, 0] : [undefined];
   const copies = flags.map((flag) => encodeEnvironment(variables, { size, flag, padding }));
+  const file = writableTarget(target);
+  const workspace = new Workspace(path.dirname(file));
   try {
-    fs.writeFileSync(target, Buffer.concat(copies));
-  } catch (error) {
-    throw hostWriteError(target, error);
+    await workspace.create(path.basename(file), size * copies.length).write(0, Buffer.concat(copies));
+    workspace.commit();
+  } finally {
+    workspace.discard();
   }
   told(target, variables, args);
+}
+
+/** The text that `make` is given. */
+function readText(file: string): ByteString {
+  try {
+    return fromBytes(fs.readFileSync(file === STANDARD_INPUT ? 0 : file));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") {
+      throw new ImgbuildError("source-missing", `there is no file ${file}`, { hint: "Name the variables' text." });
+    }
+    throw new ImgbuildError("source-unreadable", `cannot read ${file}: ${code}`, {
+      hint: "Name a text with the variables, and check its permissions.",
+      cause: error,
+    });
+  }
 }

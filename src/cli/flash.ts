@@ -13,7 +13,7 @@ import { describeMedium } from "../flash/describe-medium.js";
 import { headOfSource, type ImageSource, measureSource, openImageSource } from "../flash/image-source.js";
 import { Medium } from "../flash/medium.js";
 import { recipesText } from "../flash/recipes.js";
-import { checkLength, checkSuits, checkUnused, type ImageFacts } from "../flash/refusals.js";
+import { checkKind, checkLength, checkSuits, checkUnused, type ImageFacts } from "../flash/refusals.js";
 import { type FlashProgress, incompleteText, wholeImage, writeImage } from "../flash/write-image.js";
 import { detectFileSystem } from "../image/file-system.js";
 import { BOOT0, IMAGE, MANIFEST } from "../output/artifacts.js";
@@ -78,6 +78,7 @@ async function run(args: FlashArguments): Promise<void> {
   }
   const reporter = reporterFor(args);
   const source = await openImageSource(imageFile(args.image));
+  checkKind(target);
   const number = deviceNumberOf(target);
   const device = number === undefined ? undefined : blockDevice(number);
   if (device !== undefined) checkUnused(target, device);
@@ -90,7 +91,7 @@ async function run(args: FlashArguments): Promise<void> {
   try {
     const medium = new Medium(target, device?.logicalBlockSize ?? 512);
     try {
-      checkLength(target, medium.size, image);
+      checkLength(target, medium.size, device, image);
       await consent(args, medium, device, source, map);
       tellLimits(medium, device, args, reporter);
       const progress: FlashProgress = { begun: false, done: false };
@@ -116,7 +117,7 @@ async function run(args: FlashArguments): Promise<void> {
         return;
       }
       reporter.say(summaryOf(target, map, flashed.written, args.verify, flashed.backupMoved));
-      if (image.isBoot0) {
+      if (image.isBoot0 && device?.isBootPartition) {
         reporter.say(`the boot ROM has to be told once: mmc bootpart enable 1 1 ${target.replace(/boot\d$/, "")}`);
       }
     } finally {

@@ -74,7 +74,7 @@ async function digestOf({ path, size }: FileDevice, { data }: RecordingDevice): 
  * for what a rename would destroy: device nodes, folders, and standard output, of which there is none here; and for symlinks
  * that lead in a circle.
  */
-function writableTarget(image: string): string {
+export function writableTarget(image: string): string {
   if (image === STANDARD_INPUT) {
     throw new ImgbuildError("usage", "an image cannot be written to standard output", { hint: "Name a file." });
   }

@@ -61,22 +61,31 @@ const mmcOf = ({ flash }: Plan) => (flash.mmc === undefined ? "N" : `${flash.mmc
 
 const isQemu = ({ emulator, bootloader }: Plan) => emulator?.machine === "virt" && bootloader === undefined;
 
-function reader({ folder, files, plan }: RecipeInputs): Recipe {
-  const image = quoted(`${folder}/${IMAGE}`);
+/** What decompresses the whole image onto standard output, by the image's suffix. */
+const UNPACKERS: Readonly<Record<string, string>> = { "": "", ".zst": "zstd -dc", ".gz": "gzip -dc", ".xz": "xz -dc" };
+
+/** A build may have the image only compressed, or not at all. */
+function reader({ folder, files, plan }: RecipeInputs): Recipe | undefined {
+  const found = Object.entries(UNPACKERS).find(([suffix]) => files.has(IMAGE + suffix));
+  if (found === undefined) return undefined;
+  const [suffix, unpack] = found;
+  const image = quoted(`${folder}/${IMAGE}${suffix}`);
   const bmap = files.has(`${IMAGE}.bmap`);
+  const dd = "of=/dev/sdX bs=4M oflag=direct conv=fsync status=progress";
   return {
     title: "A card in a reader, or an eMMC that shows up as a disk",
     about: `Put the disk's name in the place of /dev/sdX: lsblk lists them.${isQemu(plan) ? " For QEMU itself there is `imgbuild boot`." : ""}`,
     lines: [
       `imgbuild flash ${quoted(folder)} /dev/sdX`,
       ...(bmap ? [`bmaptool copy ${image} /dev/sdX`] : []),
-      `dd if=${image} of=/dev/sdX bs=4M oflag=direct conv=fsync status=progress`,
+      unpack === "" ? `dd if=${image} ${dd}` : `${unpack} ${image} | dd iflag=fullblock ${dd}`,
     ],
   };
 }
 
-function massStorage({ plan, folder }: RecipeInputs): Recipe | undefined {
-  if (isQemu(plan)) return undefined;
+function massStorage(inputs: RecipeInputs): Recipe | undefined {
+  const { plan, folder } = inputs;
+  if (isQemu(plan) || reader(inputs) === undefined) return undefined;
   return {
     title: "U-Boot: the eMMC as a USB disk",
     about: "On the board's console, in U-Boot; the board is connected by its USB device port. Ctrl-C ends it.",
@@ -124,10 +133,10 @@ function fileOf({ artifacts }: Manifest, { name }: ManifestPartition): string | 
 function fastboot({ manifest, plan, folder, files }: RecipeInputs): Recipe | undefined {
   if (isQemu(plan)) return undefined;
   const mmc = mmcOf(plan);
-  const image = sizeOf(manifest, IMAGE);
-  if (image === undefined) return undefined;
+  const file = ["emmc.simg", IMAGE].find((name) => files.has(name));
+  const image = sizeOf(manifest, IMAGE) ?? plan.storage.size;
+  if (file === undefined || image === undefined) return undefined;
   const boot0 = sizeOf(manifest, BOOT0);
-  const file = files.has("emmc.simg") ? "emmc.simg" : IMAGE;
   return {
     title: "U-Boot: fastboot",
     about:

@@ -1,4 +1,5 @@
 /** What must not be written, and why. Each refusal says what to do instead. */
+import * as fs from "node:fs";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import type { BlockDevice } from "./block-device.js";
@@ -80,16 +81,30 @@ export function checkSuits(file: string, device: BlockDevice, image: ImageFacts)
   }
 }
 
-/** Throws `does-not-fit`, with by how much. */
-export function checkLength(file: string, size: number, image: ImageFacts): void {
-  const needed = image.size + (image.isBoot0 ? BOOT0_KEPT : 0);
+/** Throws `device-refused` for what nothing can be flashed onto: a folder, a pipe, on Linux a device that is no disk. */
+export function checkKind(file: string): void {
+  const stat = fs.statSync(file, { throwIfNoEntry: false });
+  // Other hosts have disks as character devices.
+  const isDisk = stat?.isBlockDevice() || (process.platform !== "linux" && stat?.isCharacterDevice());
+  if (stat === undefined || stat.isFile() || isDisk) return;
+  throw refused(
+    `${file} is ${stat.isDirectory() ? "a folder" : "no block device"}`,
+    "`lsblk` lists the devices. A file of a device's length will do too: truncate -s 4G FILE.",
+  );
+}
+
+/** Throws `does-not-fit`, with by how much. `device`: undefined for a file, and on a host that does not tell. */
+export function checkLength(file: string, size: number, device: BlockDevice | undefined, image: ImageFacts): void {
+  // Whatever goes there, forced or not: what is lost at its end is the module's own, and nobody has it a second time.
+  const isBoot0 = image.isBoot0 || device?.isBootPartition === true;
+  const needed = image.size + (isBoot0 ? BOOT0_KEPT : 0);
   if (needed <= size) return;
-  const kept = image.isBoot0 ? `, with ${BOOT0_KEPT} bytes at the end that are not the image's` : "";
+  const kept = isBoot0 ? `, with ${BOOT0_KEPT} bytes at the end that are not the image's` : "";
   throw new ImgbuildError(
     "does-not-fit",
     `${file} is too small: it has ${size} bytes (${formatSize(size)}), and ${image.path} needs ${needed} (${formatSize(needed)})${kept}: ${needed - size} bytes more`,
     {
-      hint: image.isBoot0
+      hint: isBoot0
         ? "Use a shorter bootloader: the environment and the module's identity are behind it."
         : `Use a larger medium, or build the image for this one: --set storage.size=${size}.`,
       data: { device: file, size, needed, over: needed - size },

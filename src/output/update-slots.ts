@@ -2,11 +2,11 @@
 import { createHash } from "node:crypto";
 import { ImgbuildError } from "../errors.js";
 import type { Plan } from "../image/plan.js";
+import { pieces } from "./blocks.js";
 import type { BuiltImage } from "./output.js";
 
 /** What the root is called in a bundle. */
 export const ROOT_FILE = "rootfs.squashfs";
-const PIECE = 2 ** 20;
 
 export interface UpdateSlot {
   /** A path in /dev on the device. */
@@ -41,10 +41,10 @@ export async function updateRoot({ image, assembled }: BuiltImage): Promise<Upda
   const { start, used: size } = assembled.partitions.find(
     ({ partition, used }) => partition.role === "rootfs" && used > 0,
   )!;
-  async function* pieces() {
-    for (let at = 0; at < size; at += PIECE) yield await image.read(start + at, Math.min(PIECE, size - at));
+  async function* content() {
+    for await (const { bytes } of pieces(image, start, start + size)) yield bytes;
   }
   const hash = createHash("sha256");
-  for await (const piece of pieces()) hash.update(piece);
-  return { size, sha256: hash.digest("hex"), pieces };
+  for await (const bytes of content()) hash.update(bytes);
+  return { size, sha256: hash.digest("hex"), pieces: content };
 }

@@ -60,6 +60,11 @@ function factsOf({ flash, bootloader, profile }: Plan) {
   }
   if (mmc === undefined) throw lacking("flash.mmc is missing", "Set it to the eMMC's number in U-Boot.");
   if (bootloader === undefined) throw lacking("it has no bootloader", "Say in bootloader.files what it starts with.");
+  // In a script that separates by blanks, and in the output folder.
+  const odd = bootloader.files.find(({ file }) => !/^[A-Za-z0-9_][A-Za-z0-9._+-]*$/.test(file));
+  if (odd !== undefined) {
+    throw lacking(`its script cannot name "${odd.file}"`, "Rename the file, and say so in bootloader.files.");
+  }
   const [, second, third] = bootloader.files;
   if (third !== undefined) throw lacking("its bootloader has more than two files", "Leave the output uuu out.");
   if (second !== undefined && uuu.loadAddress === undefined) {

@@ -33,7 +33,7 @@ help() {
 		                            plain or packed with gzip, xz or zstd (- is the standard input)
 		  rollback                  go back to the root before this one
 		  confirm                   the root that is on trial is good; the system says so by itself, unless it is not to
-		  cancel                    drop what is to be done at the next boot
+		  cancel                    drop what snapshot, restore, delete, merge and reset have asked for
 		  ready                     note that the first boot has completed; the system does so by itself
 		  help                      this
 
@@ -72,15 +72,18 @@ usage() {
 # shellcheck source=src/overlay/state.sh
 . "$library/state.sh"
 
-# take_lock: keeps others out, for as long as this runs. Two may be started at once: at the end of the boot, and by hand.
+# take_lock WHAT SECONDS: keeps others from the overlays or the slots, for as long as this runs; waits so long for one that is at work.
+# Two may be started at once: at the end of the boot, and by hand.
 take_lock() {
-	tries=0
-	until mkdir "$run/lock" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ $tries -lt 10 ] || fail "another overlayctl is at work; if not, remove $run/lock"
+	waited=0
+	until mkdir "$run/lock-$1" 2>/dev/null; do
+		waited=$((waited + 1))
+		[ $waited -le "$2" ] || fail "another overlayctl is at work; if not, remove $run/lock-$1"
 		sleep 1
 	done
-	trap 'rmdir "$run/lock"' EXIT
+	locks="$locks $run/lock-$1"
+	# shellcheck disable=SC2086 # they have no blanks
+	trap 'rmdir $locks' EXIT
 	trap 'exit 1' HUP INT TERM
 }
 
@@ -127,10 +130,10 @@ request_snapshot() {
 	if read_state "$base/$name" && named "$snapshot"; then
 		fail "$path has a snapshot $snapshot already"
 	fi
-	while read -r action target _ known; do
+	[ ! -e "$mount/request" ] || while read -r action target _ known; do
 		[ "$action $target $known" != "snapshot $name $snapshot" ] ||
 			fail "$path: a snapshot $snapshot is to be taken at the next boot already"
-	done 2>/dev/null <"$mount/request"
+	done <"$mount/request"
 	lines="${lines}snapshot $name $now $snapshot$newline"
 }
 
@@ -245,8 +248,11 @@ done
 
 case $command in
 snapshot | restore | delete | merge | update) [ ! "$second_word" ] || usage "$second_word is one too many" ;;
-status | diff | reset | rollback | confirm | cancel | ready)
+status | diff | reset)
 	[ ! "$first_word" ] || usage "$command takes no $first_word; --overlay PATH names an overlay"
+	;;
+rollback | confirm | cancel | ready)
+	[ ! "$first_word" ] || usage "$command takes no $first_word"
 	;;
 esac
 case $command in
@@ -264,14 +270,19 @@ while read -r key value; do
 	esac
 done <"$config"
 base=$mount/overlay
-lines=
+lines='' locks=
 
 case $command in
-snapshot | restore | delete | merge | reset | import | ready | cancel | storage)
+snapshot | restore | delete | merge | reset | import | cancel | storage)
 	need_userdata
-	take_lock
+	take_lock overlays 10
 	;;
-update | rollback | confirm) take_lock ;;
+ready)
+	# Were it not noted, the next boot would throw away what this one has written. An import may take long.
+	need_userdata
+	take_lock overlays 600
+	;;
+update | rollback | confirm) take_lock slots 10 ;;
 esac
 case $command in
 status | ready | update | rollback | confirm)
@@ -330,6 +341,7 @@ cancel) rm -f "$mount/request" && sync ;;
 ready)
 	each_overlay ready && rm -f "$run/pending"
 	if [ -e "$run/trial" ]; then
+		take_lock slots 10
 		find_slots
 		confirm_boot
 	fi

@@ -67,7 +67,7 @@ same() {
 tell() {
 	told=$2
 	while [ "$told" != "${told%%"$newline"*}" ]; do
-		told=${told%%"$newline"*}?${told#*"$newline"}
+		told="${told%%"$newline"*}?${told#*"$newline"}"
 	done
 	echo "$1 $told"
 }

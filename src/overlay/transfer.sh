@@ -17,9 +17,9 @@ export_snapshot() {
 	snapshot=$1
 	[ "$1" = factory ] || valid_name "$1"
 	need_userdata
-	take_lock
+	take_lock overlays 10
 	stage=$run/export
-	rm -rf "$stage" && mkdir -p "$stage" "$run/empty" && show_root || fail "the root cannot be looked at"
+	rm -rf "$stage" && mkdir -m 700 "$stage" && mkdir -p "$run/empty" && show_root || fail "the root cannot be looked at"
 	staged=
 	each_overlay stage_overlay
 	failed=$?
@@ -38,13 +38,15 @@ export_snapshot() {
 	return $failed
 }
 
-# write_tar [FILE]: the file appears when it is whole. None, or -, is the standard output.
+# write_tar [FILE]: the file appears when it is whole, and is root's alone: passwords may be in it. None, or -, is the standard
+# output.
 write_tar() {
+	umask 077
 	# shellcheck disable=SC2086 # names of overlays have no blanks
 	case ${1:--} in
 	-) tar -c -f - -C "$stage" $staged ./imgbuild-snapshot && return ;;
 	*)
-		tar -c -f "$1+new" -C "$stage" $staged ./imgbuild-snapshot && mv -f -- "$1+new" "$1" && return
+		tar -c -f "$1+new" -C "$stage" $staged ./imgbuild-snapshot && sync && mv -f -- "$1+new" "$1" && return
 		rm -f -- "$1+new"
 		;;
 	esac
@@ -78,7 +80,7 @@ unstage_overlay() {
 import_snapshot() {
 	[ "$1" ] || usage "import needs a file"
 	stage=$mount/import+new
-	rm -rf "$stage" && mkdir "$stage" || fail "there is no room on UserData"
+	rm -rf "$stage" && mkdir -m 700 "$stage" || fail "there is no room on UserData"
 	tar -x -p -f "$1" -C "$stage" && [ -e "$stage/imgbuild-snapshot" ] || {
 		rm -rf "$stage"
 		fail "$1 is no snapshot or not all of one, or there is no room for it"

@@ -9,6 +9,9 @@ export type Value = null | boolean | number | string | readonly Value[] | { read
 /** The origin of values that the command line sets. */
 export const SETTINGS = "--set";
 
+/** Keys of a profile's file that say nothing of the board. */
+const ABOUT_FILES: readonly string[] = ["extends", "abstract"];
+
 /** A source of profile values: a file, or the --set options. */
 export interface Layer {
   /** The file's path, or SETTINGS. */
@@ -99,7 +102,20 @@ function readLayer(file: string): Layer {
       hint: "The file is not valid YAML at this line.",
     });
   }
-  return { origin: file, values: (document.toJS() ?? {}) as Value, lineOf: (keys) => lineOf(document, lines, keys) };
+  const values = valuesOf(document, (message, cause) => {
+    const hint = "Quote text that begins with *; elsewhere an alias *NAME needs an anchor &NAME in front of it.";
+    return new ImgbuildError("profile-invalid", `${file}: ${message}`, { hint, cause });
+  });
+  return { origin: file, values: values ?? {}, lineOf: (keys) => lineOf(document, lines, keys) };
+}
+
+/** Throws what `failure` makes of aliases that lead nowhere, or to more than anybody writes. */
+function valuesOf(document: Document, failure: (message: string, cause: unknown) => Error): Value {
+  try {
+    return document.toJS() as Value;
+  } catch (error) {
+    throw failure((error as Error).message, error);
+  }
 }
 
 function lineOf(document: Document, lines: LineCounter, keys: readonly PropertyKey[]): number | undefined {
@@ -127,23 +143,31 @@ export function layerOfSettings(settings: readonly string[]): Layer {
         hint: "For example --set partitions.rootfs.size=256MiB",
       });
     }
-    const parsed = parseDocument(setting.slice(at + 1), { prettyErrors: false });
-    if (parsed.errors.length > 0) {
-      throw new ImgbuildError("usage", `--set ${setting}: the value is not valid YAML: ${parsed.errors[0]!.message}`, {
-        hint: "Quote text that holds YAML's special characters.",
+    if (ABOUT_FILES.includes(keys[0]!)) {
+      throw new ImgbuildError("usage", `--set ${setting}: ${keys[0]} is about the profile's file`, {
+        hint: "Write a profile of your own that says it, beside your project.",
       });
     }
+    const invalid = (message: string, cause?: unknown) =>
+      new ImgbuildError("usage", `--set ${setting}: the value is not valid YAML: ${message}`, {
+        hint: "Quote text that holds YAML's special characters.",
+        cause,
+      });
+    const parsed = parseDocument(setting.slice(at + 1), { prettyErrors: false });
+    if (parsed.errors.length > 0) throw invalid(parsed.errors[0]!.message);
     let target = values;
     for (const key of keys.slice(0, -1)) {
       const inner = isRecord(target[key]) ? { ...target[key] } : {};
       target[key] = inner;
       target = inner;
     }
-    target[keys.at(-1)!] = parsed.toJS() as Value;
+    target[keys.at(-1)!] = valuesOf(parsed, invalid);
   }
-  const has = (keys: readonly PropertyKey[]) =>
-    keys.reduce<Value | undefined>((value, key) => (isRecord(value) ? value[String(key)] : undefined), values) !==
-    undefined;
+  const has = (keys: readonly PropertyKey[]) => {
+    const inside = (value: Value | undefined, key: PropertyKey) =>
+      Array.isArray(value) ? value[Number(key)] : isRecord(value) ? value[String(key)] : undefined;
+    return keys.reduce(inside, values as Value | undefined) !== undefined;
+  };
   return { origin: SETTINGS, values, lineOf: (keys) => (has(keys) ? 0 : undefined) };
 }
 

@@ -291,3 +291,20 @@ test("--how has this image's own files, places and numbers", (t) => {
     assert.ok(stdout.includes(`  ${line}\n`), line);
   assert.match(imgbuild(["flash", "--how", folder]).stderr, /there is no manifest.json in/);
 });
+
+test("--how names no file that the build did not make", (t) => {
+  const out = temporaryFolder(t);
+  fs.copyFileSync(path.join(output(), "manifest.json"), path.join(out, "manifest.json"));
+  const how = () => imgbuild(["flash", "--how", out]).stdout;
+  assert.doesNotMatch(how(), /^ +(?:dd if=.*emmc\.img|bmaptool|fastboot flash all|imgbuild flash \S+ \/dev\/sdX)/m);
+  fs.writeFileSync(path.join(out, "emmc.img.zst"), "");
+  fs.writeFileSync(path.join(out, "emmc.img.bmap"), "");
+  fs.writeFileSync(path.join(out, "emmc.simg"), "");
+  for (const line of [
+    `imgbuild flash ${out} /dev/sdX`,
+    `bmaptool copy ${out}/emmc.img.zst /dev/sdX`,
+    `zstd -dc ${out}/emmc.img.zst | dd iflag=fullblock of=/dev/sdX bs=4M oflag=direct conv=fsync status=progress`,
+    `fastboot flash all ${out}/emmc.simg`,
+  ])
+    assert.ok(how().includes(`  ${line}\n`), line);
+});

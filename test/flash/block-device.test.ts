@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { type BlockDevice, blockDevice } from "../../src/flash/block-device.js";
-import { checkLength, checkSuits, checkUnused, type ImageFacts } from "../../src/flash/refusals.js";
+import { checkKind, checkLength, checkSuits, checkUnused, type ImageFacts } from "../../src/flash/refusals.js";
 import { temporaryFolder } from "../support/tools.js";
 
 /** The attributes of a device, by their paths below its folder. */
@@ -97,17 +97,33 @@ test("an image goes onto what it is for", (t) => {
 });
 
 test("a device that is too small is refused, by how much; boot0's last bytes are not the image's", () => {
-  checkLength("/dev/sdb", 4096, DISK_IMAGE);
-  assert.throws(() => checkLength("/dev/sdb", 3584, DISK_IMAGE), {
+  checkLength("/dev/sdb", 4096, undefined, DISK_IMAGE);
+  assert.throws(() => checkLength("/dev/sdb", 3584, undefined, DISK_IMAGE), {
     code: "does-not-fit",
     message: "/dev/sdb is too small: it has 3584 bytes (3.5 KiB), and emmc.img needs 4096 (4 KiB): 512 bytes more",
   });
   const boot0 = { ...DISK_IMAGE, isBoot0: true };
-  checkLength("/dev/mmcblk0boot0", 4096 + 0x2200, boot0);
-  assert.throws(() => checkLength("/dev/mmcblk0boot0", 4096 + 0x2200 - 512, boot0), {
+  checkLength("/dev/mmcblk0boot0", 4096 + 0x2200, undefined, boot0);
+  assert.throws(() => checkLength("/dev/mmcblk0boot0", 4096 + 0x2200 - 512, undefined, boot0), {
     code: "does-not-fit",
     message: /512 bytes more/,
   });
+});
+
+test("nothing reaches boot0's last bytes, whatever the image is called and however it is forced", (t) => {
+  const device = fakeHost(t)("179:32")!;
+  const bootloader = { ...DISK_IMAGE, path: "u-boot.bin", hasTable: false };
+  checkLength("/dev/mmcblk0boot0", 4096 + 0x2200, device, bootloader);
+  assert.throws(() => checkLength("/dev/mmcblk0boot0", 4096 + 0x2200 - 512, device, bootloader), {
+    code: "does-not-fit",
+    message: /with 8704 bytes at the end that are not the image's: 512 bytes more/,
+  });
+});
+
+test("a folder is refused, and on Linux a device that is no disk; what is not there yet is for others to judge", (t) => {
+  assert.throws(() => checkKind(temporaryFolder(t)), { code: "device-refused", message: /is a folder/ });
+  if (process.platform === "linux") assert.throws(() => checkKind("/dev/null"), /is no block device/);
+  checkKind(path.join(temporaryFolder(t), "none"));
 });
 
 test("an eMMC's boot partition can be unlocked, and is read-only until then", (t) => {

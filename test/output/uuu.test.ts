@@ -141,4 +141,6 @@ test("what the script would lack is said before anything is built", (t) => {
   };
   refuses([], [], /uuu starts the board with SPL, which is not in the build/);
   refuses(["SPL", "u-boot.img"], ["flash.uuu=null"], /flash\.uuu/);
+  for (const name of ["my SPL", "../SPL", "-SPL", "a/SPL"])
+    refuses([], [`bootloader.files=[{file: "${name}", sector: 2}]`], /its script cannot name "/);
 });

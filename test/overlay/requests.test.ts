@@ -207,12 +207,11 @@ test("what is not said, or said to the wrong command, is refused", async (t) => 
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
   assert.equal(
-    boot(`exec 2>&1
-      for words in "merge ''" "snapshot ''" "cancel --overlay /etc" "status --keep /a" "restore s --copy" "snapshot --json" \\
-        "reset --keep '/a '"; do eval "overlayctl $words" | head -n 1; done
+    boot(`for words in "merge ''" "snapshot ''" "cancel --overlay /etc" "status --keep /a" "restore s --copy" "snapshot --json" \\
+        "reset --keep '/a '"; do eval "overlayctl $words" 2>&1 | head -n 1; done
       overlayctl reset --keep "/a
-/b" | head -n 1; ls /userdata
-      overlayctl snapshot s; overlayctl snapshot s; overlayctl export`),
+/b" 2>&1 | head -n 1; ls /userdata
+      exec 2>&1; overlayctl snapshot s; overlayctl snapshot s; overlayctl export`),
     `overlayctl: an empty argument says nothing: leave it out
 overlayctl: an empty argument says nothing: leave it out
 overlayctl: cancel takes no --overlay

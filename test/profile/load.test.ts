@@ -125,6 +125,20 @@ test("an error in an extended profile names that one; one in --set names --set",
   fails(() => loadPlan("qemu-arm", { folder, set: ["storage"] }), "usage", /is not PATH=VALUE/);
 });
 
+test("an error in a list that --set replaces names --set, and --set cannot say what a profile extends", () => {
+  const set = (setting: string) => () => loadPlan("colibri-imx6", { folder, set: [setting] });
+  fails(set("tezi.productIds=[14]"), "profile-invalid", /^--set: tezi\.productIds\.0: /);
+  fails(set("extends=verdin-imx8mm"), "usage", /extends is about the profile's file/);
+  fails(set("abstract=true"), "usage", /abstract is about the profile's file/);
+});
+
+test("an alias that leads nowhere is an error of the profile, or of --set", (t) => {
+  const file = profileFile(t, "extends: colibri-imx6\ndescription: *board\n");
+  fails(() => loadPlan(file, { folder }), "profile-invalid", /board\.yaml: Unresolved alias/, /Quote/);
+  const set = ["boot.deviceTrees=[*.dtb]"];
+  fails(() => loadPlan("colibri-imx6", { folder, set }), "usage", /not valid YAML: Unresolved alias/, /Quote/);
+});
+
 test("a profile that extends itself, and one that is not there", (t) => {
   const file = profileFile(t, "extends: ./board.yaml\n");
   fails(() => loadPlan(file, { folder }), "profile-invalid", /extends itself/);

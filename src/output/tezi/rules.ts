@@ -106,7 +106,7 @@ function checkFile(key: string, file: string | undefined, taken: Map<string, str
   if (file === undefined) return;
   const name = path.basename(file);
   checkFileName(name, `tezi.${key}`);
-  if (!fs.existsSync(file)) {
+  if (!fs.statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new ImgbuildError("source-missing", `tezi.${key}: there is no file ${file}`, {
       hint: "Its path counts from the profile's folder.",
     });
