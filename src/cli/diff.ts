@@ -101,7 +101,7 @@ const isWholeDisk = ({ image, part }: ImageArgument) => image.table !== undefine
 async function treeOf(side: Side): Promise<Tree> {
   if ("tree" in side) return side.tree;
   const volume: Volume = await selectVolume(side.argument);
-  return (await volume.open()).tree();
+  return (await volume.open()).root.tree();
 }
 
 /** The content of the eMMC's boot partition, beside the images. */

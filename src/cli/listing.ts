@@ -3,7 +3,7 @@ import { type ByteString, escapeName, fromText, toBytes } from "../bytes/bytestr
 import { ImgbuildError } from "../errors.js";
 import type { FileSystem, Inode } from "../image/file-system.js";
 import type { Node, Timestamp } from "../tree/node.js";
-import { realPathBy } from "../tree/real-path.js";
+import { resolvePath } from "../tree/real-path.js";
 
 /** What is at a path of the command line, and that path in the file system. */
 export interface Found {
@@ -18,7 +18,6 @@ export interface Found {
  * `source-invalid` for symlinks in a circle, and as the file system does.
  */
 export async function findPath(fileSystem: FileSystem, text: string, followLast: boolean): Promise<Found> {
-  const find = (path: ByteString) => fileSystem.lookup(path);
   const literal = fromText(text);
   const unescaped = text.replace(/\\(?:x([0-9a-f]{2})|\\)/g, (_, hex) => (hex === undefined ? "\\" : `\0${hex}`));
   // Two digits behind a NUL, which no argument has, stand for a byte.
@@ -26,11 +25,10 @@ export async function findPath(fileSystem: FileSystem, text: string, followLast:
     String.fromCharCode(Number.parseInt(hex, 16)),
   ) as ByteString;
   for (const candidate of new Set([literal, bytes])) {
-    const real = await realPathBy(find, candidate, followLast || candidate.endsWith("/"));
-    const inode = await find(real);
-    if (inode !== undefined) return { path: real.slice(1) as ByteString, inode };
+    const { path, found } = await resolvePath(fileSystem.root, candidate, followLast || candidate.endsWith("/"));
+    if (found !== undefined) return { path: path.slice(1) as ByteString, inode: found };
   }
-  const real = (await realPathBy(find, literal, followLast)).slice(1) as ByteString;
+  const real = (await resolvePath(fileSystem.root, literal, followLast)).path.slice(1) as ByteString;
   const via = `/${real}` === text || real === literal ? "" : ` (which leads to /${escapeName(real)})`;
   throw new ImgbuildError("source-missing", `there is no ${text} in the image${via}`, {
     hint: "`imgbuild ls --recursive` lists what there is.",

@@ -4,7 +4,7 @@ import { ImgbuildError } from "../errors.js";
 import type { DirectoryEntry, FileSystem, Inode } from "../image/file-system.js";
 import { isDamage, pathIn } from "../tree/damage.js";
 import type { Node } from "../tree/node.js";
-import { realPathBy } from "../tree/real-path.js";
+import { resolvePath } from "../tree/real-path.js";
 import { walk } from "../tree/tree.js";
 import { defineCommand, type Options } from "./declare.js";
 import { partOperand, withFileSystem } from "./image-argument.js";
@@ -64,9 +64,8 @@ export const ls = defineCommand({
 async function startingPoint(fileSystem: FileSystem, path: string, follow: boolean): Promise<Found> {
   const itself = await findPath(fileSystem, path, false);
   if (itself.inode.type !== "symlink" || !follow) return itself;
-  const real = await realPathBy((step) => fileSystem.lookup(step), itself.path);
-  const inode = await fileSystem.lookup(real);
-  return inode?.type === "directory" ? { path: real.slice(1) as ByteString, inode } : itself;
+  const { path: real, found } = await resolvePath(fileSystem.root, itself.path);
+  return found?.type === "directory" ? { path: real.slice(1) as ByteString, inode: found } : itself;
 }
 
 /** An entry as it is listed. */

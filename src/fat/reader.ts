@@ -44,8 +44,8 @@ export interface FatReader {
   readonly facts: FatFacts;
   /** Its name is empty, and its time 1970: FAT has no entry for it. */
   readonly root: FatDirectory;
-  /** What is at `path`, or undefined. Names are found as FAT does it, without regard to case. */
-  lookup(path: ByteString): Promise<FatEntry | undefined>;
+  /** What is at `path` in `from`, the root by default, or undefined. Names are found as FAT does it, without regard to case. */
+  lookup(path: ByteString, from?: FatDirectory): Promise<FatEntry | undefined>;
   /** What is in a directory, in byte order of the names. */
   entries(directory: FatDirectory): AsyncGenerator<FatEntry>;
   /** A file's content. Its chain is followed when it is opened. */
@@ -110,8 +110,8 @@ class VolumeReader implements FatReader {
     this.#boot = boot;
   }
 
-  async lookup(path: ByteString): Promise<FatEntry | undefined> {
-    let found: FatEntry | undefined = this.root;
+  async lookup(path: ByteString, from = this.root): Promise<FatEntry | undefined> {
+    let found: FatEntry | undefined = from;
     for (const name of splitPath(path)) {
       if (found?.type !== "directory") return undefined;
       const wanted = foldName(nameText(name));

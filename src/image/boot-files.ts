@@ -1,6 +1,6 @@
 /** Finding the kernel, the device trees and the bootloader among the files a user has. */
 import picomatch from "picomatch";
-import { fromText } from "../bytes/bytestring.js";
+import { type ByteString, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { type Content, readContent } from "../tree/node.js";
 import { follow } from "../tree/real-path.js";
@@ -27,7 +27,7 @@ export function filesInTree(tree: Tree, path: string, where: string): FileSource
   const folder = follow(tree, fromText(path));
   if (folder?.type === "directory") {
     for (const { path: name, node } of walk({ root: folder })) {
-      const target = node.type === "symlink" ? follow(tree, fromText(`${path}/${name}`)) : node;
+      const target = node.type === "symlink" ? follow(tree, `${fromText(path)}/${name}` as ByteString) : node;
       if (target?.type === "file") files.set(name, target.content);
     }
   }

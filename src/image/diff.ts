@@ -50,7 +50,7 @@ export async function* diffVolumes(a: Volume, b: Volume, where: string): AsyncGe
   }
   const [before, after] = [await a.open(), await b.open()];
   yield* fields(where, factFields(await before.facts()), factFields(await after.facts()));
-  for await (const file of compareTrees(await before.tree(), await after.tree())) yield { where, file };
+  for await (const file of compareTrees(await before.root.tree(), await after.root.tree())) yield { where, file };
 }
 
 /** The first byte that differs; of different lengths, also that. */

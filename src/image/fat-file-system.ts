@@ -9,7 +9,8 @@ import { fileSystemOf } from "./format-reader.js";
 export async function openFatFileSystem(device: ReadableDevice): Promise<FileSystem> {
   const reader = await openFat(device);
   const face = {
-    lookup: (path: ByteString) => reader.lookup(path),
+    root: reader.root,
+    lookup: (path: ByteString, from: FatDirectory) => reader.lookup(path, from),
     entries: (directory: FatDirectory) => reader.entries(directory),
     inode: async (entry: FatEntry) => entry,
     node: async (entry: FatEntry) => reader.node(entry),

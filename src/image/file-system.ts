@@ -35,14 +35,8 @@ export interface FileSystemFacts {
 /** A file system that is open. Errors are those of its format. */
 export interface FileSystem {
   facts(): Promise<FileSystemFacts>;
-  /**
-   * What is at `path`, or undefined; symbolic links are not followed. Reads only the folders on the way: damage elsewhere does
-   * not disturb. FAT takes names without regard to case.
-   */
-  lookup(path: ByteString): Promise<Inode | undefined>;
-  /** All of it. */
-  tree(damaged?: TreeReading<unknown>["damaged"]): Promise<Tree>;
-  /** What is damaged, beyond what `tree` and its contents come by. */
+  readonly root: Inode;
+  /** What is damaged, beyond what the root's `tree` and its contents come by. */
   check(): AsyncGenerator<Finding>;
 }
 
@@ -53,6 +47,11 @@ export interface Inode {
   readonly target: ByteString | undefined;
   /** What it is, its content read when it is asked for; of a folder, without what is in it. */
   node(): Promise<Node>;
+  /**
+   * What a folder has by that name, or undefined, as where this is no folder. Reads nothing else: damage elsewhere does not
+   * disturb. FAT takes names without regard to case.
+   */
+  lookup(name: ByteString): Promise<Inode | undefined>;
   /** What is in a folder, in no particular order. Inodes are not read before they are asked for. */
   entries(): AsyncGenerator<DirectoryEntry>;
   /** A folder with all that is below it. Damage elsewhere does not disturb. */

@@ -12,7 +12,8 @@ type DirectoryOf<I> = Extract<I, { readonly type: "directory" }>;
 
 /** A reader: `I` is its inode, `E` an entry of its directories. */
 export interface FormatReader<I extends FormatInode, E extends { readonly name: ByteString }> {
-  lookup(path: ByteString): Promise<I | undefined>;
+  readonly root: DirectoryOf<I>;
+  lookup(path: ByteString, from: DirectoryOf<I>): Promise<I | undefined>;
   entries(directory: DirectoryOf<I>): AsyncIterable<E>;
   inode(entry: E): Promise<I>;
   node(inode: I): Promise<Node>;
@@ -29,6 +30,10 @@ export function fileSystemOf<I extends FormatInode, E extends { readonly name: B
     type: inode.type,
     target: inode.target,
     node: () => reader.node(inode),
+    async lookup(name) {
+      const found = isDirectory(inode) ? await reader.lookup(name, inode) : undefined;
+      return found && inodeOf(found);
+    },
     async *entries() {
       for await (const entry of reader.entries(directory(inode))) {
         yield { name: entry.name, inode: async () => inodeOf(await reader.inode(entry)) };
@@ -38,18 +43,16 @@ export function fileSystemOf<I extends FormatInode, E extends { readonly name: B
   });
   return {
     facts,
-    async lookup(path) {
-      const found = await reader.lookup(path);
-      return found && inodeOf(found);
-    },
-    tree: (damaged) => reader.tree({ damaged }),
+    root: inodeOf(reader.root),
     check: () => reader.check(),
   };
 }
 
+const isDirectory = <I extends FormatInode>(inode: I): inode is DirectoryOf<I> => inode.type === "directory";
+
 function directory<I extends FormatInode>(inode: I): DirectoryOf<I> {
-  if (inode.type !== "directory") throw new TypeError(`a ${inode.type} has no entries`);
-  return inode as DirectoryOf<I>;
+  if (!isDirectory(inode)) throw new TypeError(`a ${inode.type} has no entries`);
+  return inode;
 }
 
 /** A time in seconds since 1970, in UTC. */

@@ -16,6 +16,8 @@ export function userdataTree(plan: Plan, { root, userdata, time }: BuildInputs):
   const metadata = { mtime: { seconds: time, nanoseconds: 0 } };
   const tree: Tree = { root: newDirectory(metadata) };
   if (userdata === undefined) return tree;
+  // As on the device: the layers are beside the folders that may guard what is in them.
+  const closed = { ...metadata, mode: 0o700 };
   let used = 0;
   for (const path of plan.overlay.paths.map(fromText)) {
     const content = lookup(userdata, path);
@@ -30,7 +32,7 @@ export function userdataTree(plan: Plan, { root, userdata, time }: BuildInputs):
       );
     }
     const { mode, uid, gid } = follow(root, path) ?? content;
-    addNode(tree, userdataUpper(path), { ...content, mode, uid, gid }, metadata);
+    addNode(tree, userdataUpper(path), { ...content, mode, uid, gid }, closed);
     addNode(tree, userdataState(path), newFile(contentOf(Buffer.from(factoryState())), metadata));
     used++;
   }

@@ -81,7 +81,7 @@ async function verifyVolume(
       const { size } = await fileSystem.facts();
       for await (const finding of checkHashTree(device, size, observer)) found.addOrStop(finding);
     }
-    const tree = await fileSystem.tree((error, path) => found.addOrStop(findingOf(error, path)));
+    const tree = await fileSystem.root.tree((error, path) => found.addOrStop(findingOf(error, path)));
     for await (const finding of checkContents(tree, device.size, counts, observer)) found.addOrStop(finding);
   } catch (error) {
     // Also what only cannot be read: nobody has seen then that it is sound.

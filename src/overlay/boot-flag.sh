@@ -1,5 +1,5 @@
 # The file factory-reset on BootFS, which any computer can make on the card. Sourced by preinit.sh where the image looks for it: that
-# takes two programs and vfat's modules at every boot.
+# takes three programs and vfat's modules at every boot.
 
 # take_flag: has a flag on BootFS become one on UserData. A cut in between leaves both, which is one reset; after it there is the one
 # on UserData, which goes with the reset. From a BootFS that cannot be written it is not taken: it would be there for ever.
@@ -20,6 +20,9 @@ move_flag() {
 		say "BootFS cannot be written: no factory reset for the flag on it"
 		return
 	fi
+	# shellcheck source=src/overlay/requests.sh
+	. "$library/requests.sh"
+	read_flag "$point/factory-reset"
 	moved=yes
 	cp "$point/factory-reset" "$mount/factory-reset+new" && sync && mv -f "$mount/factory-reset+new" "$mount/factory-reset" && sync ||
 		moved=
@@ -29,6 +32,9 @@ move_flag() {
 	elif [ ! "$moved" ]; then
 		# A full UserData, which wants the reset most.
 		rm -f "$mount/factory-reset+new"
-		resets=all
+		case $wanted,$resets in
+		all,* | *,all) resets=all ;;
+		*) resets=$wanted${resets:+,$resets} ;;
+		esac
 	fi
 }

@@ -33,7 +33,7 @@ help() {
 		                            plain or packed with gzip, xz or zstd (- is the standard input)
 		  rollback                  go back to the root before this one
 		  confirm                   the root that is on trial is good; the system says so by itself, unless it is not to
-		  cancel                    drop what is to be done at the next boot
+		  cancel                    drop what snapshot, restore, delete, merge and reset have asked for
 		  ready                     note that the first boot has completed; the system does so by itself
 		  help                      this
 
@@ -72,15 +72,18 @@ usage() {
 # shellcheck source=src/overlay/state.sh
 . "$library/state.sh"
 
-# take_lock: keeps others out, for as long as this runs. Two may be started at once: at the end of the boot, and by hand.
+# take_lock WHAT SECONDS: keeps others from the overlays or the slots, for as long as this runs; waits so long for one that is at work.
+# Two may be started at once: at the end of the boot, and by hand.
 take_lock() {
-	tries=0
-	until mkdir "$run/lock" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ $tries -lt 10 ] || fail "another overlayctl is at work; if not, remove $run/lock"
+	waited=0
+	until mkdir "$run/lock-$1" 2>/dev/null; do
+		waited=$((waited + 1))
+		[ $waited -le "$2" ] || fail "another overlayctl is at work; if not, remove $run/lock-$1"
 		sleep 1
 	done
-	trap 'rmdir "$run/lock"' EXIT
+	locks="$locks $run/lock-$1"
+	# shellcheck disable=SC2086 # they have no blanks
+	trap 'rmdir $locks' EXIT
 	trap 'exit 1' HUP INT TERM
 }
 
@@ -236,14 +239,19 @@ while read -r key value; do
 	esac
 done <"$config"
 base=$mount/overlay
-lines=
+lines='' locks=
 
 case $command in
-snapshot | restore | delete | merge | reset | import | ready | cancel | storage)
+snapshot | restore | delete | merge | reset | import | cancel | storage)
 	need_userdata
-	take_lock
+	take_lock overlays 10
 	;;
-update | rollback | confirm) take_lock ;;
+ready)
+	# Were it not noted, the next boot would throw away what this one has written. An import may take long.
+	need_userdata
+	take_lock overlays 600
+	;;
+update | rollback | confirm) take_lock slots 10 ;;
 esac
 case $command in
 status | ready | update | rollback | confirm)
@@ -302,6 +310,7 @@ cancel) rm -f "$mount/request" && sync ;;
 ready)
 	each_overlay ready && rm -f "$run/pending"
 	if [ -e "$run/trial" ]; then
+		take_lock slots 10
 		find_slots
 		confirm_boot
 	fi

@@ -146,11 +146,13 @@ set_aside() {
 	mv "$1" "$1+lost$number"
 }
 
-# create FOLDER: makes an overlay's state, under another name until it is whole.
+# create FOLDER: makes an overlay's state, under another name until it is whole. The folder around it is root's alone: layers are
+# not below the folders that may keep others out, and frozen ones must not be written to.
 # shellcheck disable=SC2154 # first is of preinit.sh, which alone creates any
 create() {
 	rm -rf "$1+new"
-	set_aside "$1" && mkdir -p "$1+new" || return
+	[ -d "${1%/*}" ] || mkdir -m 700 "${1%/*}" || return
+	set_aside "$1" && mkdir "$1+new" || return
 	no_state
 	folder=$1+new status=$first root=$id
 	new_top - && keep_manifest && write_state && mv "$1+new" "$1" && sync && folder=$1

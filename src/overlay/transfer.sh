@@ -16,9 +16,9 @@ export_snapshot() {
 	snapshot=$1
 	[ "$1" = factory ] || valid_name "$1"
 	need_userdata
-	take_lock
+	take_lock overlays 10
 	stage=$run/export
-	rm -rf "$stage" && mkdir -p "$stage" "$run/empty" && show_root || fail "the root cannot be looked at"
+	rm -rf "$stage" && mkdir -m 700 "$stage" && mkdir -p "$run/empty" && show_root || fail "the root cannot be looked at"
 	each_overlay stage_overlay
 	failed=$?
 	if [ ! "$lines" ]; then
@@ -36,10 +36,11 @@ export_snapshot() {
 	return $failed
 }
 
-# write_tar [FILE]: the file appears when it is whole.
+# write_tar [FILE]: the file appears when it is whole, and is root's alone: passwords may be in it.
 write_tar() {
+	umask 077
 	if [ "$1" ]; then
-		tar -c -f "$1+new" -C "$stage" . && mv -f "$1+new" "$1" && return
+		tar -c -f "$1+new" -C "$stage" . && sync && mv -f "$1+new" "$1" && return
 		rm -f "$1+new"
 		return 1
 	fi
@@ -71,7 +72,7 @@ unstage_overlay() {
 import_snapshot() {
 	[ "$1" ] || usage "import needs a file"
 	stage=$mount/import+new
-	rm -rf "$stage" && mkdir "$stage" || fail "there is no room on UserData"
+	rm -rf "$stage" && mkdir -m 700 "$stage" || fail "there is no room on UserData"
 	tar -x -p -f "$1" -C "$stage" && [ -e "$stage/imgbuild-snapshot" ] || {
 		rm -rf "$stage"
 		fail "$1 is no snapshot, or there is no room for it"

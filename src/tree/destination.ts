@@ -15,6 +15,12 @@ import { type Tree, walk } from "./tree.js";
 // biome-ignore lint/suspicious/noControlCharactersInRegex: Windows takes none of them
 const WINDOWS_RESERVED = /[\x00-\x1f"*:<>?\\|]|[. ]$|^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
 
+/** Bytes of a path that one call of the host takes, without the NUL behind it. */
+const LONGEST_PATH = { linux: 4095, darwin: 1023 }[process.platform as string] ?? Number.POSITIVE_INFINITY;
+
+/** Bytes of a path that is too long that its error shows. */
+const SHOWN_OF_PATH = 60;
+
 export class Destination {
   readonly folder: string;
   readonly #prefix: Buffer;
@@ -48,6 +54,7 @@ export class Destination {
     for (const { path: name, node } of walk(tree)) {
       if (node.type === "directory") for (const entry of node.entries.keys()) checkName(entry, name);
       if (name === "") continue;
+      this.#checkLength(name, node.type === "directory");
       const target = this.hostPath(name);
       const parent = name.includes("/") ? (name.slice(0, name.lastIndexOf("/")) as ByteString) : ("" as ByteString);
       // What is not in a folder that is there is not there itself.
@@ -70,6 +77,19 @@ export class Destination {
         );
       } else this.#inTheWay.set(name, found.ino);
     }
+  }
+
+  /** Throws for a path that is too long for the host, or would be under the name that things are made under. */
+  #checkLength(name: ByteString, isFolder: boolean): void {
+    const start = name.lastIndexOf("/") + 1;
+    const last = isFolder ? name.length - start : Math.max(name.length - start, this.#temporary.length);
+    const length = this.#prefix.length + start + last;
+    if (length <= LONGEST_PATH) return;
+    throw new ImgbuildError(
+      "not-representable",
+      `/${display(name.slice(0, SHOWN_OF_PATH) as ByteString)}... would have a path of ${length} bytes here, and ${LONGEST_PATH} are possible`,
+      { hint: "Use --tar, which writes an archive; or extract what is further down by itself." },
+    );
   }
 
   /** Makes the folder `name`, or takes the one that is there: usable for us alone until all is in place, whatever its mode will be. */

@@ -69,7 +69,8 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
     '  if test "${upgrade_available}" = 1; then',
     "    setenv boot_count",
     "    setexpr boot_count ${bootcount} + 1",
-    '    if test -n "${boot_count}" && test "${boot_count}" -le "${bootlimit}"; then',
+    // setexpr writes hexadecimal, and test reads decimal: what is compared has been one digit at most that is the same in both.
+    '    if test -n "${boot_count}" && test "${bootcount}" -lt "${bootlimit}"; then',
     '      setenv bootcount "${boot_count}"',
     '      if run boot_save && run boot_saved && test "${bootcount}" = "${boot_count}"; then',
     '        echo "Trying the new root in partition ${boot_root}: ${boot_count} of ${bootlimit}"',

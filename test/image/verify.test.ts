@@ -25,7 +25,7 @@ const errorsOf = async (file: string) =>
 
 /** All that can be read of the file system in `file`: what damage that is not found must not have changed. */
 const content = (file: string) =>
-  opened(file, async ({ volumes }) => describeTree(await (await volumes[0]!.open()).tree()));
+  opened(file, async ({ volumes }) => describeTree(await (await volumes[0]!.open()).root.tree()));
 
 test("says nothing on sound images of mksquashfs, mke2fs, mkfs.fat, sfdisk and sgdisk", async (t) => {
   if (lacks(t, "mksquashfs", "mke2fs", "mkfs.fat", "mcopy", "sfdisk", "sgdisk", "setfattr")) return;

@@ -184,6 +184,17 @@ test("a boot that completes confirms, unless it is degraded or an application is
   assert.match(manual.boot("overlayctl confirm 2>&1"), /does not run yet/);
 });
 
+test("the end of the first boot is noted while an update is written", async (t) => {
+  if (skipped(t)) return;
+  const slots = await TwoSlots.make(t, { hook: true });
+  slots.file("new", slots.image);
+  const printed =
+    slots.boot(`mkfifo /run/slow; overlayctl update - </run/slow & exec 9>/run/slow; head -c 200 /dev/new >&9
+    until [ -d /run/imgbuild/update ]; do sleep 1; done; overlayctl ready; echo "ready: $?"; ls /run/imgbuild | grep lock
+    tail -c +201 /dev/new >&9; exec 9>&-; wait; ls -d /run/imgbuild/lock* 2>/dev/null; grep ^state /userdata/overlay/*/state`);
+  assert.match(printed, /^ready: 0\nlock-slots\n[\s\S]*3 times at most\.\nstate ready\n$/m);
+});
+
 test("what is packed, and what comes on standard input", async (t) => {
   if (skipped(t) || lacks(t, "gzip", "xz")) return;
   const slots = await TwoSlots.make(t, { shell: "dash" });

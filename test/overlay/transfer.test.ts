@@ -57,6 +57,16 @@ s.tar
   });
 }
 
+test("layers and exported snapshots are root's alone, whatever folder they are of", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t);
+  boot("overlayctl snapshot s");
+  assert.equal(
+    boot("cd /userdata; overlayctl export s s.tar; stat -c '%a %n' overlay s.tar; cd /home/root; umask; stat -c %a ."),
+    "700 overlay\n600 s.tar\n0022\n710\n",
+  );
+});
+
 test("an import deletes nothing outside of its layer, and takes no symlink for one", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { paths: ["/etc", "/home/root"] });

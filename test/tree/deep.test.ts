@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { readDirectory, readTar, treeDigest } from "../../src/host.js";
 import { largestPaths, newestTime, readContent, walk } from "../../src/tree/index.js";
+import { writeDirectory } from "../../src/tree/write-directory.js";
 import { deepTree } from "../support/deep-tree.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 
@@ -79,4 +80,25 @@ test("deep trees are walked and measured", () => {
   );
   assert.equal(newestTime(tree), 0);
   assert.match(treeDigest(deepTree(5000)), /^[0-9a-f]{64}$/);
+});
+
+test("a tree is extracted as deep as paths can be, and refused as a whole where one is too long", async (t) => {
+  if (process.platform !== "linux") return;
+  const folder = temporaryFolder(t);
+  const target = path.join(folder, "out");
+  // The file is made under a longer name first: ".imgbuild-" and 16 digits.
+  const depth = Math.floor((4095 - `${target}/`.length - 26) / 2);
+  await assert.rejects(writeDirectory(deepTree(depth + 1), target), {
+    code: "not-representable",
+    message: /^\/(?:d\/){30}\.\.\. would have a path of \d+ bytes here, and 4095 are possible$/,
+    hint: /--tar/,
+  });
+  assert.deepEqual(fs.readdirSync(target), []);
+  try {
+    await writeDirectory(deepTree(depth), target);
+    assert.equal(fs.readFileSync(path.join(target, "d/".repeat(depth), "f"), "utf8"), "bottom");
+  } finally {
+    // Too deep for Node.
+    run("rm", ["-rf", "out"], { cwd: folder });
+  }
 });

@@ -80,8 +80,8 @@ export interface Ext4Recovery {
 export interface Ext4Reader {
   readonly facts: Ext4Facts;
   readonly root: DirectoryInode;
-  /** The inode at `path`, or undefined. Symbolic links are not followed. Reads only the directories on the way. */
-  lookup(path: ByteString): Promise<Ext4Inode | undefined>;
+  /** The inode at `path` in `from`, the root by default, or undefined. Symbolic links are not followed. Reads only the directories on the way. */
+  lookup(path: ByteString, from?: DirectoryInode): Promise<Ext4Inode | undefined>;
   /** A directory's entries but "." and "..", in the order of the disk. */
   entries(directory: DirectoryInode): AsyncGenerator<Ext4Entry>;
   /** The inode of an entry. */
@@ -170,8 +170,8 @@ class FileSystemReader implements Ext4Reader {
     this.facts = factsOf(image, recovery);
   }
 
-  async lookup(path: ByteString): Promise<Ext4Inode | undefined> {
-    let inode: Ext4Inode = this.root;
+  async lookup(path: ByteString, from = this.root): Promise<Ext4Inode | undefined> {
+    let inode: Ext4Inode = from;
     for (const name of splitPath(path)) {
       const entry = inode.type === "directory" ? await this.#find(inode, name) : undefined;
       if (entry === undefined) return undefined;

@@ -51,8 +51,8 @@ export interface SquashfsFacts {
 export interface SquashfsReader {
   readonly facts: SquashfsFacts;
   readonly root: DirectoryInode;
-  /** The inode at `path`, or undefined. Symbolic links are not followed. Reads only the listings on the way. */
-  lookup(path: ByteString): Promise<SquashfsInode | undefined>;
+  /** The inode at `path` in `from`, the root by default, or undefined. Symbolic links are not followed. Reads only the listings on the way. */
+  lookup(path: ByteString, from?: DirectoryInode): Promise<SquashfsInode | undefined>;
   /** A directory's entries in byte order of their names. */
   entries(directory: DirectoryInode): AsyncGenerator<SquashfsEntry>;
   /** The inode of an entry. */
@@ -114,8 +114,8 @@ class ImageReader implements SquashfsReader {
     };
   }
 
-  async lookup(path: ByteString): Promise<SquashfsInode | undefined> {
-    let inode: SquashfsInode = this.root;
+  async lookup(path: ByteString, from = this.root): Promise<SquashfsInode | undefined> {
+    let inode: SquashfsInode = from;
     for (const name of splitPath(path)) {
       const entry = inode.type === "directory" ? await findEntry(this.#image, inode, name) : undefined;
       if (entry === undefined) return undefined;
