@@ -12,7 +12,7 @@ import { copyContent } from "./copy-content.js";
 import { type Layout, type Placement, place } from "./place.js";
 import { type PartitionPlan, type Plan, partitionWithRole } from "./plan.js";
 import type { Prepared } from "./prepare.js";
-import { diskGuid, diskSignature, partitionGuid } from "./table-ids.js";
+import { diskGuid, diskSignature, partitionGuid, partuuid } from "./table-ids.js";
 import { checkPartition, measurePartition, type WrittenFileSystem, writePartition } from "./write-partition.js";
 
 export interface AssembleOptions {
@@ -139,7 +139,7 @@ export async function assemble(
   const layout = place(plan, fitted, sizes);
   device.resize(layout.size);
   await writeUserAreaBootloader(recorder, plan, prepared);
-  await writeSlotEnvironment(recorder, plan);
+  await writeSlotEnvironment(recorder, plan, prepared.identity);
   options.stage?.("partition table");
   const tableId = await writeTable(recorder, plan, layout, prepared.identity);
   const table = await readPartitionTable(recorder, { sectorSize: plan.storage.sectorSize });
@@ -219,11 +219,13 @@ async function writeUserAreaBootloader(device: Device, plan: Plan, prepared: Pre
 }
 
 /** Has slot A booted, and no other: in both copies, so that nothing is left of what the medium had there. */
-async function writeSlotEnvironment(device: Device, plan: Plan): Promise<void> {
+async function writeSlotEnvironment(device: Device, plan: Plan, identity: string): Promise<void> {
   const place = slotEnvironment(plan);
   if (place === undefined) return;
+  const first = partitionWithRole(plan, "rootfs")!;
   const variables = new Map([
-    [fromText("root_part"), fromText(partitionWithRole(plan, "rootfs")!.number.toString(16))],
+    [fromText("slots_id"), fromText(partuuid(plan, first, identity))],
+    [fromText("root_part"), fromText(first.number.toString(16))],
     [fromText("upgrade_available"), fromText("0")],
   ]);
   const bytes = encodeEnvironment(variables, {

@@ -9,9 +9,11 @@
 #     byte 4      only where U-Boot was built for redundant environments: a flag, of which nothing depends here
 #     byte 4/5    name=value, each with a NUL behind it; an empty one; padding
 #
-# In: disk, the disk's node, and block. The work files are in $run/environment.
+# One with another slots_id than this installation's is what an earlier one left there: it does not count.
+#
+# In: disk, the disk's node; block; usual_header, for a new one; installation. The work files are in $run/environment.
 
-variables="root_part root_old root_failed upgrade_available bootcount bootlimit"
+variables="slots_id root_part root_old root_failed upgrade_available bootcount bootlimit"
 
 # fetch BLOCK FILE
 fetch() {
@@ -37,29 +39,40 @@ valid() {
 	return 1
 }
 
-# read_environment: sets the variables, and counts to the file in $work that has them; false where neither copy is valid.
+# read_environment: sets the variables, and counts to the file in $work that has them; false where neither copy counts.
 read_environment() {
 	work=$run/environment
+	forget_variables
+	mkdir -p "$work" || return
+	counts=current
+	read_copy "$block" && return
+	counts=before
+	read_copy $((block + 1)) && return
+	forget_variables
+	slots_id=$installation
 	counts=
+	header=$usual_header
+	return 1
+}
+
+forget_variables() {
 	for variable in $variables; do
 		eval "$variable="
 	done
-	mkdir -p "$work" || return
-	if fetch "$block" "$work/current" && valid "$work/current"; then
-		counts=current
-	elif fetch $((block + 1)) "$work/before" && valid "$work/before"; then
-		counts=before
-	else
-		header=4
-		return 1
-	fi
+}
+
+# read_copy BLOCK: sets the variables by that copy; false where it does not count.
+read_copy() {
+	forget_variables
+	fetch "$1" "$work/$counts" && valid "$work/$counts" || return
 	tail -c +$((header + 1)) "$work/$counts" | tr '\000' '\n' >"$work/lines"
 	while IFS='=' read -r key value; do
 		case $key in
 		'') break ;;
-		root_part | root_old | root_failed | upgrade_available | bootcount | bootlimit) eval "$key=\$value" ;;
+		slots_id | root_part | root_old | root_failed | upgrade_available | bootcount | bootlimit) eval "$key=\$value" ;;
 		esac
 	done <"$work/lines"
+	[ "$slots_id" = "$installation" ]
 }
 
 # write_environment: writes the variables, after read_environment, and reads them back.

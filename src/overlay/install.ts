@@ -66,6 +66,8 @@ export interface DeviceSlots {
   readonly partitions: readonly [number, number];
   /** Where the environment is, in bytes from the disk's start: docs/decisions/0017. */
   readonly environmentAt: number;
+  /** Whether U-Boot expects a flag behind its checksum. */
+  readonly redundant: boolean;
   readonly tries: number;
   readonly confirm: "automatic" | "manual";
 }
@@ -216,14 +218,14 @@ function growthLines(growth: Growth | undefined): string[] {
 
 function slotSettings(slots: DeviceSlots | undefined, hook: ReadyHook | undefined): string[] {
   if (slots === undefined) return [];
-  const { partitions, environmentAt, tries, confirm } = slots;
+  const { partitions, environmentAt, redundant, tries, confirm } = slots;
   if (confirm === "automatic" && hook === undefined) {
     throw refuse(
       "nothing in the root tells when a boot has completed, and so nothing would confirm a new root",
       "Set slots.confirm to manual, and have an application call `overlayctl confirm`.",
     );
   }
-  return [`slots ${partitions.join(" ")} ${environmentAt / 4096} ${tries} ${confirm}`];
+  return [`slots ${partitions.join(" ")} ${environmentAt / 4096} ${redundant ? 5 : 4} ${tries} ${confirm}`];
 }
 
 function script(name: string): Uint8Array {

@@ -5,9 +5,9 @@
 . "$library/environment.sh"
 
 # shellcheck disable=SC2034 # tries is for update.sh
-# read_slots: sets slot_a and slot_b (partition numbers), block, tries and confirm; false where there is one slot only.
+# read_slots: sets slot_a and slot_b (partition numbers), block, usual_header, tries and confirm; false where there is one slot only.
 read_slots() {
-	while read -r key slot_a slot_b block tries confirm; do
+	while read -r key slot_a slot_b block usual_header tries confirm; do
 		[ "$key" = slots ] && return
 	done <"$config"
 	return 1
@@ -20,6 +20,20 @@ device_name() {
 		[ "$key" = DEVNAME ] && device=/dev/$value
 	done 2>/dev/null <"$1/uevent"
 	[ -b "$device" ]
+}
+
+# read_installation: sets installation to what the boot script tells this installation of the slots by. It is not in preinit.conf:
+# what an update brings is of another build.
+read_installation() {
+	installation=
+	read -r arguments </proc/cmdline
+	case " $arguments" in
+	*" imgbuild.slots="*)
+		installation=${arguments##*imgbuild.slots=}
+		installation=${installation%% *}
+		;;
+	esac
+	[ "$installation" ]
 }
 
 # note_slots: for preinit, while / is still the root's own mount: notes for later which slot runs, and the devices. Where it is
@@ -50,7 +64,11 @@ note_slots() {
 		return
 	fi
 	disk=$device
-	echo "$running $other $disk $other_device" >"$run/slots"
+	if ! read_installation; then
+		say "no boot script with slots has started this kernel: updates do not work"
+		return
+	fi
+	echo "$running $other $disk $other_device $installation" >"$run/slots"
 	read_environment || return 0
 	if on_trial; then
 		true >"$run/trial"
@@ -62,8 +80,8 @@ note_slots() {
 find_slots() {
 	read_slots || fail "this image has one slot for the root; the profile can have two"
 	[ -e "$run/slots" ] || fail "the slots have not been found at boot; see the console's log"
-	read -r running other disk other_device <"$run/slots"
-	read_environment || say "neither copy of the slots' environment is valid; it is made anew"
+	read -r running other disk other_device installation <"$run/slots"
+	read_environment || say "the slots have no environment of this installation yet: the next change makes one"
 	running_hex=$(printf %x "$running")
 	other_hex=$(printf %x "$other")
 	[ "$root_part" ] || root_part=$running_hex

@@ -138,6 +138,8 @@ class HostFolder {
     try {
       return this.at(path, (at) => fs.lstatSync(at, { throwIfNoEntry: false }) !== undefined);
     } catch (error) {
+      // A folder on the way to it, where the path is too long for one call.
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
       throw sourceError(this.shown(path), error);
     }
   }

@@ -103,6 +103,7 @@ export function bootScript(script: BootScript): string {
   const bootargs = [
     "root=PARTUUID=${boot_rootuuid}",
     ...kernelArguments,
+    ...(script.slots === undefined ? [] : ["imgbuild.slots=${boot_slots}"]),
     "console=${boot_console}",
     "${tdxargs}",
     "${bootargs_extra}",

@@ -7,6 +7,7 @@
  * own: `block` has it, and the block behind that what was before the last change. Whoever changes it first copies the one
  * that is valid to the second place, and then writes the first; so a power cut leaves the old or the new.
  *
+ *     slots_id           the PARTUUID of slot A: of another installation's it is as if there were none
  *     root_part          the slot to boot, in hexadecimal
  *     root_old           the one to fall back to; none where the other slot holds nothing that works
  *     root_failed        the one that was given up last
@@ -26,14 +27,15 @@ export interface BootSlots {
 /** Length of a copy, in bytes: a whole sector of any medium, and a page of what Linux writes. */
 export const SLOT_ENVIRONMENT_SIZE = 4096;
 
-const VARIABLES = ["root_part", "root_old", "root_failed", "upgrade_available", "bootcount", "bootlimit"];
+const VARIABLES = ["slots_id", "root_part", "root_old", "root_failed", "upgrade_available", "bootcount", "bootlimit"];
 
 const hex = (value: number) => value.toString(16);
 const SIZE = hex(SLOT_ENVIRONMENT_SIZE);
 
 /**
- * Lines that set boot_root to the number of the partition to boot, where `first` is slot A. A root_part of U-Boot's own
- * environment is taken as it is: somebody else counts then, or wants to boot that slot once.
+ * Lines that set boot_root to the number of the partition to boot, where `first` is slot A, and boot_slots to slot A's PARTUUID,
+ * which Linux has to be told: it writes it into the environment. A root_part of U-Boot's own environment is taken as it is:
+ * somebody else counts then, or wants to boot that slot once.
  *
  * A new root is only tried after that try has been counted on the disk, and been read back: where writing does not work,
  * or U-Boot lacks a command for it, the old one is booted, for ever rather than not at all.
@@ -45,21 +47,27 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
   // The kernel's place is still free.
   const transfer = (what: "read" | "write", at: string) => `\${devtype} ${what} \${kernel_addr_r} ${at} ${count}`;
   const read = (at: string) => `${transfer("read", at)} && env import -c \${kernel_addr_r} ${SIZE}`;
+  const readOurs = (at: string) => `${read(at)} && test "\${slots_id}" = "\${boot_slots}"`;
   const exported = `env export -c -s ${SIZE} \${kernel_addr_r} ${VARIABLES.join(" ")}`;
-  const clear = VARIABLES.filter((name) => name !== "root_part").map((name) => `setenv ${name}`);
+  const forget = VARIABLES.map((name) => `setenv ${name}`).join("; ");
   return [
     "# Which of the two root slots: docs/device.md of imgbuild, Updates.",
+    "setenv boot_slots",
+    `part uuid \${devtype} \${devnum}:${hex(first)} boot_slots`,
     'setenv boot_root "${root_part}"',
     'if test -n "${boot_root}"; then',
     '  echo "root_part is set: booting partition ${boot_root}, uncounted"',
     "else",
-    ...clear.map((line) => `  ${line}`),
+    `  setenv boot_forget '${forget}'`,
+    "  run boot_forget",
     "  ${devtype} dev ${devnum}",
     // What is in memory is what was valid: that is kept before it is changed, where it is not the kept one already.
-    `  if ${read(current)}; then`,
+    `  if ${readOurs(current)}; then`,
     `    setenv boot_keep '${transfer("write", before)}'`,
-    `  elif ${read(before)}; then`,
+    "  else",
+    "    run boot_forget",
     "    setenv boot_keep true",
+    `    if ${readOurs(before)}; then true; else run boot_forget; fi`,
     "  fi",
     `  setenv boot_save 'run boot_keep && ${exported} && ${transfer("write", current)}'`,
     // Read back, so that the count is known to be on the disk.
@@ -91,8 +99,7 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
     "  fi",
     `  test -n "\${boot_root}" || setenv boot_root ${hex(first)}`,
     // A saveenv at the prompt would otherwise make them U-Boot's own, and nothing be counted any more.
-    "  setenv root_part",
-    ...clear.map((line) => `  ${line}`),
+    "  run boot_forget",
     "fi",
   ];
 }

@@ -3,11 +3,14 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
 import type { TeziPartition } from "../../src/output/tezi/image-json.js";
 import { teziPlacements } from "../../src/output/tezi/placement.js";
+import { decodeEnvironment, decodeScript, encodeEnvironment } from "../../src/uboot/index.js";
 import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
 import { describeDirectory } from "../support/describe.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
+import { type Environment, SlotDisk } from "../uboot/slot-disk.js";
 import { build, files } from "./build.js";
 import { install, type Place, placesOf, readImageJson, typeOf } from "./tezi-installer.js";
 
@@ -86,6 +89,88 @@ test("an installation has the image's root, boot files, user data and bootloader
   assert.ok(ours.some(([name]) => name.endsWith("notes.txt")));
   const verified = imgbuild(["verify", emmc]);
   assert.equal(verified.status, 0, verified.stdout);
+});
+
+const SLOTS = `
+extends: colibri-imx6
+storage: { table: mbr, size: 200MiB }
+boot: { initramfs: none }
+partitions:
+  bootfs: { size: 36MiB }
+  rootfs: { size: 16MiB }
+  rootfs-b: { filesystem: squashfs, size: 16MiB, role: rootfs }
+  userdata: null
+  data: { filesystem: ext4, size: rest, role: userdata }
+slots: { environmentAt: 1016KiB, confirm: manual }
+tezi: { productIds: ["0014"], compression: none }
+`;
+
+test("with two slots: an installation boots slot A, whatever an earlier one left, and can be updated", (t) => {
+  if (lacks(t, "sfdisk", "mkfs.fat", "mkfs.ext4", "mcopy", "tar") || lacksRoot(t)) return;
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  fs.writeFileSync(path.join(folder, "board.yaml"), SLOTS);
+  const built = imgbuild(["-p", "board.yaml", root, "--format", "tezi", "-o", OUT], { cwd: folder });
+  assert.equal(built.status, 0, built.stderr);
+  const emmc = path.join(folder, "emmc");
+  fs.writeFileSync(emmc, "");
+  fs.truncateSync(emmc, 200 * 2 ** 20);
+  const [at, size] = [1016 * 1024, 4096];
+
+  // Boots by what is on the eMMC: its table's id, its boot.scr, its environment.
+  const boot = () => {
+    const { id, partitions } = JSON.parse(run("sfdisk", ["--json", emmc])).partitiontable;
+    const script = run("mcopy", ["-i", `${emmc}@@${partitions[0].start * 512}`, "::boot.scr", "-"]);
+    const bytes = fs.readFileSync(emmc).subarray(at);
+    const blocks = [0, size].map((copy): Environment | undefined => {
+      const found = decodeEnvironment(bytes.subarray(copy, copy + size), "single");
+      return found && Object.fromEntries(found.variables);
+    });
+    const DISK = id.slice(2).padStart(8, "0");
+    const { text } = decodeScript(Buffer.from(script, "latin1"));
+    return { id: `${DISK}-02`, blocks, ...new SlotDisk(t, text, ...blocks).boot({ DISK }) };
+  };
+  const installed = () => {
+    install(path.join(folder, OUT, "tezi"), { mmcblk0: emmc }, folder);
+    return boot();
+  };
+  const first = installed();
+  assert.equal(first.root, "2");
+  // By this the device knows its environment, and makes one at the first update: test/overlay/slots.test.ts.
+  assert.ok(first.log.includes(` imgbuild.slots=${first.id} `), first.log);
+  const variables = new Map(
+    Object.entries({ slots_id: first.id, root_part: "3", root_old: "2", upgrade_available: "0" }).map(
+      ([name, value]) => [fromText(name), fromText(value)],
+    ),
+  );
+  const file = fs.openSync(emmc, "r+");
+  const updated = encodeEnvironment(variables, { size, flag: undefined, padding: 0 });
+  for (const copy of [0, size]) fs.writeSync(file, updated, 0, size, at + copy);
+  fs.closeSync(file);
+  assert.equal(boot().root, "3");
+
+  const second = installed();
+  assert.equal(second.blocks[0]?.root_part, "3", "the installer leaves it there");
+  assert.equal(second.root, "2");
+  assert.notEqual(second.id, first.id);
+});
+
+test("with two slots, an environment where the installer puts a partition is refused", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  // Room that the profile leaves, and the installer does not: it fills up whole MiB.
+  fs.writeFileSync(path.join(folder, "board.yaml"), SLOTS);
+  const settings = [
+    "partitions.bootfs.size=37695488",
+    "partitions.rootfs.offset=40MiB",
+    "slots.environmentAt=41889792",
+  ];
+  const { status, stderr } = imgbuild(
+    ["-p", "board.yaml", root, "--format", "tezi", ...settings.flatMap((setting) => ["--set", setting])],
+    { cwd: folder },
+  );
+  assert.notEqual(status, 0);
+  assert.match(stderr, /puts partition 1 at 4194304 to \d+, where the slots' environment begins at 41889792/);
 });
 
 test("on eMMCs of 4, 8 and 16 GB every partition has its place, and UserData the rest", (t) => {

@@ -12,7 +12,9 @@ import { lacks, lacksRoot, run } from "../support/tools.js";
 import { type BootOptions, type Device, type DeviceOptions, device, put, TOOLS } from "./device.js";
 
 const [BLOCK, SIZE, SLOT] = [3, 4096, 8 * 2 ** 20];
-const SLOTS = { partitions: [2, 4], environmentAt: BLOCK * SIZE, tries: 3 } as const;
+const SLOTS = { partitions: [2, 4], environmentAt: BLOCK * SIZE, redundant: false, tries: 3 } as const;
+/** What the boot script tells the kernel of the installation. */
+const ID = "0badcafe-02";
 
 /** POWER_CUTS=all cuts an update before every program. */
 const STEP = process.env.POWER_CUTS === "all" ? 1 : 4;
@@ -45,11 +47,13 @@ class TwoSlots {
     this.write(variables, undefined);
   }
 
-  /** `flag`: as a U-Boot has it that was built for redundant environments. */
+  /** Of this installation, unless they say another. `flag`: as a U-Boot has it that was built for redundant environments. */
   write(variables: Variables, flag: number | undefined): void {
     const fd = fs.openSync(this.disk, "r+");
     for (const [i, said] of [variables, { root_part: "9" }].entries()) {
-      const map = new Map(Object.entries(said).map(([name, value]) => [fromText(name), fromText(value)]));
+      const map = new Map(
+        Object.entries({ slots_id: ID, ...said }).map(([name, value]) => [fromText(name), fromText(value)]),
+      );
       fs.writeSync(fd, encodeEnvironment(map, { size: SIZE, flag, padding: 0 }), 0, SIZE, (BLOCK + i) * SIZE);
     }
     fs.closeSync(fd);
@@ -64,7 +68,9 @@ class TwoSlots {
     const bytes = fs.readFileSync(this.disk);
     for (const at of [BLOCK, BLOCK + 1]) {
       const copy = decodeEnvironment(bytes.subarray(at * SIZE, (at + 1) * SIZE), kind);
-      if (copy !== undefined) return Object.fromEntries(copy.variables);
+      if (copy === undefined) continue;
+      const { slots_id, ...variables }: Variables = Object.fromEntries(copy.variables);
+      return slots_id === ID ? variables : { slots_id: slots_id ?? "", ...variables };
     }
     throw new Error("neither copy is valid");
   }
@@ -90,7 +96,7 @@ class TwoSlots {
       cp -a $other dev/other
       mknod dev/zero c 1 5
       for file in ${this.#folder}/dev-*; do [ ! -e $file ] || cp $file dev/\${file##*/dev-}; done`;
-    return this.device.boot(commands, { ...options, sys });
+    return this.device.boot(commands, { arguments: `quiet imgbuild.slots=${ID} rw`, ...options, sys });
   }
 
   /** The image of the running root as an update, with something behind it as mksquashfs pads. */
@@ -163,6 +169,56 @@ test("an environment with a flag byte stays one", async (t) => {
     slots.boot("overlayctl rollback 2>&1; overlayctl status 2>/dev/null", 4),
     /no root to go back to.*Root: partition 4, confirmed/s,
   );
+});
+
+test("an environment of an earlier installation, or none: the slot that runs counts, and an update makes one", async (t) => {
+  if (skipped(t)) return;
+  for (const redundant of [false, true]) {
+    const slots = await TwoSlots.make(t, { slots: { ...SLOTS, redundant, confirm: "manual" } });
+    slots.file("new", slots.image);
+    const blank = () => fs.writeFileSync(slots.disk, new Uint8Array(65536));
+    // Of a U-Boot that was the other kind, in both places.
+    const earlier = () => {
+      const stale = { ...TRIAL, root_failed: "4", slots_id: "5ca1ab1e-02" };
+      slots.write(stale, redundant ? undefined : 1);
+      const bytes = fs.readFileSync(slots.disk);
+      bytes.copyWithin((BLOCK + 1) * SIZE, BLOCK * SIZE, (BLOCK + 1) * SIZE);
+      fs.writeFileSync(slots.disk, bytes);
+    };
+    for (const leave of [blank, earlier]) {
+      leave();
+      const before = fs.readFileSync(slots.disk);
+      const printed = slots.boot(
+        "overlayctl status 2>&1; overlayctl rollback 2>&1; ls /run/imgbuild/trial 2>/dev/null",
+      );
+      assert.match(
+        printed,
+        /no environment of this installation yet.*^Root: partition 2, confirmed$.*no root to go back to/ms,
+      );
+      assert.doesNotMatch(printed, /did not come up|trial/);
+      assert.ok(before.equals(fs.readFileSync(slots.disk)), "looking writes nothing");
+      slots.boot("overlayctl update /dev/new");
+      assert.deepEqual(slots.read(redundant ? "redundant" : "single"), TRIAL);
+      assert.match(slots.boot("overlayctl status", 4), /^Root: partition 4, on trial/m);
+    }
+  }
+});
+
+test("an older copy of this installation counts over one of another's", async (t) => {
+  if (skipped(t)) return;
+  const slots = await TwoSlots.make(t);
+  slots.environment = { root_part: "2", root_old: "4", slots_id: "5ca1ab1e-02" };
+  assert.match(slots.boot("overlayctl status"), /^Root: partition 2; partition 9 from the next boot on$/m);
+});
+
+test("without what the boot script says nothing is updated: it would not take the environment for its own", async (t) => {
+  if (skipped(t)) return;
+  const slots = await TwoSlots.make(t);
+  slots.file("new", slots.image);
+  const printed = slots.boot("overlayctl update /dev/new 2>&1; overlayctl status", 2, { arguments: "quiet" });
+  assert.match(printed, /no boot script with slots has started this kernel: updates do not work/);
+  assert.match(printed, /the slots have not been found at boot/);
+  assert.deepEqual(slots.environment, OLD);
 });
 
 test("a boot that completes confirms, unless it is degraded or an application is to", async (t) => {

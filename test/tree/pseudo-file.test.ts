@@ -233,7 +233,9 @@ test("names that are not UTF-8", async (t) => {
 
 test("a file of the host that cannot be looked at is an error that names it", async (t) => {
   const options = { time: 1, spool: temporaryFolder(t) };
-  // No host takes a path of 6000 bytes, whoever asks.
-  const definitions = readPseudoFile(`x l ${"/a".repeat(3000)}` as ByteString, "p");
-  await assert.rejects(applyPseudo(root(), definitions, options), { code: "io-failed", message: /^p:1: cannot read/ });
+  const refused = (file: string, code: string, message: RegExp) =>
+    assert.rejects(applyPseudo(root(), readPseudoFile(`x l ${file}` as ByteString, "p"), options), { code, message });
+  // No host takes a name of 300 bytes, whoever asks.
+  await refused(`/${"a".repeat(300)}`, "source-unreadable", /^p:1: cannot read/);
+  await refused("/a".repeat(3000), "source-missing", /^p:1: .* does not exist/);
 });

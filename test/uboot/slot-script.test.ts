@@ -1,15 +1,12 @@
 /**
- * The part of the boot script about two slots, run by a POSIX shell as in boot-script.test.ts. Blocks of the disk are files; one
- * with "ok" in its first line has a right checksum.
+ * The part of the boot script about two slots, run by a POSIX shell: slot-disk.ts.
  */
 import assert from "node:assert/strict";
-import * as fs from "node:fs";
-import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { type BootScript, bootScript } from "../../src/uboot/index.js";
-import { lacks, run, temporaryFolder } from "../support/tools.js";
+import { lacks } from "../support/tools.js";
+import { BEFORE, CURRENT, type Environment, SlotDisk } from "./slot-disk.js";
 
-const [CURRENT, BEFORE] = ["7f0", "7f8"];
 const SCRIPT: BootScript = {
   kernel: { file: "zImage", command: "bootz" },
   rootPartition: 2,
@@ -18,76 +15,9 @@ const SCRIPT: BootScript = {
   console: "ttymxc0",
 };
 
-const COMMANDS = `
-setenv() { name=$1; shift; eval "$name=\\$*"; }
-run() { eval "eval \\"\\$$1\\""; }
-load() { return 0; }
-part() { eval "$4=\${3#*:}"; }
-bootz() { echo "boots \${boot_rootuuid}"; exit; }
-setexpr() { [ -z "$NO_SETEXPR" ] && setenv $1 $(printf %x $((0x\${2:-0} + 0x$4))); }
-# U-Boot's takes what is no number for 0, and so does not mind a hexadecimal one.
-digits() { set -- "\${1%%[!0-9]*}"; echo "\${1:-0}"; }
-test() {
-  case $2 in
-  -l?) [ $(digits "$1") $2 $(digits "$3") ] ;;
-  *) command test "$@" ;;
-  esac
-}
-mmc() {
-  case $1 in
-  dev) return 0 ;;
-  read) [ "$4" = 8 ] && cp $3 mem ;;
-  write)
-    case $WRITES in none) return 1 ;; ignored) return 0 ;; esac
-    CUT=$((CUT - 1))
-    if [ $CUT = 0 ]; then echo torn >$3; echo cut; exit; fi
-    cp mem $3
-    ;;
-  esac
-}
-env() {
-  case $1 in
-  import)
-    [ "$2 $4" = "-c 1000" ] && [ "$(head -n 1 mem)" = ok ] || return 1
-    . ./mem
-    ;;
-  export)
-    shift 5
-    { echo ok; for name; do eval "value=\\$$name"; [ -z "$value" ] || echo "$name=$value"; done; } >mem
-    ;;
-  esac
-}
-`;
-
-type Environment = Record<string, string>;
-
-class Disk {
-  readonly #folder: string;
-  // No shell has functions with a dot in their names.
-  readonly #script = bootScript(SCRIPT).replaceAll("mw.b", "true");
-
+class Disk extends SlotDisk {
   constructor(t: TestContext, ...blocks: (Environment | undefined)[]) {
-    this.#folder = temporaryFolder(t);
-    for (const [i, name] of [CURRENT, BEFORE].entries()) this.write(name, blocks[i]);
-  }
-
-  write(name: string, variables: Environment | undefined): void {
-    const lines = Object.entries(variables ?? {}).map(([key, value]) => `${key}=${value}`);
-    fs.writeFileSync(path.join(this.#folder, name), [variables ? "ok" : "torn", ...lines, ""].join("\n"));
-  }
-
-  read(name = CURRENT): Environment | undefined {
-    const [first, ...lines] = fs.readFileSync(path.join(this.#folder, name), "utf8").trimEnd().split("\n");
-    return first === "ok" ? Object.fromEntries(lines.map((line) => line.split("="))) : undefined;
-  }
-
-  /** Which partition is the root; "cut" when the power failed; and all that was printed. */
-  boot(environment: Environment = {}): { root: string; log: string } {
-    const given = { devtype: "mmc", devnum: "0", kernel_addr_r: "K", CUT: "-9", ...environment };
-    const values = Object.entries(given).map(([name, value]) => `${name}='${value}'`);
-    const text = [...values, COMMANDS, this.#script].join("\n");
-    const log = run("sh", ["-s"], { cwd: this.#folder, input: Buffer.from(text) });
-    return { root: /^(?:boots )?(\S+)$/.exec(log.trimEnd().split("\n").at(-1)!)?.[1] ?? "", log };
+    super(t, bootScript(SCRIPT), ...blocks);
   }
 }
 
@@ -105,6 +35,47 @@ test("a root that was confirmed, and no environment at all: nothing is written",
     const before = [disk.read(CURRENT), disk.read(BEFORE)];
     assert.equal(disk.boot().root, root);
     assert.deepEqual([disk.read(CURRENT), disk.read(BEFORE)], before);
+  }
+});
+
+test("an environment of an earlier installation counts for nothing: the first slot is booted, and nothing written", (t) => {
+  if (skipped(t)) return;
+  const CONFIRMED = { root_part: "3", upgrade_available: "0" };
+  for (const [current, before, root] of [
+    [{ ...CONFIRMED, slots_id: "earlier-02" }, { ...CONFIRMED, slots_id: "earlier-02" }, "2"],
+    [{ ...TRIAL, slots_id: "earlier-02" }, undefined, "2"],
+    [undefined, { ...TRIAL, slots_id: "earlier-02" }, "2"],
+    // As one is that was written before there were any ids.
+    [{ ...CONFIRMED, slots_id: "" }, undefined, "2"],
+    // What the first one says must not be mixed with the second.
+    [{ ...CONFIRMED, slots_id: "earlier-02" }, { upgrade_available: "0" }, "2"],
+  ] as const) {
+    const disk = new Disk(t, current, before);
+    const blocks = [disk.read(CURRENT), disk.read(BEFORE)];
+    assert.equal(disk.boot().root, root);
+    assert.deepEqual([disk.read(CURRENT), disk.read(BEFORE)], blocks);
+  }
+  // A device whose table is made anew.
+  const disk = new Disk(t, TRIAL);
+  assert.equal(disk.boot({ DISK: "new" }).root, "2");
+  assert.equal(disk.boot().root, "3");
+});
+
+test("an older copy of this installation is counted with, over one of another's", (t) => {
+  if (skipped(t)) return;
+  const disk = new Disk(t, { root_part: "3", slots_id: "earlier-02" }, TRIAL);
+  for (let i = 0; i < 3; i++) assert.equal(disk.boot().root, "3");
+  assert.equal(disk.boot().root, "2");
+  assert.equal(disk.read()!.root_failed, "3");
+});
+
+test("Linux is told what the environment has to be known by, whichever slot is booted", (t) => {
+  if (skipped(t)) return;
+  for (const environment of [{}, { root_part: "7" }] as Environment[]) {
+    for (const block of [undefined, TRIAL, { root_part: "3", slots_id: "earlier-02" }]) {
+      const { log } = new Disk(t, block).boot(environment);
+      assert.match(log, /^told root=PARTUUID=ours-0[237] ro imgbuild\.slots=ours-02 console=/m);
+    }
   }
 });
 

@@ -10,6 +10,7 @@
 import * as path from "node:path";
 import { ImgbuildError } from "../../errors.js";
 import type { WrittenPartition } from "../../image/assemble.js";
+import { slotEnvironment } from "../../image/claims.js";
 import { type PartitionPlan, type Plan, TEZI_FILES, type TeziPlan } from "../../image/plan.js";
 import { gptType, mbrType } from "../../partition/index.js";
 import { hostFile } from "../../tree/host-files.js";
@@ -190,7 +191,8 @@ async function copyFiles(wanted: TeziPlan, folder: ArtifactFolder) {
 }
 
 /** Throws where the image fits on its medium, but not as the installer places partitions. */
-function checkPlaces({ storage, bootloader }: Plan, { prepared }: BuiltImage, device: TeziBlockDevice): void {
+function checkPlaces(plan: Plan, { prepared }: BuiltImage, device: TeziBlockDevice): void {
+  const { storage, bootloader } = plan;
   const partitions = device.partitions!;
   if (storage.size === undefined) return;
   const sectors = storage.size / 512;
@@ -207,6 +209,8 @@ function checkPlaces({ storage, bootloader }: Plan, { prepared }: BuiltImage, de
     );
   }
   const claims = storage.reserved.map(({ name, start, size }) => ({ name, start, end: start + size }));
+  const environment = slotEnvironment(plan);
+  if (environment !== undefined) claims.push({ name: "the slots' environment", ...environment });
   if (bootloader?.area === "user") {
     for (const { file, offset } of bootloader.files) {
       claims.push({ name: file, start: offset, end: offset + (prepared.bootloader.get(file)?.size ?? 0) });
