@@ -397,6 +397,7 @@ test("what the installer cannot do is refused, with the key to change", (t) => {
   refused([ids, "partitions.bootfs.fatType=16"], /FAT16/);
   refused([ids, "partitions.userdata.features=-dir_index"], /features/);
   refused([ids, "partitions.bootfs.offset=1MiB"], /4 MiB/);
+  refused([ids, "tezi.prepareScript=."], /tezi\.prepareScript: there is no file/);
   refused([ids, "partitions.rootfs.number=3", "partitions.userdata.number=2"], /by their numbers/);
   refused([ids, "storage.table=gpt", "partitions.rootfs.partlabel=root"], /partlabel/);
   const more = ["a", "b"].flatMap((name) => [`partitions.${name}.filesystem=raw`, `partitions.${name}.size=4MiB`]);
