@@ -15,7 +15,7 @@ ARM64 := $(CACHE)/debian/arm64
 DMSETUP := $(CACHE)/debian/dmsetup-arm64
 DEMO := out/demo
 # Of this machine's architecture: its start scripts run in a container.
-SYSVINIT := sysv-rc initscripts startpar insserv lsb-base
+SYSVINIT := sysv-rc initscripts startpar sysvinit-utils insserv
 # A Debian with systemd that a person would call complete, without its documentation.
 SYSTEMD := base-files base-passwd bash busybox-static coreutils dash dbus diffutils e2fsprogs fdisk findutils grep \
   hostname kmod login mount passwd procps sed systemd systemd-sysv tar udev util-linux
@@ -43,14 +43,14 @@ unit: build ## the tests that need no emulator
 	$(RUN_TESTS) --test-concurrency=2 $(UNIT)
 
 boot: build parts ## boot images in QEMU
-	$(RUN_TESTS) --test-concurrency=1 $(BOOT)
+	$(RUN_TESTS) --test-concurrency=2 $(BOOT)
 
 # With CI set, a test that would skip fails. Mounting takes root.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 test: tools check parts ## everything, nothing skipped; installs what the tests need, and mounts images as root
 	$(AS_ROOT) env "PATH=$$PATH" CI=1 $(RUN_TESTS) --test-concurrency=2 $(UNIT)
-	$(AS_ROOT) env "PATH=$$PATH" CI=1 $(RUN_TESTS) --test-concurrency=1 $(BOOT)
+	$(AS_ROOT) env "PATH=$$PATH" CI=1 $(RUN_TESTS) --test-concurrency=2 $(BOOT)
 
 # How many cuts, how many points of what was written, and which. The tests of `make test` take a few of each.
 CUTS ?= 200
