@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { createInterface } from "node:readline/promises";
 import { safeText } from "../bytes/bytestring.js";
 import { MemoryDevice } from "../bytes/device.js";
+import { hostReadError, hostWriteError } from "../bytes/host-error.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { type BlockDevice, blockDevice } from "../flash/block-device.js";
@@ -195,15 +196,7 @@ function readMap(file: string): string {
   try {
     return fs.readFileSync(file, "utf8");
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new ImgbuildError(
-      code === "ENOENT" ? "source-missing" : "source-unreadable",
-      `cannot read ${file}: ${code}`,
-      {
-        hint: "Check the path and its permissions.",
-        cause: error,
-      },
-    );
+    throw hostReadError(file, error);
   }
 }
 
@@ -246,8 +239,7 @@ function unlock(device: BlockDevice | undefined): () => void {
     try {
       fs.writeFileSync(lock, value);
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      throw new ImgbuildError("io-failed", `cannot write ${lock}: ${code}`, { hint: "Run it as root.", cause: error });
+      throw hostWriteError(lock, error);
     }
   };
   set("0");
