@@ -23,6 +23,7 @@ export async function writeArtifacts(
 ): Promise<Manifest> {
   const { plan } = profile;
   const outputs = await outputsOf(plan);
+  for (const output of outputs.values()) output.checkInputs?.(plan, prepared);
   const earlier = readManifest(workspace.folder);
   const file = workspace.create(IMAGE);
   const image = new RecordingDevice(file);
