@@ -14,12 +14,14 @@ import { enableNode } from "./devicetree.js";
 const PROGRAMS: Readonly<Record<Architecture, Pick<QemuMachine, "program" | "package">>> = {
   arm: { program: "qemu-system-arm", package: "qemu-system-arm" },
   arm64: { program: "qemu-system-aarch64", package: "qemu-system-arm" },
+  x86_64: { program: "qemu-system-x86_64", package: "qemu-system-x86" },
 };
 
-/** Where Debian's u-boot-qemu has U-Boot for the virt machine. */
+/** Where Debian's u-boot-qemu has U-Boot for the virt machine, and for the PC. That one is 32-bit code, and starts 64-bit kernels. */
 const UBOOT: Readonly<Record<Architecture, string>> = {
   arm: "/usr/lib/u-boot/qemu_arm/u-boot.bin",
   arm64: "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
+  x86_64: "/usr/lib/u-boot/qemu-x86/u-boot.rom",
 };
 
 /** The machine that stands in for the board. Throws `usage` when the profile names none. */
@@ -32,6 +34,7 @@ export function emulatedMachine(plan: Plan): QemuMachine {
     ...(emulator.machine === "virt" && plan.architecture === "arm64" ? { cpu: "cortex-a53" } : {}),
     memory: Math.round(emulator.memory / 2 ** 20),
     disk: emulator.storage,
+    controller: emulator.controller,
     serial: emulator.serial,
   };
 }

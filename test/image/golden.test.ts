@@ -37,6 +37,7 @@ const BOOTLOADER: Readonly<Record<string, number>> = {
 function kernelOf(format: KernelFormat): Uint8Array {
   const kernel = Buffer.alloc(4096);
   if (format === "zImage") kernel.writeUInt32LE(0x016f2818, 36);
+  else if (format === "bzImage") kernel.write("HdrS", 0x202);
   else kernel.writeUInt32LE(0x644d5241, 56);
   return kernel;
 }
