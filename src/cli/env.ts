@@ -2,7 +2,8 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type ByteString, escapeName, fromBytes, fromText, toBytes } from "../bytes/bytestring.js";
-import { hostWriteError, readFully } from "../bytes/file-device.js";
+import { readFully } from "../bytes/file-device.js";
+import { hostReadError, hostWriteError } from "../bytes/host-error.js";
 import { parseSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { Medium } from "../flash/medium.js";
@@ -170,8 +171,9 @@ function withEnvironment<T>(args: EnvArguments, flags: "r" | "r+", use: (opened:
   try {
     fd = fs.openSync(args.file, flags);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw hostWriteError(args.file, error);
-    throw new ImgbuildError("source-missing", `there is no file ${args.file}`, { hint: "Name an existing one." });
+    throw flags === "r" || (error as NodeJS.ErrnoException).code === "ENOENT"
+      ? hostReadError(args.file, error)
+      : hostWriteError(args.file, error);
   }
   try {
     const { offsets, size } = findCopies(lengthOf(fd, args.file), args);
@@ -305,13 +307,6 @@ function readText(file: string): ByteString {
   try {
     return fromBytes(fs.readFileSync(file === STANDARD_INPUT ? 0 : file));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") {
-      throw new ImgbuildError("source-missing", `there is no file ${file}`, { hint: "Name the variables' text." });
-    }
-    throw new ImgbuildError("source-unreadable", `cannot read ${file}: ${code}`, {
-      hint: "Name a text with the variables, and check its permissions.",
-      cause: error,
-    });
+    throw hostReadError(file === STANDARD_INPUT ? "standard input" : file, error);
   }
 }

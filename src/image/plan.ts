@@ -231,6 +231,8 @@ export interface TeziPlan {
   /** The eMMC in the installer's /dev. */
   readonly device: string;
   readonly compression: (typeof TEZI_COMPRESSIONS)[number];
+  /** By a file of the bootloader: the files that go in its place, each with the product numbers that get it. */
+  readonly bootloader: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
   /** Paths of files on the host. */
   readonly environment?: string | undefined;
   readonly prepareScript?: string | undefined;

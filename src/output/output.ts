@@ -57,6 +57,8 @@ export interface ArtifactFolder {
 export interface Output {
   /** Throws `profile-invalid` or `layout-conflict` for a plan that the format cannot be made of, before anything is read. */
   check?(plan: Plan): void;
+  /** Throws for what the output needs and the build lacks, a file of the bootloader, before anything is written. */
+  checkInputs?(plan: Plan, prepared: Prepared): void;
   /** Makes the output's files. They depend on `built` alone: the same image gives the same bytes. */
   write(built: BuiltImage, folder: ArtifactFolder): Promise<void>;
 }

@@ -68,6 +68,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   "tezi.version": "1.2.0",
   "tezi.releaseDate": "2026-01-31",
   "tezi.device": "emmc",
+  "tezi.bootloader": { "tiboot3.bin": { "tiboot3-gp.bin": ["0014"], "tiboot3-hs-fs.bin": ["0015"] } },
   "tezi.environment": "./u-boot-environment.txt",
   "tezi.prepareScript": "./prepare.sh",
   "tezi.wrapupScript": "./wrapup.sh",

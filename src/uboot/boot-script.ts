@@ -111,7 +111,7 @@ export function bootScript(script: BootScript): string {
   const bootargs = [
     "root=PARTUUID=${boot_rootuuid}",
     ...kernelArguments,
-    ...(script.slots === undefined ? [] : ["imgbuild.slots=${boot_slots}"]),
+    ...(script.slots === undefined ? [] : ["imgbuild.slots=${boot_slots}", "imgbuild.trial=${boot_trial}"]),
     "console=${boot_console}",
     "${tdxargs}",
     "${bootargs_extra}",
