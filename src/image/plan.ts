@@ -274,7 +274,7 @@ export interface SlotsPlan {
 }
 
 /** Machines of QEMU that an image can be attached to. */
-export const EMULATED_MACHINES = ["sabrelite", "virt", "imx8mp-evk", "raspi3b", "raspi4b", "pc"] as const;
+export const EMULATED_MACHINES = ["sabrelite", "virt", "imx8mp-evk", "raspi3b", "pc"] as const;
 
 /** The machine that stands in for the board in `imgbuild boot`. */
 export interface EmulatorPlan {
