@@ -29,6 +29,7 @@ update() {
 	free_slot
 	write_slot
 	check_slot
+	find_root_hash
 	look_into_slot
 	switch
 }
@@ -155,6 +156,32 @@ check_slot() {
 	[ "$length" -ge "$used" ] || fail "it ends after $length bytes, and the file system in it has $used"
 	read -r hash _ <"$stage/plain.hash"
 	[ "$(head -c "$length" "$other_device" | sha256sum)" = "$hash  -" ] || fail "what is read back is not what was written"
+}
+
+# find_root_hash: where this device checks its root with dm-verity, sets the variable root_hash_N to the hash of the tree behind the file
+# system in the other slot: the digest of the salt and the tree's first block. src/verity has the format; veritysetup's is the same.
+find_root_hash() {
+	argument imgbuild.verity || return 0
+	blocks=$(((used + 4095) / 4096))
+	dd if="$other_device" of="$stage/tree" bs=4096 skip=$blocks count=2 2>/dev/null
+	# "verity", version 1, type 1; "sha256"; blocks of 4096 bytes.
+	[ "$(od -A n -v -t x1 -N 16 "$stage/tree" | tr -d ' \n')" = 76657269747900000100000001000000 ] &&
+		[ "$(od -A n -v -t x1 -j 32 -N 7 "$stage/tree" | tr -d ' \n')" = 73686132353600 ] &&
+		[ "$(od -A n -v -t x1 -j 64 -N 8 "$stage/tree" | tr -d ' \n')" = 0010000000100000 ] &&
+		[ "$(number 72 8 "$stage/tree")" = $blocks ] ||
+		fail "it has no hash tree, and this device checks its root by one: build it with verity"
+	all=$((blocks + 1))
+	level=$blocks
+	while [ $level -gt 1 ]; do
+		level=$(((level + 127) / 128))
+		all=$((all + level))
+	done
+	[ "$length" -ge $((all * 4096)) ] || fail "it ends after $length bytes, and with its hash tree it has $((all * 4096))"
+	hash=$({
+		tail -c +89 "$stage/tree" | head -c "$(number 80 2 "$stage/tree")"
+		tail -c +4097 "$stage/tree"
+	} | sha256sum)
+	eval "root_hash_$other_hex=\${hash%% *}"
 }
 
 # look_into_slot: whether the kernel mounts it, and what has to be in it is. The kernel is on BootFS and serves both slots: a

@@ -48,7 +48,7 @@ test("update, trial, confirm, and rollback both ways", async (t) => {
   assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
 
   // The one before may no longer come up: it is tried as an update is, and this one is what it falls back to.
-  const back: Variables = { ...TRIAL, root_part: "2", root_old: "4", root_back: "yes" };
+  const back: Variables = { ...TRIAL, root_part: "2", root_old: "4", trial_note: "back" };
   assert.match(
     slots.boot("overlayctl rollback; overlayctl status", 4),
     /^Partition 2 is tried.*^Root: partition 4; partition 2 is tried at the next boot, 3 tries$/ms,
@@ -186,9 +186,9 @@ test("a boot that completes confirms, unless it is degraded or an application is
   const missing = await TwoSlots.make(t, { hook: true, layers, slots: { ...SLOTS, confirm: "automatic" } });
   missing.file("new", missing.image);
   missing.boot("cat /run/imgbuild/degraded; overlayctl update /dev/new");
-  const { root_degraded, ...rest }: Variables = missing.environment;
+  const { trial_note, ...rest }: Variables = missing.environment;
   assert.deepEqual(rest, TRIAL);
-  assert.match(root_degraded!, /^[0-9a-f]{8}$/);
+  assert.match(trial_note!, /^[0-9a-f]{8}$/);
   missing.environment = { ...missing.environment, bootcount: "1" };
   const more =
     "echo 'the overlay of /x: \\backslash' >>/run/imgbuild/degraded; /etc/init.d/S99imgbuild-ready start 2>&1; true";
@@ -198,7 +198,7 @@ test("a boot that completes confirms, unless it is degraded or an application is
   assert.deepEqual(missing.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
   // The other way round as well.
   missing.boot("overlayctl rollback", 4);
-  assert.equal((missing.environment as Variables).root_degraded, root_degraded);
+  assert.equal((missing.environment as Variables).trial_note, `back,${trial_note}`);
   const unnoticed = TwoSlots.make(t, { slots: { ...SLOTS, confirm: "automatic" } });
   await assert.rejects(unnoticed, { code: "profile-invalid", message: /nothing would confirm a new root/ });
   const manual = await TwoSlots.make(t, { hook: true });
@@ -347,6 +347,51 @@ test("a root that is none of ours, and one without modules for the kernel", asyn
   assert.deepEqual(slots.environment, TRIAL);
 });
 
+test("where the root is checked by dm-verity, the update's root hash is noted: veritysetup's", async (t) => {
+  if (skipped(t) || lacks(t, "veritysetup", "gzip")) return;
+  for (const shell of ["busybox", "dash"] as const) {
+    const slots = await TwoSlots.make(t, { shell });
+    const { image } = slots;
+    const file = `${slots.device.squashfs}.tree`;
+    const offset = Math.ceil(Number(Buffer.from(image).readBigUInt64LE(40)) / 4096) * 4096;
+    fs.writeFileSync(file, image);
+    fs.truncateSync(file, offset);
+    const salt = shell === "dash" ? "-" : "00ff".repeat(100);
+    const made = run("veritysetup", ["format", file, file, `--hash-offset=${offset}`, `--salt=${salt}`]);
+    const [rootHash] = /(?<=^Root hash:\s*)[0-9a-f]{64}$/m.exec(made)!;
+    const whole = fs.readFileSync(file);
+    run("sh", ["-c", `gzip -c ${file} >${file}.gz`]);
+    slots.file("packed", fs.readFileSync(`${file}.gz`));
+    slots.file("cut", whole.subarray(0, whole.length - 4096));
+    slots.file(
+      "other",
+      whole.map((byte, i) => (i === offset + 32 ? byte ^ 1 : byte)),
+    );
+    slots.file("plain", image);
+    const checked = { arguments: `imgbuild.slots=${ID} imgbuild.verity=${"0".repeat(64)} rw` };
+    for (const [name, reason] of [
+      ["plain", /has no hash tree, and this device checks its root by one/],
+      ["other", /has no hash tree/],
+      ["cut", /ends after \d+ bytes, and with its hash tree it has \d+/],
+    ] as const) {
+      assert.match(slots.boot(`overlayctl update - </dev/${name} 2>&1`, 2, checked), reason);
+      assert.deepEqual(slots.environment, OLD);
+    }
+    slots.boot("overlayctl update /dev/packed", 2, checked);
+    assert.deepEqual(slots.environment, { ...TRIAL, root_hash_4: rootHash });
+    // It stays beside the other one's, whatever becomes of the slot.
+    slots.environment = { ...TRIAL, bootcount: "1", root_hash_2: "a", root_hash_4: rootHash };
+    slots.boot("overlayctl confirm", 4, checked);
+    slots.boot("overlayctl rollback", 4, checked);
+    const { root_hash_2, root_hash_4 }: Variables = slots.environment;
+    assert.deepEqual([root_hash_2, root_hash_4], ["a", rootHash]);
+    // Nobody asks for it where the root is not checked.
+    slots.environment = OLD;
+    slots.boot("overlayctl update /dev/packed");
+    assert.deepEqual(slots.environment, TRIAL);
+  }
+});
+
 test("the power fails at any program of update, confirm and rollback: the old state or the new one, and what is booted is whole", async (t) => {
   if (skipped(t) || lacks(t, "perl")) return;
   const slots = await TwoSlots.make(t, { shell: "dash", cuttable: true });
@@ -354,7 +399,7 @@ test("the power fails at any program of update, confirm and rollback: the old st
   slots.file("new", image);
   const trial = { ...TRIAL, bootcount: "1" };
   const confirmed = { root_part: "4", root_old: "2", upgrade_available: "0" };
-  const back = { ...TRIAL, root_part: "2", root_old: "4", root_back: "yes" };
+  const back = { ...TRIAL, root_part: "2", root_old: "4", trial_note: "back" };
   const runs: [command: string, running: number, before: Variables, states: Variables[]][] = [
     ["update /dev/new", 2, OLD, [OLD, TRIAL]],
     ["update /dev/new", 2, { ...OLD, root_old: "4" }, [{ ...OLD, root_old: "4" }, OLD, TRIAL]],
