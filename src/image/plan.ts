@@ -198,6 +198,9 @@ export interface UpdatePlan {
   readonly version?: string | undefined;
   readonly compatible?: string | undefined;
   readonly hardware?: string | undefined;
+  /** What bundles are signed with: paths of files on the host. */
+  readonly certificate?: string | undefined;
+  readonly key?: string | undefined;
 }
 
 /** What scripts and recipes for flashing have to know of the board. */
@@ -271,7 +274,7 @@ export interface SlotsPlan {
 }
 
 /** Machines of QEMU that an image can be attached to. */
-export const EMULATED_MACHINES = ["sabrelite", "virt", "imx8mp-evk", "raspi3b", "raspi4b", "pc"] as const;
+export const EMULATED_MACHINES = ["sabrelite", "virt", "imx8mp-evk", "raspi3b", "pc"] as const;
 
 /** The machine that stands in for the board in `imgbuild boot`. */
 export interface EmulatorPlan {

@@ -29,7 +29,7 @@ const RULES = `
   from the folder of the file that says it. Chains may be as long as you like.
 - Mappings are merged key by key, and the more special value holds. Lists are replaced as a whole. \`null\` takes away what was
   inherited: \`bootloader: null\`.
-- Relative paths (\`source\`, files of \`tezi\`) start from the folder of the file that they are written in; those of \`--set\`, from where
+- Relative paths (\`source\`, files of \`tezi\` and \`update\`) start from the folder of the file that they are written in; those of \`--set\`, from where
   imgbuild is called. Kernel, device trees, bootloader and \`boot.files\` are names, and are looked for in \`--boot-files\` and \`--bootloader\`.
 - A file with \`abstract: true\` is for others to extend, and cannot be built: what several boards of yours have in common.
 - \`--set storage.size=8GiB\` changes a key for one build, and comes last.

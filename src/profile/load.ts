@@ -92,10 +92,11 @@ function withoutChain(values: Value): Value {
 
 /** `folderOf`: the folder that a relative path under these keys starts from, which is that of the file it is written in. */
 function resolve(name: string, profile: Profile, folderOf: (keys: readonly string[]) => string): Plan {
-  const { extends: _, abstract: __, partitions, seed, tezi, ...rest } = profile;
+  const { extends: _, abstract: __, partitions, seed, tezi, update, ...rest } = profile;
   const count = Object.keys(partitions).length;
   return {
     ...rest,
+    update: withPaths(update, ["certificate", "key"], (key) => folderOf(["update", key])),
     tezi: tezi && withPaths(tezi, TEZI_FILES, (key) => folderOf(["tezi", key])),
     profile: name,
     seed: seed ?? name,
