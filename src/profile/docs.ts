@@ -37,9 +37,13 @@ const RULES = `
 `;
 
 const SD_CARDS = `
-Modules start from their eMMC's boot partition, \`boot0\`. The profiles that end in \`-sd\` are for chips that also start from an SD card, and put the bootloader
-where the chip looks for it there, in front of the first partition. For a chip without such a profile an SD card's image has no bootloader
-(\`--set bootloader=null\`): the module's own U-Boot, in its eMMC, looks at the card first.
+Modules start from their eMMC's boot partition, \`boot0\`: Toradex fuses them so. For a card, the usual image is one without a bootloader
+(\`--set bootloader=null\`): the U-Boot in the module's eMMC looks at the card first.
+
+The profiles that end in \`-sd\` put a bootloader where the chip looks for it on a card, in front of the first partition. A module takes
+it from there only when it is held in recovery mode as it is switched on, where the boot ROMs of the i.MX6 and i.MX7 look at a card before they
+wait for USB ("SD/MMC manufacture mode" in NXP's reference manuals): to bring back a module whose boot0 is empty or broken. It is also what a board with the same chip needs
+that is strapped to start from a card. None of this was tried on modules; what is known of each is in the profile.
 `;
 
 /** The text of docs/profiles.md. */

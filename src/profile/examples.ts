@@ -84,6 +84,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   "slots.redundant": true,
   "slots.environmentAt": "3MiB",
   "emulator.memory": "1GiB",
+  "emulator.controller": 2,
   "emulator.serial": 1,
   "emulator.deviceTree": "imx6dl-colibri-eval-v3.dtb",
   "emulator.enable": ["@219c000"],
