@@ -4,12 +4,13 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { FileReader } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
-import { IMAGE, MANIFEST } from "../output/artifacts.js";
+import { MANIFEST } from "../output/artifacts.js";
 import { readManifest } from "../output/manifest.js";
 import { planOfResolved } from "../profile/load.js";
 import { bootImage } from "../qemu/run.js";
 import { emulatedMachine, kernelStart, startsUboot, ubootStart } from "../qemu/start.js";
 import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
+import { imageInFolder } from "./image-argument.js";
 import { commonOptions, reporterFor } from "./options.js";
 
 const group = "How it is booted";
@@ -33,8 +34,8 @@ export const boot = defineCommand({
 });
 
 async function run(args: Arguments<typeof options, typeof operands>): Promise<void> {
-  const isFolder = fs.existsSync(args.image) && fs.statSync(args.image).isDirectory();
-  const image = isFolder ? path.join(args.image, IMAGE) : args.image;
+  const isFolder = fs.statSync(args.image, { throwIfNoEntry: false })?.isDirectory();
+  const image = isFolder ? imageInFolder(args.image) : args.image;
   const device = new FileReader(image);
   const temporary = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-start-"));
   try {
