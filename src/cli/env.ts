@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type ByteString, escapeName, fromBytes, fromText, toBytes } from "../bytes/bytestring.js";
 import { readFully } from "../bytes/file-device.js";
-import { hostReadError, hostWriteError } from "../bytes/host-error.js";
+import { type HostFailures, hostError, hostReadError } from "../bytes/host-error.js";
 import { parseSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { Medium } from "../flash/medium.js";
@@ -165,6 +165,14 @@ interface OpenedEnvironment extends Copies {
   readonly copy: EnvironmentCopy;
 }
 
+/** An environment is often in an eMMC's boot partition, which Linux lets nobody write until it is told to. */
+const UNLOCK = "It takes root; a boot partition is unlocked by: echo 0 > /sys/block/mmcblk0boot0/force_ro";
+const LOCKED: HostFailures = {
+  EACCES: ["io-failed", "permission is denied", UNLOCK],
+  EPERM: ["io-failed", "it is not permitted", UNLOCK],
+  EROFS: ["io-failed", "it is read-only", UNLOCK],
+};
+
 /** Opens FILE and finds the copy that counts. Throws `image-corrupt` where no copy's checksum is right. */
 function withEnvironment<T>(args: EnvArguments, flags: "r" | "r+", use: (opened: OpenedEnvironment) => T): T {
   let fd: number;
@@ -173,7 +181,7 @@ function withEnvironment<T>(args: EnvArguments, flags: "r" | "r+", use: (opened:
   } catch (error) {
     throw flags === "r" || (error as NodeJS.ErrnoException).code === "ENOENT"
       ? hostReadError(args.file, error)
-      : hostWriteError(args.file, error);
+      : hostError(`write ${args.file}`, error, LOCKED);
   }
   try {
     const { offsets, size } = findCopies(lengthOf(fd, args.file), args);
@@ -262,10 +270,11 @@ function set(args: EnvArguments): void {
     const bytes = encodeEnvironment(variables, { size, flag, padding: 0 });
     try {
       // Of two copies the older one: the other counts until this one is whole.
-      fs.writeSync(fd, bytes, 0, size, offsets[offsets.length - 1 - current]);
+      const at = offsets[offsets.length - 1 - current]!;
+      for (let done = 0; done < size; ) done += fs.writeSync(fd, bytes, done, size - done, at + done);
       fs.fsyncSync(fd);
     } catch (error) {
-      throw hostWriteError(args.file, error);
+      throw hostError(`write ${args.file}`, error, LOCKED);
     }
     told(args.file, variables, args);
   });

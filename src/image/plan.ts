@@ -205,6 +205,9 @@ export interface UpdatePlan {
   readonly version?: string | undefined;
   readonly compatible?: string | undefined;
   readonly hardware?: string | undefined;
+  /** What bundles are signed with: paths of files on the host. */
+  readonly certificate?: string | undefined;
+  readonly key?: string | undefined;
 }
 
 /** What scripts and recipes for flashing have to know of the board. */

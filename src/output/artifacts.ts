@@ -74,6 +74,10 @@ class Folder implements ArtifactFolder {
     return file;
   }
 
+  get scratch(): string {
+    return this.#workspace.scratch;
+  }
+
   keepImage(): void {
     this.files.set(IMAGE, this.#image);
   }

@@ -48,6 +48,8 @@ export interface ArtifactFolder {
   create(name: string, size: number): RecordingDevice;
   /** A new file that becomes as long as what is written to it. */
   append(name: string): AppendedFile;
+  /** A folder on the same disk for what programs of the host make. What is left in it goes when the build ends. */
+  readonly scratch: string;
   /** Has the assembled image kept, as emmc.img. */
   keepImage(): void;
   /** The files that were made so far, by this output and those before it. */

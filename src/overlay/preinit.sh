@@ -77,6 +77,10 @@ settle() {
 		# shellcheck source=src/overlay/requests.sh
 		. "$library/requests.sh" && finish_reset "$1" || return
 	fi
+	if [ -e "$1/before" ]; then
+		# shellcheck source=src/overlay/before.sh
+		. "$library/before.sh" && settle_before "$1" || return
+	fi
 	if ! read_state "$1"; then
 		if [ -e "$1/state" ]; then
 			say "$1/state is damaged: reset it, or see to it"

@@ -92,6 +92,10 @@ perform() {
 	fi
 	shift 2
 	[ ! -e "$base/$name/resetting" ] || finish_reset "$base/$name" || return
+	if [ -e "$base/$name/before" ]; then
+		# shellcheck source=src/overlay/before.sh
+		. "$library/before.sh" && settle_before "$base/$name" || return
+	fi
 	if ! read_state "$base/$name"; then
 		# A reset mends a damaged state. Without any there is nothing to be done: a new one is about to be made.
 		[ "$action" = reset ] && [ -e "$folder/state" ] || return
@@ -103,6 +107,8 @@ perform() {
 		finished="$request $line"
 	fi
 	refusal='' outcome="it stays as it is"
+	# A reset leaves nothing that could come back.
+	[ "$action" != reset ] || rm -f "$folder/before"
 	if "do_$action" "$@"; then
 		remove_garbage
 		return
@@ -143,9 +149,9 @@ do_reset() {
 		made="$made $name "
 		return
 	fi
-	# Where nothing has to be carried over, a full UserData can be emptied before something new is made.
+	# Where nothing has to be carried over, or to come back, a full UserData can be emptied before something new is made.
 	layers=$old_layers
-	[ ! "$kept" ] && mv -f "$folder/state" "$folder/resetting" && sync && finish_reset "$folder"
+	[ ! "$kept" ] && [ ! -e "$folder/before" ] && mv -f "$folder/state" "$folder/resetting" && sync && finish_reset "$folder"
 }
 
 # finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.

@@ -62,6 +62,8 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   "update.version": "1.2.3",
   "update.compatible": "data-logger",
   "update.hardware": "1.0",
+  "update.certificate": "./cert.pem",
+  "update.key": "./key.pem",
   outputs: ["img"],
   "tezi.productIds": ["0014", "0015"],
   "tezi.name": "Data logger",

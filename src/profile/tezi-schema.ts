@@ -26,7 +26,7 @@ export const teziSchema = z
       .describe("Modules that the image is for, by product number: the installer offers it on no other."),
     name: line("What the installer lists it as. Default: the description."),
     version: line("Shown beside the name."),
-    releaseDate: z.iso.date().optional().describe("Shown with it: 2026-01-31."),
+    releaseDate: z.iso.date("a date such as 2026-01-31").optional().describe("Shown with it: 2026-01-31."),
     autoinstall: z
       .boolean()
       .default(false)

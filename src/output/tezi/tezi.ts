@@ -21,8 +21,10 @@ import type { ArtifactFolder, BuiltImage, Output } from "../output.js";
 import { checkPlaces } from "./check-places.js";
 import { checkForFat, contentBytes, inTezi, writeArchive } from "./files.js";
 import type { TeziBlockDevice, TeziContent, TeziImage, TeziPartition, TeziRawFile } from "./image-json.js";
+import { IMAGE_LIST, imageList } from "./image-list.js";
 import { checkTezi, MIN_FAT32, teziBootloader } from "./rules.js";
 
+const IMAGE_JSON = "image.json";
 const MIB = 2 ** 20;
 /** A partition that takes the rest is to have some room on the smallest medium. */
 const LEAST_ROOM = 64;
@@ -41,13 +43,13 @@ export const tezi: Output = {
     checkPlaces(plan, built.prepared, main.partitions!);
     const boot = await bootDevice(built, wanted, folder);
     const description = imageJson(plan, wanted, await copyFiles(wanted, folder), boot ? [main, boot] : [main]);
-    await writeJson(folder, inTezi("image.json"), description);
-    await writeJson(folder, "image_list.json", { config_format: 1, images: [inTezi("image.json")] });
+    await writeText(folder, inTezi(IMAGE_JSON), `${JSON.stringify(description, undefined, 2)}\n`);
+    await writeText(folder, IMAGE_LIST, imageList([inTezi(IMAGE_JSON)]));
   },
 };
 
-async function writeJson(folder: ArtifactFolder, name: string, value: object): Promise<void> {
-  await folder.append(name).write(new TextEncoder().encode(`${JSON.stringify(value, undefined, 2)}\n`));
+async function writeText(folder: ArtifactFolder, name: string, text: string): Promise<void> {
+  await folder.append(name).write(new TextEncoder().encode(text));
 }
 
 function imageJson(
