@@ -151,7 +151,6 @@ look_into_slot() {
 # switch: has the other slot tried from the next boot on.
 switch() {
 	rm -rf "$stage"
-	root_part=$other_hex root_old=$running_hex root_failed='' upgrade_available=1 bootcount=0 bootlimit=$tries
-	write_environment || fail "the slots' environment cannot be written to $disk"
+	try_other ''
 	at_next_boot "The new root is tried at the next boot, $tries times at most."
 }

@@ -11,6 +11,8 @@
  *     root_part          the slot to boot, in hexadecimal
  *     root_old           the one to fall back to; none where the other slot holds nothing that works
  *     root_failed        the one that was given up last
+ *     root_back          yes where root_part is on trial once more: it had been confirmed before
+ *     root_degraded      what did not work with root_old; overlayctl's alone (slots.sh)
  *     upgrade_available  1 while root_part is on trial
  *     bootcount          how often it has been started on trial, from 1 to bootlimit
  *     bootlimit          how often it may be
@@ -27,15 +29,19 @@ export interface BootSlots {
 /** Length of a copy, in bytes: a whole sector of any medium, and a page of what Linux writes. */
 export const SLOT_ENVIRONMENT_SIZE = 4096;
 
-const VARIABLES = ["slots_id", "root_part", "root_old", "root_failed", "upgrade_available", "bootcount", "bootlimit"];
+const VARIABLES = [
+  ...["slots_id", "root_part", "root_old", "root_failed", "root_back", "root_degraded"],
+  ...["upgrade_available", "bootcount", "bootlimit"],
+];
 
 const hex = (value: number) => value.toString(16);
 const SIZE = hex(SLOT_ENVIRONMENT_SIZE);
 
 /**
- * Lines that set boot_root to the number of the partition to boot, where `first` is slot A, and boot_slots to slot A's PARTUUID,
- * which Linux has to be told: it writes it into the environment. A root_part of U-Boot's own environment is taken as it is:
- * somebody else counts then, or wants to boot that slot once.
+ * Lines that set boot_root to the number of the partition to boot, where `first` is slot A, and what Linux has to be told: boot_slots
+ * to slot A's PARTUUID, which it writes into the environment, and boot_trial to 0, or to "1/3" for the first try of three. A
+ * root_part of U-Boot's own environment is taken as it is: somebody else counts then, or wants to boot that slot once; boot_trial
+ * is empty then.
  *
  * A new root is only tried after that try has been counted on the disk, and been read back: where writing does not work,
  * or U-Boot lacks a command for it, the old one is booted, for ever rather than not at all.
@@ -53,6 +59,7 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
   return [
     "# Which of the two root slots: docs/device.md of imgbuild, Updates.",
     "setenv boot_slots",
+    "setenv boot_trial",
     `part uuid \${devtype} \${devnum}:${hex(first)} boot_slots`,
     'setenv boot_root "${root_part}"',
     'if test -n "${boot_root}"; then',
@@ -60,6 +67,7 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
     "else",
     `  setenv boot_forget '${forget}'`,
     "  run boot_forget",
+    "  setenv boot_trial 0",
     "  ${devtype} dev ${devnum}",
     // What is in memory is what was valid: that is kept before it is changed, where it is not the kept one already.
     `  if ${readOurs(current)}; then`,
@@ -82,6 +90,7 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
     '      setenv bootcount "${boot_count}"',
     '      if run boot_save && run boot_saved && test "${bootcount}" = "${boot_count}"; then',
     '        echo "Trying the new root in partition ${boot_root}: ${boot_count} of ${bootlimit}"',
+    '        setenv boot_trial "${boot_count}/${bootlimit}"',
     "      else",
     '        echo "The new root is not tried: that cannot be counted on the disk"',
     '        setenv boot_root "${root_old}"',
@@ -91,7 +100,7 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
     '      setenv boot_root "${root_old}"',
     '      setenv root_failed "${root_part}"',
     '      setenv root_part "${root_old}"',
-    "      setenv root_old",
+    "      setenv root_old; setenv root_back; setenv root_degraded",
     "      setenv upgrade_available 0",
     "      setenv bootcount 0",
     "      run boot_save || echo 'That cannot be noted on the disk; it is so at every boot'",

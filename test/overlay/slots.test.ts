@@ -144,17 +144,64 @@ test("update, trial, confirm, and rollback both ways", async (t) => {
   });
   assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
 
-  assert.match(slots.boot("overlayctl rollback; overlayctl status", 4), /partition 2 from the next boot on/);
-  assert.deepEqual(slots.environment, { root_part: "2", root_old: "4", upgrade_available: "0" });
-  assert.match(slots.boot("overlayctl rollback", 4), /Partition 4 stays/);
+  // The one before may no longer come up: it is tried as an update is, and this one is what it falls back to.
+  const back: Variables = { ...TRIAL, root_part: "2", root_old: "4", root_back: "yes" };
+  assert.match(
+    slots.boot("overlayctl rollback; overlayctl status", 4),
+    /^Partition 2 is tried.*^Root: partition 4; partition 2 is tried at the next boot, 3 tries$/ms,
+  );
+  assert.deepEqual(slots.environment, back);
+  assert.match(
+    slots.boot("overlayctl rollback; overlayctl status", 4),
+    /Partition 4 stays.*partition 2 holds the root/s,
+  );
   assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
+  slots.environment = { ...back, bootcount: "1" };
+  assert.match(slots.boot("overlayctl rollback"), /Partition 4 is the root from the next boot on/);
+  assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
+  slots.environment = { ...back, bootcount: "1" };
+  assert.match(slots.boot("overlayctl status; overlayctl confirm"), /^Root: partition 2, on trial: 2 tries left/m);
+  assert.deepEqual(slots.environment, { root_part: "2", root_old: "4", upgrade_available: "0" });
 
   slots.environment = { ...TRIAL, bootcount: "1" };
   slots.boot("overlayctl rollback", 4);
   assert.deepEqual(slots.environment, OLD, "what was on trial is not gone back to");
   assert.match(slots.boot("overlayctl rollback 2>&1"), /holds no root to go back to/);
   slots.environment = { ...OLD, root_failed: "4" };
-  assert.match(slots.boot("overlayctl status"), /the update in partition 4 did not come up/);
+  assert.match(slots.boot("overlayctl status"), /the root in partition 4 did not come up/);
+});
+
+test("two slots cost a boot no program, where the boot script says whether the root is on trial", async (t) => {
+  if (skipped(t)) return;
+  // Of the root's /proc: in a namespace of its own it is how many processes there have been.
+  const count = "read -r _ _ _ _ last </proc/loadavg; echo $last";
+  const one = await device(t);
+  one.boot("true", { arguments: "quiet" });
+  const usual = Number(one.boot(count, { arguments: "quiet" }));
+  assert.ok(usual > 1);
+  const slots = await TwoSlots.make(t);
+  slots.environment = { ...TRIAL, bootcount: "2" };
+  slots.boot("true", 4);
+  const look = `${count}; ls /run/imgbuild/trial 2>/dev/null`;
+  const said = (trial: string, running = 4) =>
+    slots.boot(look, running, { arguments: `imgbuild.slots=${ID} ${trial} rw` }).split("\n");
+  assert.deepEqual(said("imgbuild.trial=0", 2), [`${usual}`, ""]);
+  assert.deepEqual(said("imgbuild.trial=2/3"), [
+    "imgbuild: this root is on trial, 2 of 3",
+    `${usual}`,
+    "/run/imgbuild/trial",
+    "",
+  ]);
+  // A boot script from before it did: the environment says so, at a price.
+  for (const trial of ["imgbuild.trial=", "imgbuild.trial=x", ""]) {
+    const [message, programs, file] = said(trial);
+    assert.deepEqual([message, file], ["imgbuild: this root is on trial, 2 of 3", "/run/imgbuild/trial"]);
+    assert.ok(Number(programs) > usual + 5, programs);
+  }
+  // What overlayctl does goes by the environment in any case.
+  slots.environment = OLD;
+  slots.boot("overlayctl confirm", 2, { arguments: `imgbuild.slots=${ID} imgbuild.trial=1/3` });
+  assert.deepEqual(slots.environment, OLD);
 });
 
 test("an environment with a flag byte stays one", async (t) => {
@@ -231,6 +278,24 @@ test("a boot that completes confirms, unless it is degraded or an application is
     slots.boot("/etc/init.d/S99imgbuild-ready start", 4);
     assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
   }
+  // What did not work with the root before either is not the new one's fault; what else does not may be.
+  const layers = [{ path: "/opt", from: { kind: "userdata", file: fromText("apps.squashfs") } }] as const;
+  const missing = await TwoSlots.make(t, { hook: true, layers, slots: { ...SLOTS, confirm: "automatic" } });
+  missing.file("new", missing.image);
+  missing.boot("cat /run/imgbuild/degraded; overlayctl update /dev/new");
+  const { root_degraded, ...rest }: Variables = missing.environment;
+  assert.deepEqual(rest, TRIAL);
+  assert.match(root_degraded!, /^[0-9a-f]{8}$/);
+  missing.environment = { ...missing.environment, bootcount: "1" };
+  const more =
+    "echo 'the overlay of /x: \\backslash' >>/run/imgbuild/degraded; /etc/init.d/S99imgbuild-ready start 2>&1; true";
+  assert.match(missing.boot(more, 4), /is not confirmed: the overlay of \/x: \\backslash; overlayctl confirm/);
+  assert.equal(missing.environment.upgrade_available, "1");
+  missing.boot("/etc/init.d/S99imgbuild-ready start", 4);
+  assert.deepEqual(missing.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
+  // The other way round as well.
+  missing.boot("overlayctl rollback", 4);
+  assert.equal((missing.environment as Variables).root_degraded, root_degraded);
   const unnoticed = TwoSlots.make(t, { slots: { ...SLOTS, confirm: "automatic" } });
   await assert.rejects(unnoticed, { code: "profile-invalid", message: /nothing would confirm a new root/ });
   const manual = await TwoSlots.make(t, { hook: true });
@@ -362,7 +427,7 @@ test("the power fails at any program of update, confirm and rollback: the old st
   slots.file("new", image);
   const trial = { ...TRIAL, bootcount: "1" };
   const confirmed = { root_part: "4", root_old: "2", upgrade_available: "0" };
-  const back = { root_part: "2", root_old: "4", upgrade_available: "0" };
+  const back = { ...TRIAL, root_part: "2", root_old: "4", root_back: "yes" };
   const runs: [command: string, running: number, before: Variables, states: Variables[]][] = [
     ["update /dev/new", 2, OLD, [OLD, TRIAL]],
     ["update /dev/new", 2, { ...OLD, root_old: "4" }, [{ ...OLD, root_old: "4" }, OLD, TRIAL]],

@@ -69,14 +69,37 @@ test("an older copy of this installation is counted with, over one of another's"
   assert.equal(disk.read()!.root_failed, "3");
 });
 
-test("Linux is told what the environment has to be known by, whichever slot is booted", (t) => {
+test("Linux is told what the environment has to be known by, and whether the root is on trial", (t) => {
   if (skipped(t)) return;
-  for (const environment of [{}, { root_part: "7" }] as Environment[]) {
-    for (const block of [undefined, TRIAL, { root_part: "3", slots_id: "earlier-02" }]) {
-      const { log } = new Disk(t, block).boot(environment);
-      assert.match(log, /^told root=PARTUUID=ours-0[237] ro imgbuild\.slots=ours-02 console=/m);
-    }
+  const told = (disk: Disk, environment: Environment = {}) =>
+    / ro imgbuild\.slots=ours-02 imgbuild\.trial=(\S*) console=/.exec(disk.boot(environment).log)?.[1];
+  for (const block of [undefined, { root_part: "3" }, { ...TRIAL, slots_id: "earlier-02" }]) {
+    assert.equal(told(new Disk(t, block)), "0");
   }
+  // Which slot it is that somebody chose, and whether it is on trial, the environment knows.
+  assert.equal(told(new Disk(t, TRIAL), { root_part: "7", boot_trial: "1/3" }), "");
+  assert.equal(told(new Disk(t, TRIAL), { WRITES: "none" }), "0", "the old root");
+  const disk = new Disk(t, TRIAL);
+  assert.deepEqual(
+    Array.from({ length: 5 }, () => told(disk)),
+    ["1/3", "2/3", "3/3", "0", "0"],
+  );
+});
+
+test("what only Linux has use for stays while the tries are counted, and goes with the trial", (t) => {
+  if (skipped(t)) return;
+  const kept = { root_back: "yes", root_degraded: "01234567,89abcdef" };
+  const disk = new Disk(t, { ...TRIAL, ...kept, bootcount: "2" });
+  disk.boot();
+  assert.deepEqual(disk.read(), { ...TRIAL, ...kept, bootcount: "3" });
+  disk.boot();
+  assert.deepEqual(Object.keys(disk.read()!).sort(), [
+    "bootcount",
+    "bootlimit",
+    "root_failed",
+    "root_part",
+    "upgrade_available",
+  ]);
 });
 
 test("a new root is tried so often, then the old one is back for good; confirmed, it stays", (t) => {
