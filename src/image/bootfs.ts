@@ -10,7 +10,7 @@ import { addNode, type Tree } from "../tree/tree.js";
 import { type BootScript, bootScript, encodeScript } from "../uboot/index.js";
 import { type FileSource, findBootFiles, findDeviceTrees, findFiles, findKernel, requireFile } from "./boot-files.js";
 import { ROOT_HASH_ARGUMENT, type RootHash } from "./hash-tree.js";
-import { type Plan, partitionWithRole } from "./plan.js";
+import { type KernelFormat, type Plan, partitionWithRole } from "./plan.js";
 import type { BuildInputs } from "./prepare.js";
 import { commandLineText, configText } from "./raspberrypi.js";
 import { partuuid } from "./table-ids.js";
@@ -78,10 +78,7 @@ export async function bootfsTree(
   }
   const script = (hash: string | undefined) => {
     const text = bootScript({
-      kernel:
-        boot.kernel === "zImage"
-          ? { file: boot.kernel, command: "bootz" }
-          : { file: boot.kernel, command: "booti", compressed: boot.kernel === "Image.gz" },
+      kernel: kernelOfScript(boot.kernel),
       deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
       initramfs: initramfsName,
       // With two slots each root has its hash: the script chooses it, as it does the slot.
@@ -94,6 +91,18 @@ export async function bootfsTree(
   };
   add("boot.scr", withRootHash(script));
   return { tree, initramfs: initramfsName };
+}
+
+/** The kernel as the boot script starts it. */
+function kernelOfScript(file: KernelFormat): BootScript["kernel"] {
+  switch (file) {
+    case "zImage":
+      return { file, command: "bootz" };
+    case "bzImage":
+      return { file, command: "zboot" };
+    default:
+      return { file, command: "booti", compressed: file === "Image.gz" };
+  }
 }
 
 /** A kernel as gzip, or as it is; at one level, so that the bytes do not depend on how it was found. */

@@ -46,7 +46,7 @@ write_tar() {
 	case ${1:--} in
 	-) tar -c -f - -C "$stage" $staged ./imgbuild-snapshot && return ;;
 	*)
-		tar -c -f "$1+new" -C "$stage" $staged ./imgbuild-snapshot && sync && mv -f -- "$1+new" "$1" && return
+		tar -c -f "$1+new" -C "$stage" $staged ./imgbuild-snapshot && sync && mv -f -- "$1+new" "$1" && sync && return
 		rm -f -- "$1+new"
 		;;
 	esac
