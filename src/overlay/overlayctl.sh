@@ -31,7 +31,7 @@ help() {
 		  storage release           have it on the internal one again
 		  update FILE               write a new root into the other slot, and have it tried from the next boot on: a SquashFS,
 		                            plain or packed with gzip, xz or zstd (- is the standard input)
-		  rollback                  go back to the root before this one
+		  rollback                  give up the root that waits or is on trial; otherwise try the root before this one, as an update
 		  confirm                   the root that is on trial is good; the system says so by itself, unless it is not to
 		  cancel                    drop what snapshot, restore, delete, merge and reset have asked for
 		  ready                     note that the first boot has completed; the system does so by itself
@@ -278,8 +278,9 @@ snapshot | restore | delete | merge | reset | import | cancel | storage)
 	take_lock overlays 10
 	;;
 ready)
-	# Were it not noted, the next boot would throw away what this one has written. An import may take long.
-	need_userdata
+	# Were it not noted, the next boot would throw away what this one has written. An import may take long. A root on trial may be a
+	# good one although UserData is none: slots.sh decides.
+	[ -e "$run/trial" ] || need_userdata
 	take_lock overlays 600
 	;;
 update | rollback | confirm) take_lock slots 10 ;;
