@@ -12,6 +12,9 @@ RUN_TESTS := node --test --test-timeout=900000
 CACHE ?= .cache
 ARMHF := $(CACHE)/debian/armhf
 ARM64 := $(CACHE)/debian/arm64
+# Every driver and device tree of arm64, where the other has virtio alone.
+ARM64_BOARDS := $(CACHE)/debian/arm64-boards
+AMD64 := $(CACHE)/debian/amd64
 DMSETUP := $(CACHE)/debian/dmsetup-arm64
 DEMO := out/demo
 # Of this machine's architecture: its start scripts run in a container.
@@ -69,9 +72,13 @@ tools:
 parts: ## fetch kernels, bootloaders and BusyBox from Debian, and make root file systems of them
 	scripts/fetch-debian-parts.sh armhf $(ARMHF) linux-image-armmp busybox-static u-boot-imx u-boot-qemu
 	scripts/fetch-debian-parts.sh arm64 $(ARM64) linux-image-cloud-arm64 busybox-static u-boot-qemu
+	scripts/fetch-debian-parts.sh arm64 $(ARM64_BOARDS) linux-image-arm64 busybox-static
+	scripts/fetch-debian-parts.sh amd64 $(AMD64) linux-image-cloud-amd64 busybox-static
 	scripts/fetch-debian-parts.sh arm64 $(DMSETUP) dmsetup libdevmapper1.02.1 libudev1 libselinux1 libpcre2-8-0 libc6 libcap2
 	scripts/make-demo-rootfs.sh $(ARMHF) $(DEMO)/armhf 'imx6dl-colibri-*.dtb' imx6q-sabrelite.dtb
 	scripts/make-demo-rootfs.sh $(ARM64) $(DEMO)/arm64
+	scripts/make-demo-rootfs.sh $(ARM64_BOARDS) $(DEMO)/arm64-boards bcm2837-rpi-3-b.dtb imx8mp-evk.dtb
+	scripts/make-demo-rootfs.sh $(AMD64) $(DEMO)/amd64
 	scripts/fetch-debian-parts.sh --with-dependencies arm64 $(CACHE)/debian/systemd $(SYSTEMD)
 	scripts/fetch-debian-parts.sh "$$(dpkg --print-architecture)" $(CACHE)/debian/sysvinit $(SYSVINIT)
 	scripts/make-systemd-rootfs.sh $(CACHE)/debian/systemd $(DEMO)/arm64/rootfs/lib/modules $(DEMO)/systemd

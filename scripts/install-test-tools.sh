@@ -31,6 +31,7 @@ parted parted
 python3 python3
 qemu-img qemu-utils
 qemu-system-arm qemu-system-arm
+qemu-system-x86_64 qemu-system-x86
 rauc rauc
 setcap libcap2-bin
 setfacl acl

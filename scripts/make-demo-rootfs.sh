@@ -5,7 +5,7 @@
 #   usage: make-demo-rootfs.sh PARTS DEST [DEVICETREE...]
 #
 #   DEST/rootfs   BusyBox, /etc, users, /home/root, the kernel's modules that fixtures/demo/modules.txt names
-#   DEST/boot     the kernel (zImage, or Image on arm64), its config, and the device trees that match the patterns
+#   DEST/boot     the kernel (zImage, on arm64 Image, on amd64 bzImage), its config, and the device trees that match the patterns
 #
 # This is how Buildroot and Yocto leave them: boot files beside the root file system, not in it.
 set -eu
@@ -74,6 +74,7 @@ grep -v '^#' "$fixtures/modules.txt" | (
 )
 
 case $(head -n 1 "$parts/.packages") in
+amd64*) cp "$kernel" "$work/boot/bzImage" ;;
 arm64*) cp "$kernel" "$work/boot/Image" ;;
 *) cp "$kernel" "$work/boot/zImage" ;;
 esac

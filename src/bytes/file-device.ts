@@ -7,8 +7,9 @@ import * as fs from "node:fs";
 import { performance } from "node:perf_hooks";
 import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
-import { type ErrorCode, ImgbuildError } from "../errors.js";
+import { ImgbuildError } from "../errors.js";
 import { checkRange, type Device, type ReadableDevice } from "./device.js";
+import { hostReadError, hostWriteError } from "./host-error.js";
 
 /** From so many bytes on, it pays to have them copied to the page cache by another thread. */
 const WRITE_ASIDE = 2 ** 19;
@@ -31,39 +32,6 @@ export function breathe(): Promise<void> | undefined {
 async function pause(): Promise<void> {
   await setImmediate();
   lastPause = performance.now();
-}
-
-/** What the host's error codes mean for a write, and what to do about it. */
-const WRITE_FAILURES: Readonly<Record<string, readonly [code: ErrorCode, what: string, hint: string]>> = {
-  ENOSPC: ["disk-full", "the disk is full", "Free some space, or write to another disk."],
-  EDQUOT: ["disk-full", "the disk quota is used up", "Free some space, or write to another disk."],
-  EFBIG: [
-    "disk-full",
-    "the file is too large for this disk",
-    "Make it smaller, or write to a disk that takes such files.",
-  ],
-  EACCES: ["io-failed", "permission is denied", "Check the folder's permissions, or write to another."],
-  EPERM: ["io-failed", "it is not permitted", "Check the folder's permissions, or write to another."],
-  EROFS: ["io-failed", "it is on a read-only file system", "Write to another folder."],
-  ENOENT: ["io-failed", "no file can be made there", "Write to another folder."],
-  ENOTDIR: ["io-failed", "a part of the path is not a folder", "Check the path."],
-  ENAMETOOLONG: ["io-failed", "the name is too long", "Choose a shorter one."],
-  ELOOP: ["io-failed", "its symlinks lead in a circle", "Write to another folder, or mend the symlinks."],
-  EIO: ["io-failed", "the disk reports an error", "Check the disk, or write to another."],
-};
-
-/** The error of a failed write on the host, explained. */
-export function hostWriteError(path: string, error: unknown): ImgbuildError {
-  const { code = "", message } = error as NodeJS.ErrnoException;
-  const known = WRITE_FAILURES[code];
-  if (known === undefined) {
-    return new ImgbuildError("io-failed", `cannot write ${path}: ${code || message}`, {
-      hint: "Check the folder's permissions and the disk.",
-      cause: error,
-    });
-  }
-  const [kind, what, hint] = known;
-  return new ImgbuildError(kind, `cannot write ${path}: ${what} (${code})`, { hint, cause: error });
 }
 
 /** Fills `into` from byte `at` of an open file. Returns how many bytes there were: less than asked only at the file's end. */
@@ -89,12 +57,7 @@ export class FileReader implements ReadableDevice {
     try {
       this.#fd = fs.openSync(path, "r");
     } catch (error) {
-      const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-      throw new ImgbuildError(
-        missing ? "source-missing" : "source-unreadable",
-        missing ? `${path} does not exist` : `cannot read ${path}: ${(error as NodeJS.ErrnoException).code}`,
-        { hint: "Check the path and its permissions.", cause: error },
-      );
+      throw hostReadError(path, error);
     }
     this.size = fs.fstatSync(this.#fd).size;
   }

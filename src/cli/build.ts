@@ -99,7 +99,7 @@ async function run(args: BuildArguments): Promise<void> {
   const formats = args.format === undefined ? [] : [`outputs=[${args.format}]`];
   const profile = loadProfile(args.profile, { set: [...args.set, ...formats], folder: process.cwd() });
   const { plan } = profile;
-  await outputsOf(plan);
+  const outputs = await outputsOf(plan);
   const reporter = reporterFor(args);
   const folder = args.output ?? path.join("out", plan.profile);
   const workspace = new Workspace(folder);
@@ -119,6 +119,7 @@ async function run(args: BuildArguments): Promise<void> {
             reporter.stage(name, name === partitionWithRole(plan, "rootfs")?.name ? totals(root) : undefined),
         };
         if (args.dryRun) {
+          for (const output of outputs.values()) output.checkInputs?.(plan, prepared);
           const laidOut = await layOut(plan, prepared, assembling);
           reporter.end();
           process.stdout.write(

@@ -31,6 +31,10 @@ export const COMMANDS = {
   flash: { summary: "an image onto a card or a disk", load: async () => (await import("./flash.js")).flash },
   boot: { summary: "an image in QEMU", load: async () => (await import("./boot.js")).boot },
   env: { summary: "an environment of U-Boot: print, set, make", load: async () => (await import("./env.js")).env },
+  "tezi-list": {
+    summary: "the list of a web server's images for the Toradex Easy Installer",
+    load: async () => (await import("./tezi-list.js")).teziList,
+  },
   profiles: {
     summary: "the list of profiles, or one of them, resolved",
     load: async () => (await import("./profiles.js")).profiles,

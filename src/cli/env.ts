@@ -2,7 +2,8 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type ByteString, escapeName, fromBytes, fromText, toBytes } from "../bytes/bytestring.js";
-import { hostWriteError, readFully } from "../bytes/file-device.js";
+import { readFully } from "../bytes/file-device.js";
+import { type HostFailures, hostError, hostReadError } from "../bytes/host-error.js";
 import { parseSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { Medium } from "../flash/medium.js";
@@ -164,14 +165,23 @@ interface OpenedEnvironment extends Copies {
   readonly copy: EnvironmentCopy;
 }
 
+/** An environment is often in an eMMC's boot partition, which Linux lets nobody write until it is told to. */
+const UNLOCK = "It takes root; a boot partition is unlocked by: echo 0 > /sys/block/mmcblk0boot0/force_ro";
+const LOCKED: HostFailures = {
+  EACCES: ["io-failed", "permission is denied", UNLOCK],
+  EPERM: ["io-failed", "it is not permitted", UNLOCK],
+  EROFS: ["io-failed", "it is read-only", UNLOCK],
+};
+
 /** Opens FILE and finds the copy that counts. Throws `image-corrupt` where no copy's checksum is right. */
 function withEnvironment<T>(args: EnvArguments, flags: "r" | "r+", use: (opened: OpenedEnvironment) => T): T {
   let fd: number;
   try {
     fd = fs.openSync(args.file, flags);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw hostWriteError(args.file, error);
-    throw new ImgbuildError("source-missing", `there is no file ${args.file}`, { hint: "Name an existing one." });
+    throw flags === "r" || (error as NodeJS.ErrnoException).code === "ENOENT"
+      ? hostReadError(args.file, error)
+      : hostError(`write ${args.file}`, error, LOCKED);
   }
   try {
     const { offsets, size } = findCopies(lengthOf(fd, args.file), args);
@@ -260,10 +270,11 @@ function set(args: EnvArguments): void {
     const bytes = encodeEnvironment(variables, { size, flag, padding: 0 });
     try {
       // Of two copies the older one: the other counts until this one is whole.
-      fs.writeSync(fd, bytes, 0, size, offsets[offsets.length - 1 - current]);
+      const at = offsets[offsets.length - 1 - current]!;
+      for (let done = 0; done < size; ) done += fs.writeSync(fd, bytes, done, size - done, at + done);
       fs.fsyncSync(fd);
     } catch (error) {
-      throw hostWriteError(args.file, error);
+      throw hostError(`write ${args.file}`, error, LOCKED);
     }
     told(args.file, variables, args);
   });
@@ -305,13 +316,6 @@ function readText(file: string): ByteString {
   try {
     return fromBytes(fs.readFileSync(file === STANDARD_INPUT ? 0 : file));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") {
-      throw new ImgbuildError("source-missing", `there is no file ${file}`, { hint: "Name the variables' text." });
-    }
-    throw new ImgbuildError("source-unreadable", `cannot read ${file}: ${code}`, {
-      hint: "Name a text with the variables, and check its permissions.",
-      cause: error,
-    });
+    throw hostReadError(file === STANDARD_INPUT ? "standard input" : file, error);
   }
 }

@@ -5,11 +5,13 @@ import * as path from "node:path";
 import { createInterface } from "node:readline/promises";
 import { safeText } from "../bytes/bytestring.js";
 import { MemoryDevice } from "../bytes/device.js";
+import { hostReadError, hostWriteError } from "../bytes/host-error.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { type BlockDevice, blockDevice, deviceNumberOf } from "../flash/block-device.js";
+import { type BlockDevice, blockDevice } from "../flash/block-device.js";
 import { type BlockMap, readBlockMap } from "../flash/bmap.js";
 import { describeMedium } from "../flash/describe-medium.js";
+import { deviceNumberOf, usesOfFile } from "../flash/device-uses.js";
 import { headOfSource, type ImageSource, measureSource, openImageSource } from "../flash/image-source.js";
 import { Medium } from "../flash/medium.js";
 import { recipesText } from "../flash/recipes.js";
@@ -81,7 +83,7 @@ async function run(args: FlashArguments): Promise<void> {
   checkKind(target);
   const number = deviceNumberOf(target);
   const device = number === undefined ? undefined : blockDevice(number);
-  if (device !== undefined) checkUnused(target, device);
+  checkUnused(target, device?.uses ?? usesOfFile(target));
   const { map, named } = await mapOf(source, args, reporter);
   const image = await factsOf(source, map.imageSize);
   if (device !== undefined && !args.force) checkSuits(target, device, image);
@@ -194,15 +196,7 @@ function readMap(file: string): string {
   try {
     return fs.readFileSync(file, "utf8");
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new ImgbuildError(
-      code === "ENOENT" ? "source-missing" : "source-unreadable",
-      `cannot read ${file}: ${code}`,
-      {
-        hint: "Check the path and its permissions.",
-        cause: error,
-      },
-    );
+    throw hostReadError(file, error);
   }
 }
 
@@ -245,8 +239,7 @@ function unlock(device: BlockDevice | undefined): () => void {
     try {
       fs.writeFileSync(lock, value);
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      throw new ImgbuildError("io-failed", `cannot write ${lock}: ${code}`, { hint: "Run it as root.", cause: error });
+      throw hostWriteError(lock, error);
     }
   };
   set("0");

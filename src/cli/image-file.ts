@@ -2,7 +2,8 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { RecordingDevice } from "../bytes/device.js";
-import { type FileDevice, hostWriteError } from "../bytes/file-device.js";
+import type { FileDevice } from "../bytes/file-device.js";
+import { hostWriteError } from "../bytes/host-error.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { Workspace } from "../output/workspace.js";

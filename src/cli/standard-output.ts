@@ -1,6 +1,6 @@
 /** Results on standard output: as fast as whoever reads them takes them, and quietly ended when nobody does any more. */
 import { once } from "node:events";
-import { hostWriteError } from "../bytes/file-device.js";
+import { hostWriteError } from "../bytes/host-error.js";
 
 /** Writes the pieces one after the other. When the reader goes away, as `head` does, it stops, and that is no error. */
 export async function writeOutput(

@@ -49,6 +49,7 @@ import { Ext4Writer, type Identity } from "./writer.js";
 
 export { parseFeatures } from "./features.js";
 export { parseMountOptions } from "./mount-options.js";
+export { type InodeShortage, shortageText } from "./plan.js";
 
 export const ERROR_BEHAVIOURS = Object.keys(ON_ERROR) as readonly OnError[];
 
@@ -139,7 +140,6 @@ function settle(options: Ext4Options): Settings {
   demand(reservedPercent >= 0 && reservedPercent <= 50, `reserving ${reservedPercent} percent`, "Give 0 to 50.");
   demand(label.length <= 16, `the label "${options.label}"`, "Give at most 16 bytes.");
   demand(Number.isInteger(options.time), `the time ${options.time}`, "Give whole seconds since 1970.");
-  demand(growTo === undefined || growTo > 0, `growing to ${growTo} bytes`, "Give a size in bytes, above 0.");
   demand(
     options.errors === undefined || options.errors in ON_ERROR,
     `"${options.errors}" on errors`,
@@ -180,6 +180,12 @@ function settle(options: Ext4Options): Settings {
  * files: that reads all of it, which the usual tree is spared.
  */
 async function fit(size: number, tree: Tree | undefined, settings: Settings): Promise<{ survey: Survey; plan: Plan }> {
+  const { growTo } = settings.plan;
+  if (growTo !== undefined && growTo < size) {
+    throw new ImgbuildError("usage", `ext4: growing from ${size} bytes to ${growTo} is not possible`, {
+      hint: "Give a size to grow to that is larger than its own (--grow-to, growTo), or leave it out.",
+    });
+  }
   let survey = surveyTree(tree, settings.survey);
   let plan = planWithin(size, survey, settings.plan);
   if (plan === undefined && survey.unknown.length > 0) {

@@ -121,17 +121,27 @@ export function smallestSize(survey: Survey, options: PlanOptions): number {
   return smallest * options.format.blockSize;
 }
 
+/** More inodes than there is room for, beside contents that there would be room for. */
+export interface InodeShortage {
+  readonly needed: number;
+  readonly available: number;
+}
+
+/** As the end of a sentence that says that something does not fit; nothing where it is not for want of inodes. */
+export function shortageText(inodes: InodeShortage | undefined): string {
+  return inodes === undefined ? "" : `: it needs ${inodes.needed} inodes, and has room for ${inodes.available}`;
+}
+
 /** The `does-not-fit` error for a tree that `size` bytes do not take: it has the size that would do, and what is large. */
 export function doesNotFit(size: number, tree: Tree | undefined, survey: Survey, options: PlanOptions): ImgbuildError {
   const needed = smallestSize(survey, options);
   const largest = tree === undefined ? [] : listLargest(tree, sizesIn(survey, options.format));
   const inodes = inodeShortage(size, survey, options);
   const inodeRatio = inodes === undefined ? sufficientRatio(size, survey, options) : undefined;
-  const about = inodes === undefined ? "" : `: it needs ${inodes.needed} inodes, and has room for ${inodes.available}`;
   const or = inodeRatio === undefined ? "" : `, make inodes for ${inodeRatio} bytes each`;
   return new ImgbuildError(
     "does-not-fit",
-    `the ext4 file system needs ${formatSize(needed)} (${needed} bytes) and has ${formatSize(size)} (${size} bytes)${about}`,
+    `the ext4 file system needs ${formatSize(needed)} (${needed} bytes) and has ${formatSize(size)} (${size} bytes)${shortageText(inodes)}`,
     {
       hint: `Make it at least ${needed - size} bytes larger${or}, or put less into it.`,
       data: { needed, available: size, largest, ...(inodes && { inodes }), ...(inodeRatio && { inodeRatio }) },
@@ -143,11 +153,7 @@ export function doesNotFit(size: number, tree: Tree | undefined, survey: Survey,
  * The inodes that the tree needs, and those that there could be beside its contents, with the spare ones; undefined when it
  * is not the inodes that are too many.
  */
-function inodeShortage(
-  size: number,
-  survey: Survey,
-  options: PlanOptions,
-): { needed: number; available: number } | undefined {
+function inodeShortage(size: number, survey: Survey, options: PlanOptions): InodeShortage | undefined {
   const few = { ...options, inodeRatio: MAX_INODE_RATIO };
   const fits = (inodes: number) => planWithin(size, { ...survey, inodes }, few) !== undefined;
   if (!fits(0) || fits(survey.inodes)) return undefined;

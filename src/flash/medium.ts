@@ -6,8 +6,9 @@
 import * as fs from "node:fs";
 import { promisify } from "node:util";
 import { checkRange, type Device } from "../bytes/device.js";
+import { type HostFailures, hostError } from "../bytes/host-error.js";
 import { alignUp } from "../bytes/size.js";
-import { type ErrorCode, ImgbuildError } from "../errors.js";
+import { ImgbuildError } from "../errors.js";
 
 /** What is read and written at once, in bytes. */
 export const PIECE = 2 ** 20;
@@ -21,42 +22,28 @@ declare const WebAssembly: {
 const writeAside = promisify(fs.write);
 const readAside = promisify(fs.read);
 
-/** What the host's error codes mean for a medium. */
-const FAILURES: Readonly<Record<string, readonly [code: ErrorCode, what: string, hint: string]>> = {
-  EACCES: ["io-failed", "permission is denied", "Run it as root: sudo imgbuild flash ..."],
-  EPERM: [
-    "io-failed",
-    "it is not permitted",
-    "Run it as root; an eMMC's boot partition has to be unlocked (force_ro).",
-  ],
+/** What the host's error codes mean for media other than for files. */
+const FAILURES: HostFailures = {
   EBUSY: [
     "device-refused",
     "something uses it: a mount, also one in another namespace or container, a RAID, LVM, or another program that writes it",
     "Unmount all of it and close what has it open. `lsblk` and `fuser -v DEVICE` show more.",
   ],
-  EROFS: ["device-refused", "it is read-only", "Look for the card's write protection switch."],
-  ENOMEDIUM: ["io-failed", "there is no medium in it", "Put the card in."],
   ENOENT: [
     "source-missing",
     "it does not exist",
     "`lsblk` lists the devices. A file has to be made first, with the medium's length: truncate -s 4G FILE.",
   ],
-  ENOSPC: [
+  EPERM: [
     "io-failed",
-    "there is no room for more",
-    "The medium is shorter than it says, or the disk under it is full.",
+    "it is not permitted",
+    "Run it as root; an eMMC's boot partition has to be unlocked (force_ro).",
   ],
-  EIO: ["io-failed", "the medium reports an error", "Try another card, reader or port; `dmesg` may say more."],
-  ENXIO: ["io-failed", "it is gone", "Has it been unplugged?"],
-  ENODEV: ["io-failed", "it is gone", "Has it been unplugged?"],
+  EROFS: ["device-refused", "it is read-only", "Look for the card's write protection switch."],
+  ETXTBSY: ["device-refused", "it is used for swap, or runs as a program", "swapoff, and end the program."],
 };
 
-/** The error of an operation on a medium, explained. */
-function mediumError(what: string, error: unknown): ImgbuildError {
-  const { code = "", message } = error as NodeJS.ErrnoException;
-  const [kind, reason, hint] = FAILURES[code] ?? ["io-failed", message, "Look at the medium and its cable."];
-  return new ImgbuildError(kind, `cannot ${what}: ${reason}${code === "" ? "" : ` (${code})`}`, { hint, cause: error });
-}
+const mediumError = (what: string, error: unknown) => hostError(what, error, FAILURES);
 
 export interface MediumOptions {
   /** To look at only: nobody is shut out, and nothing can be written. */

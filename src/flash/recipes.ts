@@ -58,6 +58,7 @@ const sizeOf = ({ artifacts }: Manifest, name: string) => artifacts.find(({ file
 
 /** The eMMC's number in U-Boot. Where the profile does not say, it is for the reader to fill in. */
 const mmcOf = ({ flash }: Plan) => (flash.mmc === undefined ? "N" : `${flash.mmc}`);
+const aboutMmc = ({ flash }: Plan) => (flash.mmc === undefined ? " Put its number in the place of N: mmc list." : "");
 
 const isQemu = ({ emulator, bootloader }: Plan) => emulator?.machine === "virt" && bootloader === undefined;
 
@@ -65,7 +66,7 @@ const isQemu = ({ emulator, bootloader }: Plan) => emulator?.machine === "virt" 
 const UNPACKERS: Readonly<Record<string, string>> = { "": "", ".zst": "zstd -dc", ".gz": "gzip -dc", ".xz": "xz -dc" };
 
 /** A build may have the image only compressed, or not at all. */
-function reader({ folder, files, plan }: RecipeInputs): Recipe | undefined {
+function reader({ folder, files, plan, manifest }: RecipeInputs): Recipe | undefined {
   const found = Object.entries(UNPACKERS).find(([suffix]) => files.has(IMAGE + suffix));
   if (found === undefined) return undefined;
   const [suffix, unpack] = found;
@@ -79,6 +80,9 @@ function reader({ folder, files, plan }: RecipeInputs): Recipe | undefined {
       `imgbuild flash ${quoted(folder)} /dev/sdX`,
       ...(bmap ? [`bmaptool copy ${image} /dev/sdX`] : []),
       unpack === "" ? `dd if=${image} ${dd}` : `${unpack} ${image} | dd iflag=fullblock ${dd}`,
+      ...(manifest.table.type === "gpt"
+        ? ["# after bmaptool and dd, which leave the GPT's backup where the image ends:", "sgdisk -e /dev/sdX"]
+        : []),
     ],
   };
 }
@@ -88,12 +92,12 @@ function massStorage(inputs: RecipeInputs): Recipe | undefined {
   if (isQemu(plan) || reader(inputs) === undefined) return undefined;
   return {
     title: "U-Boot: the eMMC as a USB disk",
-    about: "On the board's console, in U-Boot; the board is connected by its USB device port. Ctrl-C ends it.",
+    about: `On the board's console, in U-Boot; the board is connected by its USB device port. Ctrl-C ends it.${aboutMmc(plan)}`,
     lines: [`ums 0 mmc ${mmcOf(plan)}`, "# on the host:", `imgbuild flash ${quoted(folder)} /dev/sdX`],
   };
 }
 
-function mmcWrite({ manifest, plan }: RecipeInputs): Recipe | undefined {
+function mmcWrite({ manifest, plan, folder }: RecipeInputs): Recipe | undefined {
   if (isQemu(plan)) return undefined;
   const mmc = mmcOf(plan);
   const load = (file: string) => `load usb 0:1 \${loadaddr} ${file}`;
@@ -103,14 +107,24 @@ function mmcWrite({ manifest, plan }: RecipeInputs): Recipe | undefined {
     load(file),
     `mmc write \${loadaddr} ${sectors(offset)} ${sectors(used)}`,
   ];
-  const written = manifest.partitions.flatMap((partition) => {
+  const found = manifest.partitions.flatMap((partition) => {
     const file = fileOf(manifest, partition);
-    return file === undefined || partition.filesystem === "ext4" ? [] : write(partition, file);
+    return file === undefined || partition.filesystem === "ext4" ? [] : [{ partition, file }];
   });
+  const loaded = [...found.map(({ file }) => file), ...(boot0 === undefined ? [] : [BOOT0])];
+  if (loaded.length === 0) return undefined;
   return {
     title: "U-Boot: mmc write, from a USB stick",
-    about: "For a board that has this image's partition table already: each file has to fit into the board's memory.",
-    lines: ["usb start", `mmc dev ${mmc} 0`, ...written, ...(boot0 === undefined ? [] : boot0Lines(load, boot0, mmc))],
+    about: `For a board that has this image's partition table already: each file has to fit into the board's memory. Counted in blocks of 512 bytes. An ext4 partition stays as it is.${aboutMmc(plan)}`,
+    lines: [
+      "# on the host, onto a stick with a FAT:",
+      `cp ${loaded.map((file) => quoted(`${folder}/${file}`)).join(" ")} /media/STICK/`,
+      "# in U-Boot:",
+      "usb start",
+      `mmc dev ${mmc} 0`,
+      ...found.flatMap(({ partition, file }) => write(partition, file)),
+      ...(boot0 === undefined ? [] : boot0Lines(load, boot0, mmc)),
+    ],
   };
 }
 
@@ -139,13 +153,13 @@ function fastboot({ manifest, plan, folder, files }: RecipeInputs): Recipe | und
   const boot0 = sizeOf(manifest, BOOT0);
   return {
     title: "U-Boot: fastboot",
-    about:
-      "Its raw partitions are places on the eMMC, set in U-Boot first. U-Boot's CONFIG_FASTBOOT_FLASH_MMC_DEV says which eMMC.",
+    about: `Its raw partitions are places on the eMMC in blocks of 512 bytes, set in U-Boot first. U-Boot's CONFIG_FASTBOOT_FLASH_MMC_DEV says which eMMC.${aboutMmc(plan)}`,
     lines: [
-      `setenv fastboot_raw_partition_all '0x0 ${sectors(image)}'`,
+      // Without "mmcpart 0" it would go where the last command went: to boot0.
+      `setenv fastboot_raw_partition_all '0x0 ${sectors(image)} mmcpart 0'`,
       ...(boot0 === undefined ? [] : [`setenv fastboot_raw_partition_boot0 '0x0 ${sectors(boot0)} mmcpart 1'`]),
       "fastboot usb 0",
-      "# on the host:",
+      "# on the host; Ctrl-C on the board's console ends it afterwards:",
       `fastboot flash all ${quoted(`${folder}/${file}`)}`,
       ...(boot0 === undefined
         ? []
@@ -158,7 +172,8 @@ function uuu({ files, folder }: RecipeInputs): Recipe | undefined {
   if (!files.has("uuu.auto")) return undefined;
   return {
     title: "NXP's uuu, with the board in recovery mode",
-    about: "The boot ROM takes U-Boot over USB, and that takes the image: for a module that does not start.",
+    about:
+      "The boot ROM takes U-Boot over USB, and that takes the image: for a module that does not start. As root, or with uuu's udev rules (uuu -udev).",
     lines: [`uuu ${quoted(folder)}`],
   };
 }
@@ -170,7 +185,7 @@ function boot0OnLinux({ manifest, plan, folder }: RecipeInputs): Recipe | undefi
   const device = `mmcblk${mmc}boot0`;
   return {
     title: `The bootloader: ${BOOT0}, into the eMMC's boot partition`,
-    about: "In a Linux on the board itself: no card reader and no `ums` shows the boot partition.",
+    about: `In a Linux on the board itself, as root: no card reader and no \`ums\` shows the boot partition. \`lsblk\` does; other kernels may count otherwise.${plan.flash.mmc === undefined ? " Put its number in the place of N." : ""}`,
     lines: [
       `imgbuild flash ${quoted(`${folder}/${BOOT0}`)} /dev/${device}`,
       "# or, without imgbuild:",

@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import type { BlockDevice } from "./block-device.js";
+import type { Uses } from "./device-uses.js";
 
 /** What of an image decides where it may go. */
 export interface ImageFacts {
@@ -23,20 +24,20 @@ const BOOT0_KEPT = 0x2200;
 const refused = (message: string, hint: string, data: Record<string, unknown> = {}) =>
   new ImgbuildError("device-refused", message, { hint, data });
 
-/** Throws `device-refused` for a device that something uses. Not to be forced: it would be broken under the user's feet. */
-export function checkUnused(file: string, { uses, systemUses }: BlockDevice): void {
-  if (systemUses.length > 0) {
+/** Throws `device-refused` for what something uses. Not to be forced: it would be broken under the user's feet. */
+export function checkUnused(file: string, { all, system }: Uses): void {
+  if (system.length > 0) {
     throw refused(
-      `${file} holds the running system: ${systemUses.join(", ")}`,
+      `${file} holds the running system: ${system.join(", ")}`,
       "Is it the right device? `lsblk` lists all of them, with what is on them.",
-      { device: file, uses },
+      { device: file, uses: all },
     );
   }
-  if (uses.length > 0) {
+  if (all.length > 0) {
     throw refused(
-      `${file} is in use: ${uses.join(", ")}`,
-      "If it is the right one, unmount all of it first: umount FOLDER, swapoff DEVICE.",
-      { device: file, uses },
+      `${file} is in use: ${all.join(", ")}`,
+      "If it is the right one, end all of that first: umount FOLDER, swapoff DEVICE, losetup --detach DEVICE.",
+      { device: file, uses: all },
     );
   }
 }

@@ -65,6 +65,8 @@ const word = (bytes: Uint8Array, at: number) =>
 const isGzip = (bytes: Uint8Array) => bytes[0] === 0x1f && bytes[1] === 0x8b;
 /** Linux Documentation/arch/arm64/booting.rst: "ARM\x64" at byte 56. */
 const isArm64Image = (bytes: Uint8Array) => word(bytes, 56) === 0x644d5241;
+/** Linux Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header": "HdrS" at byte 0x202. */
+const isBzImage = (bytes: Uint8Array) => word(bytes, 0x202) === 0x53726448;
 
 const FORMATS: Readonly<Record<KernelFormat, FormatFacts>> = {
   // Linux arch/arm/boot/compressed/head.S: the magic number 0x016f2818 at byte 36.
@@ -74,7 +76,11 @@ const FORMATS: Readonly<Record<KernelFormat, FormatFacts>> = {
   },
   Image: { names: ["Image", "Image-*", "vmlinuz", "vmlinuz-*", "Image.gz", "Image.gz-*"], looksRight: isArm64Image },
   "Image.gz": { names: ["Image.gz", "Image.gz-*", "Image", "Image-*", "vmlinuz", "vmlinuz-*"], looksRight: isGzip },
+  bzImage: { names: ["bzImage", "bzImage-*", "vmlinuz", "vmlinuz-*"], looksRight: isBzImage },
 };
+
+/** The formats of which one is the other, packed with gzip. */
+const isForArm64 = (format: KernelFormat) => format === "Image" || format === "Image.gz";
 
 export interface FoundKernel {
   /** The file it was found as. */
@@ -109,7 +115,7 @@ export async function findKernel(
     if (kernel === undefined) continue;
     const bytes = await readContent(kernel.content);
     const compressed = isGzip(bytes);
-    if (looksRight(bytes) || (format !== "zImage" && (compressed || isArm64Image(bytes)))) {
+    if (looksRight(bytes) || (isForArm64(format) && (compressed || isArm64Image(bytes)))) {
       return { name: kernel.name, bytes, compressed };
     }
     throw new ImgbuildError("kernel-unsupported", `${kernel.name} is not a kernel of the format ${format}`, {

@@ -1,6 +1,7 @@
 /** Turns "does not fit" of a file system into what the user has to know: by how much, what is large, which key to set. */
 import { alignUp, formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
+import { type InodeShortage, shortageText } from "../ext4/index.js";
 import { listLargest } from "../tree/largest.js";
 import type { Tree } from "../tree/tree.js";
 
@@ -65,16 +66,14 @@ export function explainCapacity(
     const hint = `${error.hint ?? ""}${list}`.trim();
     return new ImgbuildError(error.code, `${name}: ${error.message}`, { hint, data: { ...error.data, name, largest } });
   }
-  const inodes = error.data.inodes as { needed: number; available: number } | undefined;
-  const shortage =
-    inodes === undefined ? "" : `: it needs ${inodes.needed} inodes, and has room for ${inodes.available}`;
+  const inodes = error.data.inodes as InodeShortage | undefined;
   const { inodeRatio } = error.data;
   const ratioRemedy =
     inodeRatio === undefined || ratioSetting === undefined ? undefined : `${ratioSetting}${inodeRatio}`;
   const or = ratioRemedy === undefined ? "" : `, or ${ratioRemedy} for fewer inodes`;
   return new ImgbuildError(
     "does-not-fit",
-    `${name} needs ${needed} bytes${filesystem === "raw" ? "" : ` as ${filesystem}`}, ${needed - available} more than its ${available}${shortage}`,
+    `${name} needs ${needed} bytes${filesystem === "raw" ? "" : ` as ${filesystem}`}, ${needed - available} more than its ${available}${shortageText(inodes)}`,
     {
       hint: `Set ${remedy} or more${or}, or make it smaller.${list}`,
       data: {

@@ -85,12 +85,6 @@ function checkRoles({ partitions, slots }: Plan): void {
       throw refuse(`partitions ${names} all have the role ${role}`, `Set role to data for those that are not it.`);
     }
     if (found.length < 2) continue;
-    if (found.some((partition) => partition.filesystem === "squashfs" && partition.verity)) {
-      throw refuse(
-        `partitions ${names} are slots, and one of them has verity: an update would have to bring its own root hash, which it cannot yet`,
-        "Leave verity or one of the slots out.",
-      );
-    }
     checkSlots(found[0]!, found[1]!);
     const missing = (["bootfs", "userdata"] as const).find((other) => !partitions.some((one) => one.role === other));
     if (missing !== undefined) {
@@ -108,13 +102,20 @@ function checkRoles({ partitions, slots }: Plan): void {
   }
 }
 
-/** Two slots take each other's images: both are squashfs, and of one size. */
+/** Two slots take each other's images: both are squashfs, of one size, and with a hash tree or without. */
 function checkSlots(first: PartitionPlan, second: PartitionPlan): void {
   const other = [first, second].find(({ filesystem }) => filesystem !== "squashfs");
   if (other !== undefined) {
     throw refuse(
       `the slot ${other.name} is ${other.filesystem}, and an update writes a squashfs`,
       `Set partitions.${other.name}.filesystem to squashfs.`,
+    );
+  }
+  const checked = [first, second].filter((slot) => slot.filesystem === "squashfs" && slot.verity);
+  if (checked.length === 1) {
+    throw refuse(
+      `the slot ${checked[0]!.name} has verity and the other one has not: each takes the other's images`,
+      `Set partitions.${first.name}.verity and partitions.${second.name}.verity to the same.`,
     );
   }
   if (typeof first.size === "number" && first.size === second.size) return;

@@ -13,7 +13,7 @@ const ENTRY_SIZE = 128;
 const ENTRIES_ROUNDING = 64 * 1024;
 
 /** A stretch of the medium and whose it is. */
-interface Claim {
+export interface Claim {
   readonly kind: "table" | "backup" | "partition" | "record" | "raw";
   /** For messages: "partition rootfs", "bootloader file SPL". */
   readonly owner: string;
@@ -165,17 +165,27 @@ function claimsOf(plan: Plan, layout: Layout, bootloader: ReadonlyMap<string, nu
     const owner = `the extended boot record of partition ${name}`;
     claims.push({ kind: "record", owner, start: recordAt, end: recordAt + storage.sectorSize, key, name });
   }
+  return [...claims, ...rawClaims(plan, bootloader)];
+}
+
+/**
+ * What lies outside of partitions and tables: the slots' environment, reserved areas, bootloader files in the user area.
+ * `bootloader`: the length of each of those files by name; one that it lacks counts as a byte.
+ */
+export function rawClaims(plan: Plan, bootloader: ReadonlyMap<string, number>): Claim[] {
+  const claims: Claim[] = [];
+  const add = (owner: string, start: number, end: number, key: string) =>
+    claims.push({ kind: "raw", owner, start, end, key });
   const environment = slotEnvironment(plan);
   if (environment !== undefined) {
-    claims.push({ kind: "raw", owner: "the slots' environment", ...environment, key: "slots.environmentAt" });
+    add("the slots' environment", environment.start, environment.end, "slots.environmentAt");
   }
-  for (const { name, start, size } of storage.reserved) {
-    claims.push({ kind: "raw", owner: `reserved area ${name}`, start, end: start + size, key: "storage.reserved" });
+  for (const { name, start, size } of plan.storage.reserved) {
+    add(`reserved area ${name}`, start, start + size, "storage.reserved");
   }
   if (plan.bootloader?.area === "user") {
     for (const { file, offset } of plan.bootloader.files) {
-      const end = offset + (bootloader.get(file) ?? 1);
-      claims.push({ kind: "raw", owner: `bootloader file ${file}`, start: offset, end, key: "bootloader.files" });
+      add(`bootloader file ${file}`, offset, offset + (bootloader.get(file) ?? 1), "bootloader.files");
     }
   }
   return claims;

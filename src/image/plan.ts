@@ -6,7 +6,8 @@ import { NEW_ROOT_POLICIES, type NewRootPolicy } from "../overlay/index.js";
 import type { SectorSize } from "../partition/index.js";
 import type { CompressorName, SquashfsXzOptions } from "../squashfs/index.js";
 
-export type Architecture = "arm" | "arm64";
+export const ARCHITECTURES = ["arm", "arm64", "x86_64"] as const;
+export type Architecture = (typeof ARCHITECTURES)[number];
 
 export interface Plan {
   /** The profile's name: "colibri-imx6". */
@@ -134,7 +135,7 @@ export interface BootloaderPlan {
   readonly files: readonly { readonly file: string /** In bytes from the area's start. */; readonly offset: number }[];
 }
 
-export const KERNEL_FORMATS = ["zImage", "Image", "Image.gz"] as const;
+export const KERNEL_FORMATS = ["zImage", "Image", "Image.gz", "bzImage"] as const;
 export type KernelFormat = (typeof KERNEL_FORMATS)[number];
 
 /** Who loads the kernel from BootFS: U-Boot, by boot.scr; or the Raspberry Pi's firmware, by config.txt and cmdline.txt. */
@@ -197,6 +198,9 @@ export interface UpdatePlan {
   readonly version?: string | undefined;
   readonly compatible?: string | undefined;
   readonly hardware?: string | undefined;
+  /** What bundles are signed with: paths of files on the host. */
+  readonly certificate?: string | undefined;
+  readonly key?: string | undefined;
 }
 
 /** What scripts and recipes for flashing have to know of the board. */
@@ -230,6 +234,8 @@ export interface TeziPlan {
   /** The eMMC in the installer's /dev. */
   readonly device: string;
   readonly compression: (typeof TEZI_COMPRESSIONS)[number];
+  /** By a file of the bootloader: the files that go in its place, each with the product numbers that get it. */
+  readonly bootloader: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
   /** Paths of files on the host. */
   readonly environment?: string | undefined;
   readonly prepareScript?: string | undefined;
@@ -268,13 +274,15 @@ export interface SlotsPlan {
 }
 
 /** Machines of QEMU that an image can be attached to. */
-export const EMULATED_MACHINES = ["sabrelite", "virt", "imx8mp-evk"] as const;
+export const EMULATED_MACHINES = ["sabrelite", "virt", "imx8mp-evk", "raspi3b", "pc"] as const;
 
 /** The machine that stands in for the board in `imgbuild boot`. */
 export interface EmulatorPlan {
   readonly machine: (typeof EMULATED_MACHINES)[number];
   readonly memory: number;
   readonly storage: "sd-card" | "virtio-blk";
+  /** Which of the machine's SD controllers the card is in, as QEMU counts; undefined: QEMU takes the first that is free. */
+  readonly controller?: number | undefined;
   /** "kernel": QEMU loads kernel, device tree and initramfs itself. "uboot": through U-Boot and boot.scr. */
   readonly boot: "kernel" | "uboot";
   /** Which of the machine's serial ports is the console. */

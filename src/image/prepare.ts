@@ -32,7 +32,7 @@ export interface BuildInputs {
 export interface Prepared {
   /** Content by partition name; partitions without one stay empty, as slot B does. */
   readonly contents: ReadonlyMap<string, Tree | Content>;
-  /** Bootloader files by name. Empty when the board's own is to be used. */
+  /** Bootloader files by name, with those of tezi.bootloader that there are. Empty when the board's own is to be used. */
   readonly bootloader: ReadonlyMap<string, Content>;
   /** What the kernel is started with, apart from root= and console=. */
   readonly kernelArguments: readonly string[];
@@ -120,7 +120,7 @@ function findBootloader(plan: Plan, { bootloaderFiles, notice }: BuildInputs): M
     if (content === undefined) missing.push(file);
     else found.set(file, content);
   }
-  if (missing.length === 0) return found;
+  if (missing.length === 0) return withVariants(plan, found, bootloaderFiles);
   const places = bootloaderFiles.map(({ where }) => where).join(", then in ");
   // Half a bootloader does not boot, and is harder to notice than none.
   if (!plan.bootloader.optional || found.size > 0) {
@@ -134,5 +134,18 @@ function findBootloader(plan: Plan, { bootloaderFiles, notice }: BuildInputs): M
     );
   }
   notice(`no bootloader (${missing.join(", ")}) in ${places}: left out, the board keeps its own`);
+  return found;
+}
+
+/** With those files that the Toradex Easy Installer gives to some modules in place of others, as far as there are any. */
+function withVariants(
+  { tezi }: Plan,
+  found: Map<string, Content>,
+  sources: readonly FileSource[],
+): Map<string, Content> {
+  for (const file of Object.values(tezi?.bootloader ?? {}).flatMap((byProduct) => Object.keys(byProduct))) {
+    const content = findFile(sources, file);
+    if (content !== undefined) found.set(file, content);
+  }
   return found;
 }

@@ -9,7 +9,7 @@ import { IMAGE, isArtifactName, MANIFEST } from "./artifact-names.js";
 import { type Artifact, type Manifest, type ManifestProfile, makeManifest, readManifest } from "./manifest.js";
 import type { AppendedFile, ArtifactFolder } from "./output.js";
 import { outputsOf } from "./outputs.js";
-import { sha256 } from "./sha256.js";
+import { sha256OfAll } from "./sha256.js";
 import type { Workspace } from "./workspace.js";
 
 export { BOOT0, IMAGE, MANIFEST } from "./artifact-names.js";
@@ -23,6 +23,7 @@ export async function writeArtifacts(
 ): Promise<Manifest> {
   const { plan } = profile;
   const outputs = await outputsOf(plan);
+  for (const output of outputs.values()) output.checkInputs?.(plan, prepared);
   const earlier = readManifest(workspace.folder);
   const file = workspace.create(IMAGE);
   const image = new RecordingDevice(file);
@@ -33,13 +34,12 @@ export async function writeArtifacts(
   if (!folder.files.has(IMAGE)) workspace.remove(IMAGE);
 
   options.stage?.("checksums");
-  const artifacts: Artifact[] = await Promise.all(
-    [...folder.files].map(async ([name, { size, data }]) => ({
-      file: name,
-      size,
-      sha256: await sha256({ path: workspace.pathOf(name), size, data: [...data] }),
-    })),
+  const written = [...folder.files].map(([file, { size, data }]) => ({ file, size, data: [...data] }));
+  const digests = await sha256OfAll(
+    written.map(({ file, size, data }) => ({ path: workspace.pathOf(file), size, data })),
+    options.jobs,
   );
+  const artifacts = written.map(({ file, size }, index): Artifact => ({ file, size, sha256: digests[index]! }));
   const manifest = makeManifest(profile, prepared, assembled, artifacts);
   const text = new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`);
   await workspace.create(MANIFEST, text.length).write(0, text);
@@ -72,6 +72,10 @@ class Folder implements ArtifactFolder {
     const file = new Appended(this.#workspace.create(name));
     this.files.set(name, file);
     return file;
+  }
+
+  get scratch(): string {
+    return this.#workspace.scratch;
   }
 
   keepImage(): void {

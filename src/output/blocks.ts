@@ -1,10 +1,12 @@
-/** An image in whole blocks, for formats that say of each whether it matters. */
+/** An image as outputs read it: its blocks, of which some matter, and its bytes, of which those in holes are not read. */
+import type { Device } from "../bytes/device.js";
 import { type Extent, ExtentSet } from "../bytes/extent.js";
 import { alignUp } from "../bytes/size.js";
 
 /** What to read at once. */
 const PIECE = 2 ** 21;
 const ZEROS = new Uint8Array(PIECE);
+const COPY = 2 ** 20;
 
 /** As much of a RecordingDevice as is needed. */
 export interface Recorded {
@@ -44,5 +46,14 @@ export async function* pieces(from: Recorded, start: number, end: number): Async
       yield { at, bytes, hole: false };
     }
     at = pieceEnd;
+  }
+}
+
+/** Copies [start, start + length) of an image to the beginning of `to`, which is all zeros: holes stay holes. */
+export async function copyRange(from: Recorded, start: number, length: number, to: Device): Promise<void> {
+  for (const extent of from.data.intersect(start, start + length)) {
+    for (let at = extent.start; at < extent.end; at += COPY) {
+      await to.write(at - start, await from.read(at, Math.min(COPY, extent.end - at)));
+    }
   }
 }

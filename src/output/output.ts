@@ -48,6 +48,8 @@ export interface ArtifactFolder {
   create(name: string, size: number): RecordingDevice;
   /** A new file that becomes as long as what is written to it. */
   append(name: string): AppendedFile;
+  /** A folder on the same disk for what programs of the host make. What is left in it goes when the build ends. */
+  readonly scratch: string;
   /** Has the assembled image kept, as emmc.img. */
   keepImage(): void;
   /** The files that were made so far, by this output and those before it. */
@@ -57,6 +59,8 @@ export interface ArtifactFolder {
 export interface Output {
   /** Throws `profile-invalid` or `layout-conflict` for a plan that the format cannot be made of, before anything is read. */
   check?(plan: Plan): void;
+  /** Throws for what the output needs and the build lacks, a file of the bootloader, before anything is written. */
+  checkInputs?(plan: Plan, prepared: Prepared): void;
   /** Makes the output's files. They depend on `built` alone: the same image gives the same bytes. */
   write(built: BuiltImage, folder: ArtifactFolder): Promise<void>;
 }

@@ -65,11 +65,11 @@ export const OUTPUTS = {
     load: async () => (await import("./uuu.js")).uuu,
   },
   swupdate: {
-    describe: "update.swu, the root for SWUpdate, not signed",
+    describe: "update.swu, the root for SWUpdate",
     load: async () => (await import("./swupdate.js")).swupdate,
   },
   rauc: {
-    describe: "the folder rauc: what a bundle of RAUC is made of, and what the device needs for it",
+    describe: "update.raucb, a bundle for RAUC, or what one is made of; and rauc, what the device needs for it",
     load: async () => (await import("./rauc.js")).rauc,
   },
 } as const satisfies Record<string, Listed>;

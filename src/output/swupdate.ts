@@ -1,12 +1,15 @@
 /**
- * update.swu: what SWUpdate installs. A cpio archive with sw-description, a text in libconfig's syntax, as its first member, and the root
- * behind it. It is not signed: that takes a key, which is not imgbuild's to hold; docs/outputs.md has the commands.
+ * update.swu: what SWUpdate installs. A cpio archive with sw-description, a text in libconfig's syntax, as its first member; its
+ * signature, where the profile has a certificate and a key; and the root.
  */
+import { createHash } from "node:crypto";
 import { ImgbuildError } from "../errors.js";
 import type { Plan } from "../image/plan.js";
 import { CPIO_END, cpioMemberHeader } from "../tree/cpio.js";
+import { pieces } from "./blocks.js";
 import type { AppendedFile, Output } from "./output.js";
-import { ROOT_FILE, type UpdateSlot, updateRoot, updateSlots } from "./update-slots.js";
+import { runSigner, type Signer, signerOf } from "./signer.js";
+import { ROOT_FILE, rootPlace, type UpdateSlot, updateSlots } from "./update-slots.js";
 
 const FILE_MODE = 0o100644;
 /** SWUpdate reads archives that are padded as cpio(1) pads them. */
@@ -15,30 +18,45 @@ const BLOCK = 512;
 export const swupdate: Output = {
   check(plan) {
     updateSlots(plan, "swupdate");
+    signerOf(plan);
   },
 
   async write(built, folder) {
-    const { plan, options } = built;
+    const { plan, options, image } = built;
     options.stage?.("update.swu");
-    const root = await updateRoot(built);
-    if (root.size >= 2 ** 32) {
-      throw new ImgbuildError(
-        "not-representable",
-        `the root has ${root.size} bytes, and a file in a .swu less than 4 GiB`,
-        {
-          hint: "Use a compressor that makes it smaller, or leave the output swupdate out.",
-        },
-      );
+    const { start, size } = rootPlace(built);
+    if (size >= 2 ** 32) {
+      throw new ImgbuildError("not-representable", `the root has ${size} bytes, and a file in a .swu less than 4 GiB`, {
+        hint: "Use a compressor that makes it smaller, or leave the output swupdate out.",
+      });
     }
-    const description = Buffer.from(swDescription(plan, updateSlots(plan, "swupdate"), root.sha256));
+    const root = async function* () {
+      for await (const { bytes } of pieces(image, start, start + size)) yield bytes;
+    };
+    const hash = createHash("sha256");
+    for await (const bytes of root()) hash.update(bytes);
+    const description = Buffer.from(swDescription(plan, updateSlots(plan, "swupdate"), hash.digest("hex")));
+    const signer = signerOf(plan);
+
     const swu = folder.append("update.swu");
-    const fields = { mode: FILE_MODE, mtime: Math.min(Math.max(options.time, 0), 2 ** 32 - 1) };
-    await swu.write(cpioMemberHeader("sw-description", { ...fields, inode: 1, fileSize: description.length }));
-    await swu.write(description);
-    await pad(swu, 4);
-    await swu.write(cpioMemberHeader(ROOT_FILE, { ...fields, inode: 2, fileSize: root.size }));
-    for await (const piece of root.pieces()) await swu.write(piece);
-    await pad(swu, 4);
+    const mtime = Math.min(Math.max(options.time, 0), 2 ** 32 - 1);
+    let inode = 0;
+    const member = async (
+      name: string,
+      fileSize: number,
+      content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    ) => {
+      inode++;
+      await swu.write(cpioMemberHeader(name, { mode: FILE_MODE, mtime, inode, fileSize }));
+      for await (const bytes of content) await swu.write(bytes);
+      await pad(swu, 4);
+    };
+    await member("sw-description", description.length, [description]);
+    if (signer !== undefined) {
+      const signature = await sign(description, signer);
+      await member("sw-description.sig", signature.length, [signature]);
+    }
+    await member(ROOT_FILE, size, root());
     await swu.write(cpioMemberHeader(CPIO_END, {}));
     await pad(swu, BLOCK);
   },
@@ -46,6 +64,28 @@ export const swupdate: Output = {
 
 async function pad(file: AppendedFile, align: number): Promise<void> {
   await file.write(new Uint8Array(-file.size & (align - 1)));
+}
+
+/** A CMS signature, as SWUpdate checks it, without the time: with an RSA key the same each time. */
+async function sign(bytes: Uint8Array, { certificate, key }: Signer): Promise<Uint8Array> {
+  const args = [
+    "cms",
+    "-sign",
+    "-binary",
+    "-nosmimecap",
+    "-noattr",
+    "-outform",
+    "DER",
+    "-signer",
+    certificate,
+    "-inkey",
+    key,
+  ];
+  const signature = await runSigner("openssl", args, { input: [bytes] });
+  if (signature !== undefined) return signature;
+  throw new ImgbuildError("tool-missing", "update.swu cannot be signed: openssl is not installed", {
+    hint: "Install openssl, or leave update.certificate and update.key out.",
+  });
 }
 
 /** With two slots a set of images for each, of which `swupdate -e stable,a` or `stable,b` installs one. */

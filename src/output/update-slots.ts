@@ -1,8 +1,6 @@
 /** What the bundles of update programs have to know: the new root, and where it goes. */
-import { createHash } from "node:crypto";
 import { ImgbuildError } from "../errors.js";
 import type { Plan } from "../image/plan.js";
-import { pieces } from "./blocks.js";
 import type { BuiltImage } from "./output.js";
 
 /** What the root is called in a bundle. */
@@ -26,25 +24,17 @@ export function updateSlots({ profile, partitions, update, flash }: Plan, output
   const roots = partitions.filter(({ role }) => role === "rootfs");
   const other = roots.find(({ filesystem }) => filesystem !== "squashfs");
   if (other !== undefined) throw invalid(`its ${other.name} is no squashfs`, "Leave the output out.");
+  if (roots.some((partition) => partition.filesystem === "squashfs" && partition.verity)) {
+    throw invalid(
+      "the boot script would have to be told the new root's root hash, which no bundle does",
+      "Update with overlayctl in two slots, or leave verity or the output out.",
+    );
+  }
   return roots.map(({ number }) => ({ device: `${prefix}${number}`, rootPart: number.toString(16) }));
 }
 
-export interface UpdateRoot {
-  /** In bytes. */
-  readonly size: number;
-  readonly sha256: string;
-  pieces(): AsyncGenerator<Uint8Array>;
-}
-
-/** The root as it was built: the file system, and what belongs to it. */
-export async function updateRoot({ image, assembled }: BuiltImage): Promise<UpdateRoot> {
-  const { start, used: size } = assembled.partitions.find(
-    ({ partition, used }) => partition.role === "rootfs" && used > 0,
-  )!;
-  async function* content() {
-    for await (const { bytes } of pieces(image, start, start + size)) yield bytes;
-  }
-  const hash = createHash("sha256");
-  for await (const bytes of content()) hash.update(bytes);
-  return { size, sha256: hash.digest("hex"), pieces: content };
+/** Where the root lies that was built: the file system, and what belongs to it. In bytes. */
+export function rootPlace({ assembled }: BuiltImage): { start: number; size: number } {
+  const { start, used } = assembled.partitions.find(({ partition, used }) => partition.role === "rootfs" && used > 0)!;
+  return { start, size: used };
 }

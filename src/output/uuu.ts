@@ -28,16 +28,23 @@ export const uuu: Output = {
     factsOf(plan);
   },
 
+  checkInputs(plan, prepared) {
+    const missing = factsOf(plan).bootloader.files.find(({ file }) => !prepared.bootloader.has(file));
+    if (missing === undefined) return;
+    throw new ImgbuildError(
+      "bootloader-missing",
+      `uuu starts the board with ${missing.file}, which is not in the build`,
+      {
+        hint: "Name the folder that holds the bootloader with --bootloader DIR.",
+        data: { missing: [missing.file] },
+      },
+    );
+  },
+
   async write({ plan, prepared, image }, folder) {
     const { bootloader } = factsOf(plan);
     for (const { file } of bootloader.files) {
-      const content = prepared.bootloader.get(file);
-      if (content === undefined) {
-        throw new ImgbuildError("bootloader-missing", `uuu starts the board with ${file}, which is not in the build`, {
-          hint: "Name the folder that holds the bootloader with --bootloader DIR.",
-          data: { missing: [file] },
-        });
-      }
+      const content = prepared.bootloader.get(file)!;
       await copyContent(folder.create(file, content.size), 0, content);
     }
     const lines = [

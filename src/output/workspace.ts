@@ -6,7 +6,8 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { FileDevice, hostWriteError } from "../bytes/file-device.js";
+import { FileDevice } from "../bytes/file-device.js";
+import { hostWriteError } from "../bytes/host-error.js";
 import { ImgbuildError } from "../errors.js";
 import { isAbandoned, markOwner } from "./abandoned.js";
 

@@ -83,6 +83,10 @@ settle() {
 		# shellcheck source=/dev/null # looked at further down: shellcheck takes each of these as a copy
 		. "$library/requests.sh" && finish_reset "$1" || return
 	fi
+	if [ -e "$1/before" ]; then
+		# shellcheck source=src/overlay/before.sh
+		. "$library/before.sh" && settle_before "$1" || return
+	fi
 	if ! read_state "$1"; then
 		if [ -e "$1/state" ]; then
 			say "$1/state is damaged: reset it, or see to it"

@@ -94,6 +94,10 @@ perform() {
 	fi
 	shift 2
 	[ ! -e "$base/$name/resetting" ] || finish_reset "$base/$name" || return
+	if [ -e "$base/$name/before" ]; then
+		# shellcheck source=src/overlay/before.sh
+		. "$library/before.sh" && settle_before "$base/$name" || return
+	fi
 	if ! read_state "$base/$name"; then
 		# A reset mends a damaged state. Without any there is nothing to be done: a new one is about to be made.
 		[ "$action" = reset ] && [ -e "$folder/state" ] || return
@@ -104,6 +108,8 @@ perform() {
 		finished="$request $line"
 	fi
 	refusal=
+	# A reset leaves nothing that could come back.
+	[ "$action" != reset ] || rm -f "$folder/before"
 	if "do_$action" "$@"; then
 		[ ! "$going" ] || fold_going
 		remove_garbage
@@ -145,9 +151,9 @@ do_reset() {
 		made="$made $name "
 		return
 	fi
-	# Where nothing has to be carried over, a full UserData can be emptied before something new is made.
+	# Where nothing has to be carried over, or to come back, a full UserData can be emptied before something new is made.
 	layers=$old_layers
-	[ ! "$kept" ] && mv -f "$folder/state" "$folder/resetting" || return
+	[ ! "$kept" ] && [ ! -e "$folder/before" ] && mv -f "$folder/state" "$folder/resetting" || return
 	if ! flush "$folder"; then
 		mv -f "$folder/resetting" "$folder/state"
 		return 1

@@ -7,6 +7,7 @@
 #     manifest.ID        what the root of that identity has below the path; see root-change.sh
 #     shadowing          files that hide what a new root changed; see root-change.sh
 #     resetting          the state that a reset began with which had no room for a new one; see requests.sh
+#     before             the state over the root that is fallen back to while another is on trial; see before.sh
 #
 # state, one setting a line; others are kept:
 #     state STATUS                   ready; or pending, as long as the first boot over the topmost layer has not completed, and
@@ -192,12 +193,23 @@ remove_garbage() {
 	esac
 	for entry in "$folder"/*; do
 		case ${entry##*/} in
-		state+new | upper*+work) false ;;
-		upper | upper.*) [ "${entry##*/}" = "$top" ] || layer "${entry##*/}" ;;
+		state+new | before+new | upper*+work) false ;;
+		upper | upper.*) [ "${entry##*/}" = "$top" ] || layer "${entry##*/}" || of_before "${entry##*/}" ;;
 		work | work.*) [ "${entry##*/}" = "work${top#upper}" ] ;;
-		manifest.*) [ "${entry##*/}" = "manifest.$root" ] ;;
+		manifest.*) [ "${entry##*/}" = "manifest.$root" ] || of_before "${entry##*/}" ;;
 		esac || rm -rf "$entry"
 	done
+}
+
+# of_before ENTRY: whether that is a layer or a manifest of the state before.
+of_before() {
+	[ -e "$folder/before" ] || return
+	while read -r key value _; do
+		case "$key $value" in
+		"top $1" | "layer $1" | "root ${1#manifest.}") return ;;
+		esac
+	done <"$folder/before"
+	return 1
 }
 
 # children FOLDER: sets count to the number of layers right above one, and child to the last of them.

@@ -29,7 +29,7 @@ const RULES = `
   from the folder of the file that says it. Chains may be as long as you like.
 - Mappings are merged key by key, and the more special value holds. Lists are replaced as a whole. \`null\` takes away what was
   inherited: \`bootloader: null\`.
-- Relative paths (\`source\`, files of \`tezi\`) start from the folder of the file that they are written in; those of \`--set\`, from where
+- Relative paths (\`source\`, files of \`tezi\` and \`update\`) start from the folder of the file that they are written in; those of \`--set\`, from where
   imgbuild is called. Kernel, device trees, bootloader and \`boot.files\` are names, and are looked for in \`--boot-files\` and \`--bootloader\`.
 - A file with \`abstract: true\` is for others to extend, and cannot be built: what several boards of yours have in common.
 - \`--set storage.size=8GiB\` changes a key for one build, and comes last.
@@ -37,9 +37,13 @@ const RULES = `
 `;
 
 const SD_CARDS = `
-Modules start from their eMMC's boot partition, \`boot0\`. The profiles that end in \`-sd\` are for chips that also start from an SD card, and put the bootloader
-where the chip looks for it there, in front of the first partition. For a chip without such a profile an SD card's image has no bootloader
-(\`--set bootloader=null\`): the module's own U-Boot, in its eMMC, looks at the card first.
+Modules start from their eMMC's boot partition, \`boot0\`: Toradex fuses them so. For a card, the usual image is one without a bootloader
+(\`--set bootloader=null\`): the U-Boot in the module's eMMC looks at the card first.
+
+The profiles that end in \`-sd\` put a bootloader where the chip looks for it on a card, in front of the first partition. A module takes
+it from there only when it is held in recovery mode as it is switched on, where the boot ROMs of the i.MX6 and i.MX7 look at a card before they
+wait for USB ("SD/MMC manufacture mode" in NXP's reference manuals): to bring back a module whose boot0 is empty or broken. It is also what a board with the same chip needs
+that is strapped to start from a card. None of this was tried on modules; what is known of each is in the profile.
 `;
 
 /** The text of docs/profiles.md. */

@@ -112,7 +112,12 @@ function readLayer(file: string): Layer {
 /** Throws what `failure` makes of aliases that lead nowhere, or to more than anybody writes. */
 function valuesOf(document: Document, failure: (message: string, cause: unknown) => Error): Value {
   try {
-    return document.toJS() as Value;
+    // To JavaScript that is no key like others.
+    const reviver = (key: unknown, value: unknown) => {
+      if (key === "__proto__") throw new Error("there can be no key __proto__");
+      return value;
+    };
+    return document.toJS({ reviver }) as Value;
   } catch (error) {
     throw failure((error as Error).message, error);
   }
@@ -138,7 +143,7 @@ export function layerOfSettings(settings: readonly string[]): Layer {
   for (const setting of settings) {
     const at = setting.indexOf("=");
     const keys = setting.slice(0, at).split(".");
-    if (at < 1 || keys.includes("")) {
+    if (at < 1 || keys.includes("") || keys.includes("__proto__")) {
       throw new ImgbuildError("usage", `--set ${setting} is not PATH=VALUE`, {
         hint: "For example --set partitions.rootfs.size=256MiB",
       });

@@ -1,6 +1,5 @@
 /** From a profile's name to a plan: files, what they extend, --set, validation, resolution. */
 import * as path from "node:path";
-import type { z } from "zod";
 import { similarNames } from "../bytes/similar-names.js";
 import { ImgbuildError } from "../errors.js";
 import { checkPlan } from "../image/check-plan.js";
@@ -15,6 +14,7 @@ import {
   SETTINGS,
   type Value,
 } from "./document.js";
+import { type Problem, problemOf, wantedText } from "./issue-text.js";
 import { jsonSchema, type Profile, profileSchema, type SchemaNode } from "./schema.js";
 
 export interface LoadOptions {
@@ -40,13 +40,12 @@ export function loadProfile(name: string, options: LoadOptions): LoadedProfile {
   refuseAbstract(files[0]!, name);
   const layers = [layerOfSettings(options.set ?? []), ...files];
   const values = layers.map((layer) => layer.values).reduceRight((general, special) => merge(general, special));
-  const parsed = profileSchema.safeParse(values, { reportInput: true });
-  if (!parsed.success) throw explained(parsed.error, layers);
+  const profile = validated(values, (problem) => explained(problem, layers));
   const folderOf = (keys: readonly string[]) => {
     const from = layers.find((layer) => layer.lineOf(keys) !== undefined);
     return from === undefined || from.origin === SETTINGS ? options.folder : path.dirname(from.origin);
   };
-  const plan = resolve(path.basename(file).replace(/\.(ya?ml|json)$/, ""), parsed.data, folderOf);
+  const plan = resolve(path.basename(file).replace(/\.(ya?ml|json)$/, ""), profile, folderOf);
   checkPlan(plan);
   return { plan, resolved: withoutChain(values), layers };
 }
@@ -58,16 +57,21 @@ export function loadPlan(name: string, options: LoadOptions): Plan {
 
 /** The plan of a resolved profile, as a manifest repeats it. Throws `profile-invalid`. */
 export function planOfResolved(name: string, resolved: unknown): Plan {
-  const parsed = profileSchema.safeParse(resolved);
-  if (parsed.success) return resolve(name, parsed.data, () => ".");
-  const { path: keys, message } = parsed.error.issues[0]!;
-  throw new ImgbuildError(
-    "profile-invalid",
-    `the resolved profile of ${name} is not valid: ${keys.join(".")}: ${message}`,
-    {
-      hint: "Another version of imgbuild may have written it. Build the image again.",
-    },
+  const profile = validated(
+    resolved,
+    ({ text }) =>
+      new ImgbuildError("profile-invalid", `the resolved profile of ${name} is not valid: ${text}`, {
+        hint: "Another version of imgbuild may have written it. Build the image again.",
+      }),
   );
+  return resolve(name, profile, () => ".");
+}
+
+/** The profile that `values` are. Throws what `explain` makes of the first problem. */
+function validated(values: unknown, explain: (problem: Problem) => ImgbuildError): Profile {
+  const parsed = profileSchema.safeParse(values, { reportInput: true, error: wantedText });
+  if (parsed.success) return parsed.data;
+  throw explain(problemOf(parsed.error.issues[0]!));
 }
 
 /** An abstract profile is for others to extend: the key counts in the file that is asked for, not in what that extends. */
@@ -88,10 +92,11 @@ function withoutChain(values: Value): Value {
 
 /** `folderOf`: the folder that a relative path under these keys starts from, which is that of the file it is written in. */
 function resolve(name: string, profile: Profile, folderOf: (keys: readonly string[]) => string): Plan {
-  const { extends: _, abstract: __, partitions, seed, tezi, ...rest } = profile;
+  const { extends: _, abstract: __, partitions, seed, tezi, update, ...rest } = profile;
   const count = Object.keys(partitions).length;
   return {
     ...rest,
+    update: withPaths(update, ["certificate", "key"], (key) => folderOf(["update", key])),
     tezi: tezi && withPaths(tezi, TEZI_FILES, (key) => folderOf(["tezi", key])),
     profile: name,
     seed: seed ?? name,
@@ -137,26 +142,17 @@ function hybridType({ hybrid, filesystem, type }: Profile["partitions"][string])
   return filesystem !== "fat" ? "linux" : type === "esp" ? "esp" : "fat32-lba";
 }
 
-/** The first of zod's issues, with the place where the value was written. */
-function explained(error: z.ZodError, layers: readonly Layer[]): ImgbuildError {
-  const issue = error.issues[0]!;
-  const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
-  const keys = unknown === undefined ? issue.path : [...issue.path, unknown];
+/** The error for a problem, with the place where the value was written. */
+function explained({ keys, kind, text }: Problem, layers: readonly Layer[]): ImgbuildError {
   const key = keys.map(String).join(".");
-  const place = whereIs(keys, layers);
-  if (unknown !== undefined) {
-    const known = keysOfSchema(issue.path);
-    const near = similarNames(unknown, known);
-    return new ImgbuildError("profile-invalid", `${place}: there is no key ${key}`, {
-      hint: near.length > 0 ? `Did you mean ${near.join(" or ")}?` : "`imgbuild schema` prints every key.",
-      data: { key },
-    });
-  }
-  const missing = "input" in issue && issue.input === undefined;
-  return new ImgbuildError("profile-invalid", `${place}: ${key}${missing ? " is missing" : `: ${issue.message}`}`, {
-    hint: missing
-      ? `Set ${key} in the profile or with --set ${key}=VALUE.`
-      : "`imgbuild schema` says what each key takes.",
+  const near = kind === "unknown" ? similarNames(String(keys.at(-1)), keysOfSchema(keys.slice(0, -1))) : [];
+  const hints = {
+    unknown: near.length > 0 ? `Did you mean ${near.join(" or ")}?` : "`imgbuild schema` prints every key.",
+    missing: `Set ${key} in the profile or with --set ${key}=VALUE.`,
+    wrong: "`imgbuild schema` says what each key takes.",
+  };
+  return new ImgbuildError("profile-invalid", `${whereIs(keys, layers)}: ${text}`, {
+    hint: hints[kind],
     data: { key },
   });
 }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { PARTITION_ROLES } from "../image/plan.js";
 import { ATTRIBUTES } from "../partition/index.js";
 import { BCJ_FILTERS, COMPRESSOR_NAMES, COMPRESSORS, describeLevels } from "../squashfs/index.js";
+import { isNot } from "./issue-text.js";
 import { headroom, partitionSize, size } from "./sizes.js";
 
 const role = z
@@ -110,36 +111,42 @@ const partition = z.discriminatedUnion("filesystem", [
       }
       const { minLevel, maxLevel } = COMPRESSORS[compressor];
       if (level === undefined || (level >= minLevel && level <= maxLevel)) return;
-      const message = `${compressor} has levels from ${minLevel} to ${maxLevel}`;
+      const message = isNot(level, `a level of ${compressor}: ${minLevel} to ${maxLevel}`);
       issues.push({ code: "custom", message, path: ["level"], input: level });
     }),
-  z.strictObject({
-    ...common,
-    filesystem: z.literal("ext4").describe(WHAT_FILE_SYSTEM),
-    label: z.string().max(16).optional().describe("Volume label, at most 16 bytes."),
-    blockSize: size("1KiB, 2KiB or 4KiB.")
-      .pipe(z.literal([1024, 2048, 4096]))
-      .prefault("4KiB"),
-    inodeRatio: size("One inode for so many bytes.").prefault("16KiB"),
-    reservedPercent: z.number().min(0).max(50).default(1).describe("Share of the blocks kept for root."),
-    journalSize: size("Default: by the size of the partition.").optional(),
-    growTo: size(
-      "The size that it can be grown to on the device, while it is mounted. Default: 1024 times its own.",
-    ).optional(),
-    features: z.string().optional().describe("Changes to the features, as mke2fs -O takes them: ext3,-dir_index."),
-    inodeSize: z
-      .union([z.literal(128), z.literal(256)])
-      .default(256)
-      .describe("128 for bootloaders that read nothing else."),
-    mountOptions: z
-      .string()
-      .optional()
-      .describe("What it is mounted with by default, between commas. Default: user_xattr,acl."),
-    errors: z
-      .enum(["continue", "remount-ro", "panic"])
-      .default("continue")
-      .describe("What the kernel does when it finds damage."),
-  }),
+  z
+    .strictObject({
+      ...common,
+      filesystem: z.literal("ext4").describe(WHAT_FILE_SYSTEM),
+      label: z.string().max(16).optional().describe("Volume label, at most 16 bytes."),
+      blockSize: size("1KiB, 2KiB or 4KiB.")
+        .pipe(z.literal([1024, 2048, 4096]))
+        .prefault("4KiB"),
+      inodeRatio: size("One inode for so many bytes.").prefault("16KiB"),
+      reservedPercent: z.number().min(0).max(50).default(1).describe("Share of the blocks kept for root."),
+      journalSize: size("Default: by the size of the partition.").optional(),
+      growTo: size(
+        "The size that it can be grown to on the device, while it is mounted. Default: 1024 times its own.",
+      ).optional(),
+      features: z.string().optional().describe("Changes to the features, as mke2fs -O takes them: ext3,-dir_index."),
+      inodeSize: z
+        .union([z.literal(128), z.literal(256)])
+        .default(256)
+        .describe("128 for bootloaders that read nothing else."),
+      mountOptions: z
+        .string()
+        .optional()
+        .describe("What it is mounted with by default, between commas. Default: user_xattr,acl."),
+      errors: z
+        .enum(["continue", "remount-ro", "panic"])
+        .default("continue")
+        .describe("What the kernel does when it finds damage."),
+    })
+    .check(({ value: { size, growTo }, issues }) => {
+      if (growTo === undefined || typeof size !== "number" || growTo >= size) return;
+      const message = isNot(growTo, `at least ${size}, the partition's own size`);
+      issues.push({ code: "custom", message, path: ["growTo"], input: growTo });
+    }),
   z.strictObject({ ...common, filesystem: z.literal("raw").describe(WHAT_FILE_SYSTEM) }),
 ]);
 

@@ -3,6 +3,7 @@
  * prints them as JSON Schema.
  */
 import { z } from "zod";
+import { ARCHITECTURES } from "../image/plan.js";
 import { DEFAULT_OUTPUTS, describeOutputs, OUTPUT_NAMES } from "../output/outputs.js";
 import { bootSchema } from "./boot-schema.js";
 import { bootloaderSchema } from "./bootloader-schema.js";
@@ -27,7 +28,7 @@ export const profileSchema = z
       .optional()
       .describe("This file is for others to extend: no image can be built of it as it is."),
     description: z.string().default("").describe("What the board is, in a line, for lists."),
-    architecture: z.enum(["arm", "arm64"]).describe("The processor the kernel is for."),
+    architecture: z.enum(ARCHITECTURES).describe("The processor the kernel is for."),
     seed: z
       .string()
       .optional()

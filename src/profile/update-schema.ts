@@ -21,6 +21,11 @@ export const updateSchema = z
     version: word("The version of what is built."),
     compatible: word("The device that it is for: what RAUC compares. Default: the profile's name."),
     hardware: word("What SWUpdate compares with the revision in /etc/hwrevision. Default: 1.0."),
+    certificate: z
+      .string()
+      .optional()
+      .describe("The certificate that bundles are signed with. A PEM file, beside the profile."),
+    key: z.string().optional().describe("Its key. A PEM file, beside the profile; imgbuild keeps only its path."),
   })
   .prefault({})
   .describe("For the outputs rauc and swupdate: what their bundles say of the device.");

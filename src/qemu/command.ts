@@ -2,7 +2,7 @@
 
 /** An emulated machine, as a profile describes it. Plain data. */
 export interface QemuMachine {
-  /** The emulator: `qemu-system-arm`, `qemu-system-aarch64`. */
+  /** The emulator: `qemu-system-arm`, `qemu-system-aarch64`, `qemu-system-x86_64`. */
   readonly program: string;
   /** The Debian package that has it, for the message when it is missing. */
   readonly package: string;
@@ -14,6 +14,8 @@ export interface QemuMachine {
   readonly memory: number;
   /** How the image is attached: as a card in the machine's SD controller, or as a virtio disk on PCI. */
   readonly disk: "sd-card" | "virtio-blk";
+  /** Of an SD card: the controller that it is in, from 0; undefined: the first that is free. */
+  readonly controller?: number | undefined;
   /** Which of the machine's serial ports is the console. The first is 0. */
   readonly serial: number;
 }
@@ -75,8 +77,13 @@ export function qemuCommand(machine: QemuMachine, disk: QemuDisk, start: QemuSta
   args.push("-nic", "none");
   for (let port = 0; port < machine.serial; port++) args.push("-serial", "null");
   args.push("-serial", "mon:stdio", ...startArguments(start));
-  args.push("-drive", `if=none,id=disk,format=${disk.format},file=${quoted(disk.path)}`);
-  args.push("-device", machine.disk === "sd-card" ? "sd-card,drive=disk" : "virtio-blk-pci,drive=disk");
+  const file = `format=${disk.format},file=${quoted(disk.path)}`;
+  if (machine.controller !== undefined) {
+    args.push("-drive", `if=sd,bus=${machine.controller},${file}`);
+  } else {
+    args.push("-drive", `if=none,id=disk,${file}`);
+    args.push("-device", machine.disk === "sd-card" ? "sd-card,drive=disk" : "virtio-blk-pci,drive=disk");
+  }
   return { program: machine.program, args };
 }
 

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type ByteString, display, fromText, toBytes } from "../bytes/bytestring.js";
-import { hostWriteError } from "../bytes/file-device.js";
+import { hostWriteError } from "../bytes/host-error.js";
 import { ImgbuildError } from "../errors.js";
 import { type Tree, walk } from "./tree.js";
 

@@ -144,6 +144,29 @@ export function newFile(content: Content, metadata: Partial<Metadata> = {}): Reg
   return { type: "file", mode, uid, gid, mtime, xattrs, content };
 }
 
+/** What tells a node that is no regular file from others of its type. */
+type Identity =
+  | Pick<Directory, "type">
+  | Pick<Symlink, "type" | "target">
+  | Pick<DeviceNode, "type" | "major" | "minor">
+  | Pick<SpecialNode, "type">;
+
+/** A new node of any type but a regular file, as an inode describes it; a directory has no entries. */
+export function newOtherNode(inode: Identity, metadata: Metadata): Exclude<Node, RegularFile> {
+  switch (inode.type) {
+    case "directory":
+      return newDirectory(metadata);
+    case "symlink":
+      return { type: inode.type, ...metadata, target: inode.target };
+    case "block":
+    case "character":
+      return { type: inode.type, ...metadata, major: inode.major, minor: inode.minor };
+    case "fifo":
+    case "socket":
+      return { type: inode.type, ...metadata };
+  }
+}
+
 /** Metadata of a node that nobody described: owned by root, from 1970, without xattrs. */
 export function newMetadata(mode: number): Metadata {
   return { mode, uid: 0, gid: 0, mtime: EPOCH, xattrs: NO_XATTRS };

@@ -1,7 +1,8 @@
 /** Bytes that come once and are read at random later: a temporary file that vanishes with this process at the latest. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { breathe, hostWriteError, readFully } from "../bytes/file-device.js";
+import { breathe, readFully } from "../bytes/file-device.js";
+import { hostWriteError } from "../bytes/host-error.js";
 import { ImgbuildError } from "../errors.js";
 
 let count = 0;

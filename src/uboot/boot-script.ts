@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these placeholders are hush's
 /**
  * The script that boots Linux from the partition it lies on. Plain U-Boot hush: no functions, no `exit`, no command that
- * the boards' U-Boots lack (load, part uuid, bootz or booti, unzip for a packed kernel where booti cannot).
+ * the boards' U-Boots lack (load, part uuid, bootz, booti or zboot, unzip for a packed kernel where booti cannot).
  */
 import { ImgbuildError } from "../errors.js";
 import { type BootSlots, chooseSlot } from "./slot-script.js";
@@ -9,6 +9,8 @@ import { type BootSlots, chooseSlot } from "./slot-script.js";
 export interface BootScript {
   readonly kernel:
     | { readonly file: string; readonly command: "bootz" }
+    /** A PC's kernel, which takes no device tree. */
+    | { readonly file: string; readonly command: "zboot" }
     /** `compressed`: the file is an Image packed with gzip. */
     | { readonly file: string; readonly command: "booti"; readonly compressed: boolean };
   /** Absent: the firmware brings one, at ${fdt_addr} or ${fdtcontroladdr}, as QEMU's virt machine does. */
@@ -54,9 +56,15 @@ const load = (address: string, file: string) => `load ${BOOT_PARTITION} ${addres
 const missing = (what: string) => `setenv boot_missing "\${boot_missing} ${what}"`;
 const byDefault = (name: string, value: string) => `test -n "\${${name}}" || setenv ${name} ${value}`;
 
+/**
+ * Where the ramdisk goes for zboot. The PC's ramdisk_addr_r, at 64 MiB, is too near: a kernel unpacks itself to 16 MiB, and with its
+ * init_size (Linux Documentation/arch/x86/boot.rst) a distribution's reaches beyond that.
+ */
+const ZBOOT_RAMDISK = "8000000";
+
 function loadKernel({ kernel }: BootScript): string[] {
   const file = fileWord(kernel.file);
-  if (kernel.command === "bootz" || !kernel.compressed)
+  if (kernel.command !== "booti" || !kernel.compressed)
     return [`${load("${kernel_addr_r}", file)} || ${missing(file)}`];
   return [
     "# booti unpacks the kernel itself where it has room to; elsewhere the ramdisk's place, which is still free, serves.",
@@ -103,16 +111,22 @@ export function bootScript(script: BootScript): string {
   const bootargs = [
     "root=PARTUUID=${boot_rootuuid}",
     ...kernelArguments,
-    ...(script.slots === undefined ? [] : ["imgbuild.slots=${boot_slots}"]),
+    ...(script.slots === undefined ? [] : ["imgbuild.slots=${boot_slots}", "imgbuild.trial=${boot_trial}"]),
+    ...(script.slots?.rootHash === undefined ? [] : ["imgbuild.verity=${boot_hash}"]),
     "console=${boot_console}",
     "${tdxargs}",
     "${bootargs_extra}",
   ];
   const { command, file } = script.kernel;
+  // U-Boot cmd/x86/zboot.c: the ramdisk's length is a word of its own, and the kernel's is found where it says 0.
+  const isZboot = command === "zboot";
+  const noRamdisk = isZboot ? "" : " -";
+  const ramdiskAt = isZboot ? ZBOOT_RAMDISK : "${ramdisk_addr_r}";
+  const start = isZboot ? "0 ${boot_ramdisk}" : "${boot_ramdisk} ${boot_fdt}";
   const root =
     script.slots === undefined
       ? [byDefault("root_part", script.rootPartition.toString(16)), 'setenv boot_root "${root_part}"']
-      : chooseSlot(script.slots, script.rootPartition);
+      : chooseSlot(script.slots);
   const lines = [
     "# Made by imgbuild. Boots Linux from the disk that this script was loaded from.",
     byDefault("devtype", "mmc"),
@@ -122,18 +136,21 @@ export function bootScript(script: BootScript): string {
     `setenv boot_console "${quotable(script.console, "the console")}"`,
     'test -n "${console}" && setenv boot_console "${console},${baudrate}"',
     "setenv boot_missing",
-    "setenv boot_ramdisk -",
+    `setenv boot_ramdisk${noRamdisk}`,
     "",
     ...root,
+    ...(script.slots?.rootHash === undefined
+      ? []
+      : [`test -n "\${boot_hash}" || ${missing("root-hash-of-partition-${boot_root}")}`]),
     `part uuid \${devtype} \${devnum}:\${boot_root} boot_rootuuid || ${missing("partition-${boot_root}")}`,
     ...loadKernel(script),
-    ...loadDeviceTree(script),
+    ...(isZboot ? [] : loadDeviceTree(script)),
   ];
   if (script.initramfs !== undefined) {
     const initramfs = fileWord(script.initramfs);
     lines.push(
-      `if ${load("${ramdisk_addr_r}", initramfs)}; then`,
-      '  setenv boot_ramdisk "${ramdisk_addr_r}:${filesize}"',
+      `if ${load(ramdiskAt, initramfs)}; then`,
+      `  setenv boot_ramdisk "${ramdiskAt}${isZboot ? " " : ":"}\${filesize}"`,
       "else",
       `  ${missing(initramfs)}`,
       "fi",
@@ -144,7 +161,7 @@ export function bootScript(script: BootScript): string {
     'if test -z "${boot_missing}"; then',
     `  setenv bootargs "${bootargs.join(" ")}"`,
     '  echo "Booting with ${bootargs}"',
-    `  ${command} \${kernel_addr_r} \${boot_ramdisk} \${boot_fdt}`,
+    `  ${command} \${kernel_addr_r} ${start}`,
     `  echo "${command} could not start ${file}"`,
     "else",
     `  echo "Cannot boot from ${BOOT_PARTITION}. Missing:\${boot_missing}"`,

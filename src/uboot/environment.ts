@@ -9,7 +9,7 @@
  * Each variable is "name=value" with a NUL behind it, and an empty one ends them. The CRC-32 is the processor's: little-endian on
  * ARM.
  */
-import { type ByteString, fromBytes, toBytes } from "../bytes/bytestring.js";
+import { type ByteString, display, fromBytes, toBytes } from "../bytes/bytestring.js";
 import { crc32 } from "../bytes/checksum.js";
 import { struct, u8, u32 } from "../bytes/struct.js";
 import { ImgbuildError } from "../errors.js";
@@ -57,18 +57,18 @@ export function encodeEnvironment(environment: Environment, { size, flag, paddin
 
 /** Throws `not-representable` for a variable that cannot be stored, and for one that storing would delete. */
 export function checkVariable(name: ByteString, value: ByteString): void {
-  const shown = JSON.stringify(name);
+  const shown = `"${display(name)}"`;
   if (name === "" || /[=\0\n]/.test(name) || name.startsWith("#")) {
     throw new ImgbuildError("not-representable", `U-Boot's environment cannot have a variable with the name ${shown}`, {
       hint: "A name has at least one character, and neither = nor NUL nor a line feed; it does not begin with #.",
-      data: { name },
+      data: { name: display(name) },
     });
   }
   if (value !== "" && !value.includes("\0")) return;
   const problem = value === "" ? "no value" : "a NUL in its value";
   throw new ImgbuildError("not-representable", `the variable ${shown} has ${problem}`, {
     hint: "U-Boot takes a variable without a value for one that is to be deleted, and a NUL for a value's end.",
-    data: { name },
+    data: { name: display(name) },
   });
 }
 
@@ -114,7 +114,7 @@ export const nextFlag = (flag: number): number => (flag + 1) % 256;
 
 /**
  * Variables from lines "name=value", as mkenvimage takes them: lines that begin with # and empty ones are left out, and a
- * backslash at a line's end stands for a line feed in the value. The last of several of one name counts. Throws
+ * backslash at a line's end stands for a line feed in the value, which goes on in the next line whatever that is. The last of several of one name counts. Throws
  * `source-invalid` with `where` and the line, and `not-representable`.
  */
 export function parseEnvironment(text: ByteString, where: string): Environment {
@@ -127,9 +127,13 @@ export function parseEnvironment(text: ByteString, where: string): Environment {
     while (line.endsWith("\\") && i + 1 < lines.length) line = `${line.slice(0, -1)}\n${lines[++i]}`;
     const equals = line.indexOf("=");
     if (equals < 0) {
-      throw new ImgbuildError("source-invalid", `${where}:${first}: there is no = in ${JSON.stringify(line)}`, {
-        hint: "Each line sets a variable: name=value. Lines that begin with # are comments.",
-      });
+      throw new ImgbuildError(
+        "source-invalid",
+        `${where}:${first}: there is no = in "${display(line as ByteString)}"`,
+        {
+          hint: "Each line sets a variable: name=value. Lines that begin with # are comments.",
+        },
+      );
     }
     const [name, value] = [line.slice(0, equals) as ByteString, line.slice(equals + 1) as ByteString];
     checkVariable(name, value);
@@ -139,7 +143,20 @@ export function parseEnvironment(text: ByteString, where: string): Environment {
   return variables;
 }
 
-/** The lines that `parseEnvironment` takes. */
+/**
+ * The lines that `parseEnvironment` takes. Throws `not-representable` for a value that ends in a backslash: with it, the next
+ * variable would be a part of this one.
+ */
 export function formatEnvironment(environment: Environment): ByteString {
-  return [...environment].map(([name, value]) => `${name}=${value.replaceAll("\n", "\\\n")}\n`).join("") as ByteString;
+  const lines = [...environment].map(([name, value]) => {
+    if (value.endsWith("\\")) {
+      throw new ImgbuildError(
+        "not-representable",
+        `the value of "${display(name)}" ends in a backslash, which the text form takes for the beginning of another line`,
+        { hint: "Print it as JSON: --json. Or name the variables to print.", data: { name: display(name) } },
+      );
+    }
+    return `${name}=${value.replaceAll("\n", "\\\n")}\n`;
+  });
+  return lines.join("") as ByteString;
 }

@@ -25,7 +25,8 @@ const partSizes = struct("script part sizes", 8, { first: [0, be32], end: [4, be
 const MAGIC = 0x27051956;
 const OS_LINUX = 5;
 const TYPE_SCRIPT = 6;
-const ARCHITECTURES = { arm: 2, arm64: 22 } as const;
+/** U-Boot include/image.h, IH_ARCH_*. */
+const ARCHITECTURES = { arm: 2, arm64: 22, x86_64: 24 } as const;
 
 export interface ScriptOptions {
   /** Shown by U-Boot when the script runs: at most 32 ASCII characters. */

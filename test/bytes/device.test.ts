@@ -5,7 +5,8 @@ import * as path from "node:path";
 import { test } from "node:test";
 import { type Device, MemoryDevice, RecordingDevice, slice } from "../../src/bytes/device.js";
 import { ExtentSet } from "../../src/bytes/extent.js";
-import { FileDevice, FileReader, hostWriteError } from "../../src/bytes/file-device.js";
+import { FileDevice, FileReader } from "../../src/bytes/file-device.js";
+import { hostWriteError } from "../../src/bytes/host-error.js";
 import fc from "../support/fast-check.js";
 import { temporaryFolder } from "../support/tools.js";
 

@@ -42,7 +42,7 @@ test("every option of every command is documented, and no other", () => {
     "boot",
     "env",
   ];
-  for (const command of [...commands, "profiles"]) {
+  for (const command of [...commands, "tezi-list", "profiles"]) {
     const own = optionsIn(section(command));
     for (const option of optionsIn(help(command))) {
       all.add(option);

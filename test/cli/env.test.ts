@@ -18,9 +18,23 @@ test("env set takes each NAME=VALUE as it is, also with a backslash at its end o
   assert.equal(imgbuild(["env", "set", "env", "a=1\\", "b=2"], { cwd }).status, 0);
   const { stdout } = imgbuild(["env", "print", "env", "--json"], { cwd });
   assert.deepEqual(JSON.parse(stdout), { bootdelay: "1", a: "1\\", b: "2" });
+  const text = imgbuild(["env", "print", "env"], { cwd });
+  assert.match(text.stderr, /^error: the value of "a" ends in a backslash, .*\nhint: Print it as JSON: --json/);
+  assert.equal(imgbuild(["env", "print", "env", "b"], { cwd }).stdout, "b=2\n");
   const comment = imgbuild(["env", "set", "env", "#c=3"], { cwd });
   assert.match(comment.stderr, /cannot have a variable with the name "#c"/);
   assert.match(imgbuild(["env", "set", "env", "c"], { cwd }).stderr, /^error: c is not NAME=VALUE/m);
+});
+
+test("env takes names that mean something to JavaScript for names like others", (t) => {
+  const cwd = folderWithEnvironment(t);
+  const set = imgbuild(["env", "set", "env", "__proto__=x", "constructor=y"], { cwd });
+  assert.equal(set.status, 0, set.stderr);
+  assert.equal(imgbuild(["env", "print", "env"], { cwd }).stdout, "bootdelay=1\n__proto__=x\nconstructor=y\n");
+  const { stdout } = imgbuild(["env", "print", "env", "--json"], { cwd });
+  assert.equal(stdout, '{"bootdelay":"1","__proto__":"x","constructor":"y"}\n');
+  assert.equal(imgbuild(["env", "set", "env", "--remove", "__proto__"], { cwd }).status, 0);
+  assert.match(imgbuild(["env", "print", "env", "__proto__"], { cwd }).stderr, /has no variable __proto__/);
 });
 
 test("env make leaves alone what is at its destination when it fails, and refuses devices and options without meaning", (t) => {

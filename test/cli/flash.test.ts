@@ -142,7 +142,7 @@ test("files and devices that cannot be written are refused by name", (t) => {
   refuses([image, image], /is the image itself/, 2);
   refuses([image], /there is no device/, 2);
   refuses([path.join(folder, "none"), image], /does not exist/);
-  refuses([image, file(t, IMAGE_SIZE), "--bmap", path.join(folder, "none")], /cannot read .*none/);
+  refuses([image, file(t, IMAGE_SIZE), "--bmap", path.join(folder, "none")], /none does not exist/);
 });
 
 test("a loop device is written past the page cache, and gets a table that reaches to its end", (t) => {
@@ -193,13 +193,17 @@ test("mounted, read-only and foreign devices are refused", (t) => {
 });
 
 test("partitions: a disk's image is refused, a file system is taken, and a mounted one protects the disk", (t) => {
-  if (lacksRoot(t) || lacks(t, "losetup", "sfdisk", "mkfs.ext4")) return;
+  if (lacksRoot(t) || lacks(t, "losetup", "sfdisk", "addpart", "mkfs.ext4")) return;
   const backing = file(t, 100 * MiB, 0);
   run("sfdisk", ["-q", backing], { input: Buffer.from("1M,40M,83\n,40M,83\n") });
   const device = loop(t, backing, "--partscan");
+  // Kernels that read no partition tables themselves are told of partitions.
   if (!fs.existsSync(`${device}p1`)) {
-    t.skip("this kernel makes no partitions of a loop device");
-    return;
+    for (const [number, mib] of [
+      ["1", 1],
+      ["2", 41],
+    ] as const)
+      run("addpart", [device, number, `${mib * 2048}`, `${40 * 2048}`]);
   }
   refusesOnto(`${device}p1`, backing, /is a partition of loop\d+, and .* is an image of a whole disk/);
   const single = imgbuild(["flash", path.join(output(), "rootfs.squashfs"), `${device}p1`, "-y"]);
@@ -214,44 +218,101 @@ test("partitions: a disk's image is refused, a file system is taken, and a mount
   }
 });
 
+/** Fails unless flashing onto `device` fails at a byte that it names, with `reason`. */
+function failsHalfWay(device: string, reason: RegExp): void {
+  const { status, stderr, stdout } = imgbuild(["flash", output(), device, "-y", "--whole", "--json"]);
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    new RegExp(`cannot write ${device} at byte \\d+: ${reason.source}.*; ${device} is incomplete now`),
+  );
+  assert.deepEqual(JSON.parse(stdout).error.data, { device, incomplete: true });
+}
+
+const isZero = (file: string) =>
+  fs
+    .readFileSync(file)
+    .subarray(0, MiB)
+    .every((byte) => byte === 0);
+
 test("a medium that fails half-way: the byte is named, and there is no table", (t) => {
-  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS)) return;
+  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS, "dmsetup")) return;
   // A loop device on a file that its disk has no room for: it takes so much, and then reports an error as a worn card does.
   const disk = temporaryFolder(t);
   run("mount", ["-t", "tmpfs", "-o", "size=40m", "tmpfs", disk]);
   const backing = path.join(disk, "medium");
   fs.writeFileSync(backing, Buffer.alloc(MiB, 0xa5));
   fs.truncateSync(backing, 100 * MiB);
-  const device = run("losetup", ["--find", "--show", backing]).trim();
+  const full = run("losetup", ["--find", "--show", backing]).trim();
   try {
-    const { status, stderr, stdout } = imgbuild(["flash", output(), device, "-y", "--whole", "--json"]);
-    assert.equal(status, 1);
-    assert.match(stderr, new RegExp(`cannot write ${device} at byte \\d+: .*; ${device} is incomplete now`));
-    assert.deepEqual(JSON.parse(stdout).error.data, { device, incomplete: true });
-    const head = fs.readFileSync(backing).subarray(0, MiB);
-    assert.ok(head.every((byte) => byte === 0));
+    failsHalfWay(full, /(?:the disk is full .ENOSPC.|the medium reports an error .EIO.)/);
+    assert.ok(isZero(backing));
   } finally {
-    run("losetup", ["--detach", device]);
+    run("losetup", ["--detach", full]);
     run("umount", [disk]);
   }
-});
 
-test("a device mapper's error target: the byte is named", (t) => {
-  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS, "dmsetup")) return;
+  // Where the kernel has a device mapper, its error target, which fails at a byte that is known.
   if (!/^error/m.test(spawnSync("dmsetup", ["targets"], { encoding: "utf8" }).stdout ?? "")) {
-    t.skip("this kernel has no device mapper");
+    t.diagnostic("this kernel has no device mapper: only a full disk failed");
     return;
   }
-  const backing = loop(t, file(t, 100 * MiB));
+  const under = file(t, 100 * MiB);
   const name = `imgbuild-test-${process.pid}`;
   const [good, all] = [(60 * MiB) / 512, (100 * MiB) / 512];
   run("dmsetup", ["create", name], {
-    input: Buffer.from(`0 ${good} linear ${backing} 0\n${good} ${all - good} error\n`),
+    input: Buffer.from(`0 ${good} linear ${loop(t, under)} 0\n${good} ${all - good} error\n`),
   });
-  t.after(() => run("dmsetup", ["remove", "--retry", name]));
-  const { status, stderr } = imgbuild(["flash", output(), `/dev/mapper/${name}`, "-y", "--whole"]);
+  try {
+    failsHalfWay(`/dev/mapper/${name}`, /the medium reports an error/);
+    assert.ok(isZero(under));
+  } finally {
+    run("dmsetup", ["remove", "--retry", name]);
+  }
+});
+
+test("a medium that cannot be read stays as it was", (t) => {
+  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS)) return;
+  // What is behind the end of a loop device's file is an error to read.
+  const backing = file(t, 100 * MiB);
+  const device = loop(t, backing);
+  fs.truncateSync(backing, 0);
+  const { status, stderr } = imgbuild(["flash", output(), device, "-y"]);
   assert.equal(status, 1);
-  assert.match(stderr, new RegExp(`at byte ${60 * MiB}: the medium reports an error .*incomplete`));
+  assert.match(stderr, new RegExp(`cannot read ${device}: the medium reports an error \\(EIO\\)$`, "m"));
+  assert.equal(fs.statSync(backing).size, 0);
+});
+
+test("a file is not written under a loop device, nor a device under one, nor swap", (t) => {
+  if (lacksRoot(t) || lacks(t, "losetup", "mkfs.ext4", "mkswap", "swapon")) return;
+  const backing = file(t, 100 * MiB, 0);
+  const lower = loop(t, backing);
+  refusesOnto(backing, backing, /is in use: loop\d+ is made of it\nhint: .*losetup --detach/);
+  const upper = loop(t, lower, "--offset", `${MiB}`);
+  const [under, over] = [path.basename(lower), path.basename(upper)];
+  refusesOnto(lower, backing, new RegExp(`is in use: ${over} is made of ${under}`));
+  run("mkfs.ext4", ["-q", upper]);
+  const mountPoint = temporaryFolder(t);
+  run("mount", ["-o", "ro", upper, mountPoint]);
+  try {
+    const uses = `${under} is made of it, ${over} is made of ${under}, ${over} is mounted at ${mountPoint}`;
+    refusesOnto(backing, backing, new RegExp(`is in use: ${uses}`));
+    const forced = imgbuild(["flash", output(), backing, "-y", "--force"]);
+    assert.match(forced.stderr, /is in use/);
+  } finally {
+    run("umount", [mountPoint]);
+  }
+
+  const swap = loop(t, file(t, 100 * MiB, 0));
+  run("mkswap", [swap]);
+  run("swapon", [swap]);
+  try {
+    const { status, stderr } = imgbuild(["flash", output(), swap, "-y", "--force"]);
+    assert.equal(status, 1);
+    assert.match(stderr, new RegExp(`holds the running system: ${path.basename(swap)} is used for swap`));
+  } finally {
+    run("swapoff", [swap]);
+  }
 });
 
 test("interrupted half-way, it says that the device is incomplete", async (t) => {
@@ -281,12 +342,14 @@ test("--how has this image's own files, places and numbers", (t) => {
     `imgbuild flash ${output()} /dev/sdX`,
     `dd if=${output()}/emmc.img of=/dev/sdX bs=4M oflag=direct conv=fsync status=progress`,
     "ums 0 mmc 0",
+    `cp ${["bootfs.vfat", "rootfs.squashfs", "boot0.img"].map((name) => `${output()}/${name}`).join(" ")} /media/STICK/`,
     `mmc write \${loadaddr} 0x${rootfs.start.toString(16)} 0x${used.toString(16)}`,
-    `setenv fastboot_raw_partition_all '0x0 0x${(IMAGE_SIZE / 512).toString(16)}'`,
+    `setenv fastboot_raw_partition_all '0x0 0x${(IMAGE_SIZE / 512).toString(16)} mmcpart 0'`,
     `mmc write \${loadaddr} 0 0x${(boot0.size / 512).toString(16)}`,
     "mmc partconf 0 1 1 0",
     "echo 0 > /sys/block/mmcblk0boot0/force_ro",
     "mmc bootpart enable 1 1 /dev/mmcblk0",
+    "sgdisk -e /dev/sdX",
   ])
     assert.ok(stdout.includes(`  ${line}\n`), line);
   assert.match(imgbuild(["flash", "--how", folder]).stderr, /there is no manifest.json in/);

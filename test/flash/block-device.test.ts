@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { type BlockDevice, blockDevice } from "../../src/flash/block-device.js";
+import { usesOfFile } from "../../src/flash/device-uses.js";
 import { checkKind, checkLength, checkSuits, checkUnused, type ImageFacts } from "../../src/flash/refusals.js";
 import { temporaryFolder } from "../support/tools.js";
 
@@ -11,7 +12,13 @@ import { temporaryFolder } from "../support/tools.js";
 type Attributes = Readonly<Record<string, string>>;
 
 /** A host with a disk with two partitions in a USB reader, one of which a crypt device is made of; and an eMMC. */
-function fakeHost(t: TestContext, { mounts = "", swaps = "" } = {}) {
+function fakeHost(t: TestContext, files: { mounts?: string; swaps?: string; backing?: string } = {}) {
+  const host = fakePaths(t, files);
+  return (number: string) => blockDevice(number, host);
+}
+
+/** `backing`: what a loop device is made of. */
+function fakePaths(t: TestContext, { mounts = "", swaps = "", backing = "/gone (deleted)" } = {}) {
   const root = temporaryFolder(t);
   const [sys, proc] = [path.join(root, "sys"), path.join(root, "proc")];
   const add = (folder: string, dev: string, attributes: Attributes = {}) => {
@@ -35,10 +42,12 @@ function fakeHost(t: TestContext, { mounts = "", swaps = "" } = {}) {
   const emmc = "soc/mmc0/block/mmcblk0";
   add(emmc, "179:0", { "device/name": "DG4008", "device/type": "MMC", "queue/logical_block_size": "512" });
   add("soc/mmc0/block/mmcblk0boot0", "179:32", { ro: "1", force_ro: "1" });
+  add("virtual/block/loop0", "7:0");
+  add("virtual/block/loop1", "7:1", { "loop/backing_file": backing });
   fs.mkdirSync(path.join(proc, "self"), { recursive: true });
   fs.writeFileSync(path.join(proc, "self/mountinfo"), mounts);
   fs.writeFileSync(path.join(proc, "swaps"), `Filename Type Size Used Priority\n${swaps}`);
-  return (number: string) => blockDevice(number, { sys, proc });
+  return { sys, proc };
 }
 
 const mount = (number: string, folder: string, source = "/dev/none") =>
@@ -58,7 +67,7 @@ test("a disk is described", (t) => {
 });
 
 test("mounts of any partition, of what is made of one, and swap are uses", (t) => {
-  const usesWith = (files: Parameters<typeof fakeHost>[1], number = "8:16") => fakeHost(t, files)(number)!.uses;
+  const usesWith = (files: Parameters<typeof fakeHost>[1], number = "8:16") => fakeHost(t, files)(number)!.uses.all;
   const held = "sdb2 is a part of dm-0";
   assert.deepEqual(usesWith({}), [held]);
   assert.deepEqual(usesWith({ mounts: mount("8:17", "/media/a\\040b") }), [held, "sdb1 is mounted at /media/a b"]);
@@ -69,14 +78,50 @@ test("mounts of any partition, of what is made of one, and swap are uses", (t) =
   assert.deepEqual(usesWith({ mounts: mount("8:18", "/mnt") }, "8:17"), []);
 });
 
+test("loop devices on a device are uses of it, and what is mounted from them", (t) => {
+  const usesOf = (number: string, backing: string) =>
+    fakeHost(t, { backing, mounts: mount("7:1", "/mnt") })(number)!.uses.all;
+  const mounted = "loop1 is mounted at /mnt";
+  assert.deepEqual(usesOf("179:0", "/dev/mmcblk0"), ["loop1 is made of mmcblk0", mounted]);
+  assert.deepEqual(usesOf("8:17", "/dev/sdb1"), ["loop1 is made of sdb1", mounted]);
+  // Whatever part of the disk it is made of.
+  assert.deepEqual(usesOf("8:17", "/dev/sdb"), ["loop1 is made of sdb", mounted]);
+  assert.deepEqual(usesOf("8:17", "/dev/sdb2"), []);
+  assert.deepEqual(usesOf("7:1", "/dev/sdb2"), [mounted]);
+});
+
+test("a file is in use where a loop device is made of it, by whatever name, and where it is swapped to", (t) => {
+  const folder = temporaryFolder(t);
+  const [file, other, name] = ["a b", "other", "name"].map((base) => path.join(folder, base)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const one of [file, other]) fs.writeFileSync(one, "");
+  fs.symlinkSync(file, name);
+  const uses = (files: Parameters<typeof fakePaths>[1]) => usesOfFile(file, fakePaths(t, files));
+  assert.deepEqual(uses({}).all, []);
+  assert.deepEqual(uses({ backing: other, mounts: mount("7:1", "/mnt") }).all, []);
+  assert.deepEqual(uses({ backing: file }).all, ["loop1 is made of it"]);
+  const mounted = uses({ backing: name, mounts: mount("7:1", "/mnt") });
+  assert.deepEqual(mounted, { all: ["loop1 is made of it", "loop1 is mounted at /mnt"], system: [] });
+  assert.deepEqual(uses({ backing: file, mounts: mount("7:1", "/") }).system, ["loop1 is mounted at /"]);
+  const swapped = uses({ swaps: `${file.replaceAll(" ", "\\040")} file 1 0 -2` });
+  assert.deepEqual(swapped, { all: ["it is used for swap"], system: ["it is used for swap"] });
+  assert.deepEqual(usesOfFile(path.join(folder, "none"), fakePaths(t)).all, []);
+});
+
 test("a used device is refused, and the running system's by that name", (t) => {
   const refusal = (mounts: string, message: RegExp) =>
-    assert.throws(() => checkUnused("/dev/sdb", fakeHost(t, { mounts })("8:16")!), { code: "device-refused", message });
+    assert.throws(() => checkUnused("/dev/sdb", fakeHost(t, { mounts })("8:16")!.uses), {
+      code: "device-refused",
+      message,
+    });
   refusal(mount("8:17", "/mnt"), /^\/dev\/sdb is in use: sdb2 is a part of dm-0, sdb1 is mounted at \/mnt$/);
   refusal(mount("8:17", "/"), /holds the running system: sdb1 is mounted at \/$/);
   refusal(mount("253:0", "/usr"), /holds the running system: dm-0 is mounted at \/usr/);
   refusal(mount("8:17", "/boot/efi"), /holds the running system/);
-  checkUnused("/dev/mmcblk0", fakeHost(t, { mounts: mount("8:17", "/") })("179:0")!);
+  checkUnused("/dev/mmcblk0", fakeHost(t, { mounts: mount("8:17", "/") })("179:0")!.uses);
 });
 
 test("an image goes onto what it is for", (t) => {

@@ -14,7 +14,7 @@ import { Medium } from "../../src/flash/medium.js";
 import { wholeImage, writeImage } from "../../src/flash/write-image.js";
 import { writeGpt } from "../../src/partition/index.js";
 import { guid, MiB, readTable } from "../partition/disk.js";
-import { run, temporaryFolder } from "../support/tools.js";
+import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
 
 const SIZE = 16 * MiB;
 
@@ -38,13 +38,14 @@ interface Job {
   readonly map?: BlockMap;
   readonly verify?: boolean;
   readonly medium?: Medium;
+  readonly stage?: (name: string) => void;
 }
 
-async function flash(image: string, target: string, { map, verify = true, medium }: Job = {}) {
+async function flash(image: string, target: string, { map, verify = true, medium, stage = () => {} }: Job = {}) {
   const source = await openImageSource(image);
   const opened = medium ?? new Medium(target, 512);
   try {
-    const job = { source, map: map ?? wholeImage(SIZE), medium: opened, verify };
+    const job = { source, map: map ?? wholeImage(SIZE), medium: opened, verify, stage };
     return await writeImage(job, { begun: false, done: false });
   } finally {
     opened.close();
@@ -137,6 +138,24 @@ test("a medium that gives back something else is found out, and gets no table", 
     code: "io-failed",
     message: new RegExp(
       `does not give back what was written between byte ${9 * MiB} and byte ${10 * MiB}; .* incomplete`,
+    ),
+  });
+  assert.equal(hasTable(target), false);
+});
+
+test("a medium that cannot be read back is incomplete: the byte is named", async (t) => {
+  if (lacksRoot(t) || lacks(t, "losetup")) return;
+  const { image, target } = await imageAndMedium(t);
+  const device = run("losetup", ["--find", "--show", target]).trim();
+  t.after(() => run("losetup", ["--detach", device]));
+  // What is behind the end of a loop device's file is an error to read.
+  const stage = (name: string) => {
+    if (name === "verifying") fs.truncateSync(target, 6 * MiB);
+  };
+  await assert.rejects(flash(image, device, { stage }), {
+    code: "io-failed",
+    message: new RegExp(
+      `cannot read ${device} at byte ${6 * MiB}: the medium reports an error .EIO.; ${device} is incomplete`,
     ),
   });
   assert.equal(hasTable(target), false);

@@ -1,6 +1,6 @@
 /**
  * What every shipped board's image is made of, as text: test/golden/NAME.txt. The files are read by people, against what the
- * boards' makers say; a change to one is a change to what boards boot from. `UPDATE_GOLDEN=1 node --test
+ * boards' makers say (test/golden/README.md); a change to one is a change to what boards boot from. `UPDATE_GOLDEN=1 node --test
  * build/test/image/golden.test.js` writes them anew.
  */
 import assert from "node:assert/strict";
@@ -37,6 +37,7 @@ const BOOTLOADER: Readonly<Record<string, number>> = {
 function kernelOf(format: KernelFormat): Uint8Array {
   const kernel = Buffer.alloc(4096);
   if (format === "zImage") kernel.writeUInt32LE(0x016f2818, 36);
+  else if (format === "bzImage") kernel.write("HdrS", 0x202);
   else kernel.writeUInt32LE(0x644d5241, 56);
   return kernel;
 }
@@ -68,11 +69,22 @@ function describe(text: string): string {
   return text.replace(/^(bootfs: .*), .*$/gm, "$1").replace(/^kernel arguments: .*\n/m, "");
 }
 
+/** What else decides whether the board finds its partitions and says something. */
+function facts({ partitions, boot, flash, tezi }: Plan): string[] {
+  return [
+    ...partitions.map(({ name, type, active }) => `${name}: type ${type}${active ? ", active" : ""}`),
+    `console: ${boot.console}`,
+    ...(flash.mmc === undefined ? [] : [`eMMC: mmc ${flash.mmc} in U-Boot`]),
+    ...(tezi === undefined ? [] : [`products: ${tezi.productIds.join(" ")}`]),
+  ];
+}
+
 for (const name of shippedProfiles()) {
   test(`${name}: the layout is the one in test/golden`, async (t) => {
     const plan = loadPlan(name, { folder: "/" });
     const prepared: Prepared = await prepare(plan, await partsOf(plan, temporaryFolder(t)));
-    const text = describe(layoutText(plan, prepared, await layOut(plan, prepared, { time: 0, jobs: 1 })));
+    const layout = describe(layoutText(plan, prepared, await layOut(plan, prepared, { time: 0, jobs: 1 })));
+    const text = `${layout}${facts(plan).join("\n")}\n`;
     const golden = path.join(GOLDEN, `${name}.txt`);
     if (process.env.UPDATE_GOLDEN) fs.writeFileSync(golden, text);
     assert.equal(text, fs.readFileSync(golden, "utf8"));
@@ -83,6 +95,11 @@ for (const name of shippedProfiles()) {
 }
 
 test("there is no description of a board that there is not", () => {
-  const described = fs.readdirSync(GOLDEN).map((name) => name.replace(/\.txt$/, ""));
-  assert.deepEqual(described.sort(), shippedProfiles());
+  const files = fs.readdirSync(GOLDEN).filter((name) => name.endsWith(".txt"));
+  assert.deepEqual(files.map((name) => name.replace(/\.txt$/, "")).sort(), shippedProfiles());
+});
+
+test("of every board, the README says what its description was held against", () => {
+  const text = fs.readFileSync(path.join(GOLDEN, "README.md"), "utf8");
+  for (const name of shippedProfiles()) assert.match(text, new RegExp(`^\\| (?:.* )?\`${name}\``, "m"));
 });

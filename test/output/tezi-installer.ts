@@ -168,8 +168,14 @@ function dd(folder: string, { filename, dd_options = "" }: RawFile, device: stri
  * Installs onto files: `devices` are the block devices by name, as long as they are to be. File systems are made and filled
  * in files of their own, ext4 by mounting, which takes root; a FAT, which not every kernel mounts, by mtools.
  */
-export function install(folder: string, devices: Readonly<Record<string, string>>, temporary: string): void {
+export function install(
+  folder: string,
+  devices: Readonly<Record<string, string>>,
+  temporary: string,
+  product = "0014",
+): void {
   const image = readImageJson(fs.readFileSync(path.join(folder, "image.json"), "utf8"));
+  assert.ok(image.supported_product_ids.includes(product), `not for ${product}`);
   for (const device of image.blockdevs) {
     const file = devices[device.name]!;
     assert.ok(file !== undefined, `Block device '${device.name}' does not exist`);
@@ -194,7 +200,9 @@ export function install(folder: string, devices: Readonly<Record<string, string>
       if (partition.content !== undefined) fill(folder, partition.content, window, temporary);
       run("dd", [`if=${window}`, `of=${file}`, "bs=1M", `seek=${start / 2048}`, "conv=notrunc,sparse", "status=none"]);
     }
-    for (const raw of device.content?.rawfiles ?? []) dd(folder, raw, file);
+    for (const raw of device.content?.rawfiles ?? []) {
+      if (raw.product_ids?.includes(product) ?? true) dd(folder, raw, file);
+    }
   }
 }
 

@@ -34,18 +34,29 @@ function built(name: string, ...options: string[]): string {
 const twoSlots = () => built("two", ...SLOTS, "--format", "swupdate,rauc,partitions");
 const oneSlot = () => built("one", "--format", "swupdate,partitions");
 
-/** A key, and a certificate that it signed itself, for as long as the test runs. */
-function makeKey(folder: string): { key: string; certificate: string } {
-  const [key, certificate] = [path.join(folder, "key.pem"), path.join(folder, "cert.pem")];
+/** A certificate authority, and a key with a certificate of it, for as long as the test runs. */
+function makeKey(folder: string): { key: string; certificate: string; authority: string } {
+  const file = (name: string) => path.join(folder, name);
+  const [key, certificate, authority] = [file("key.pem"), file("cert.pem"), file("ca.pem")] as const;
+  const request = ["req", "-newkey", "rsa:2048", "-nodes"];
   run("openssl", [
-    ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=imgbuild test", "-days", "3650"],
-    ...["-addext", "extendedKeyUsage=emailProtection,codeSigning", "-keyout", key, "-out", certificate],
+    ...[...request, "-x509", "-days", "3650", "-subj", "/CN=imgbuild test CA"],
+    ...["-addext", "keyUsage=keyCertSign", "-keyout", file("ca-key.pem"), "-out", authority],
   ]);
-  return { key, certificate };
+  run("openssl", [...request, "-subj", "/CN=imgbuild test", "-keyout", key, "-out", file("request.pem")]);
+  fs.writeFileSync(file("extensions"), "extendedKeyUsage=emailProtection,codeSigning\n");
+  run("openssl", [
+    ...["x509", "-req", "-in", file("request.pem"), "-days", "3650", "-extfile", file("extensions")],
+    ...["-CA", authority, "-CAkey", file("ca-key.pem"), "-CAcreateserial", "-out", certificate],
+  ]);
+  return { key, certificate, authority };
 }
 
+const signedBy = ({ key, certificate }: { key: string; certificate: string }) =>
+  settings(`update.certificate=${certificate}`, `update.key=${key}`);
+
 /** The .swu unpacked, its description signed, and packed again as docs/outputs.md says. */
-function signed(swu: string, folder: string, { key, certificate }: ReturnType<typeof makeKey>): string {
+function signedByHand(swu: string, folder: string, { key, certificate }: ReturnType<typeof makeKey>): string {
   run("cpio", ["--extract", "--quiet", `--file=${swu}`], { cwd: folder });
   run(
     "openssl",
@@ -60,18 +71,28 @@ function signed(swu: string, folder: string, { key, certificate }: ReturnType<ty
   return path.join(folder, "signed.swu");
 }
 
+const swupdateChecks = (swu: string, { authority }: ReturnType<typeof makeKey>, ...options: string[]) =>
+  run("swupdate", ["-c", "-i", swu, "-k", authority, "-H", "board:1.0", "-l", "4", ...options]);
+
 test("SWUpdate checks the bundle: one root, and each of two slots", (t) => {
   if (lacks(t, "swupdate", "openssl", "cpio")) return;
-  const keys = makeKey(folder);
-  const check = (out: string, ...options: string[]) => {
-    const swu = signed(path.join(out, "update.swu"), temporaryFolder(t), keys);
-    return run("swupdate", ["-c", "-i", swu, "-k", keys.certificate, "-H", "board:1.0", "-l", "4", ...options]);
-  };
-  assert.match(check(oneSlot()), /rootfs\.squashfs|successful|valid/i);
-  for (const slot of ["a", "b"]) check(twoSlots(), "-e", `stable,${slot}`);
+  const keys = makeKey(temporaryFolder(t));
+  const one = signedByHand(path.join(oneSlot(), "update.swu"), temporaryFolder(t), keys);
+  assert.match(swupdateChecks(one, keys), /rootfs\.squashfs|successful|valid/i);
   // It does look.
-  assert.throws(() => check(twoSlots(), "-e", "stable,c"));
-  assert.throws(() => check(oneSlot(), "-H", "board:2.0"));
+  assert.throws(() => swupdateChecks(one, keys, "-H", "board:2.0"));
+  assert.throws(() => swupdateChecks(path.join(oneSlot(), "update.swu"), keys), /sig/i);
+  const two = path.join(built("signed", ...SLOTS, "--format", "swupdate", ...signedBy(keys)), "update.swu");
+  for (const slot of ["a", "b"]) swupdateChecks(two, keys, "-e", `stable,${slot}`);
+  assert.throws(() => swupdateChecks(two, keys, "-e", "stable,c"));
+  assert.throws(() => swupdateChecks(two, makeKey(temporaryFolder(t)), "-e", "stable,a"), /[Ss]ignature/);
+  // What is signed is the same text, and with an RSA key the same each time.
+  assert.equal(
+    run("cpio", ["--list", "--quiet", `--file=${two}`]),
+    "sw-description\nsw-description.sig\nrootfs.squashfs\n",
+  );
+  const again = path.join(built("signed-again", ...SLOTS, "--format", "swupdate", ...signedBy(keys)), "update.swu");
+  run("cmp", [two, again]);
 });
 
 test("the .swu has the description first, and the root as it is on its own", (t) => {
@@ -98,23 +119,84 @@ test("the .swu has the description first, and the root as it is on its own", (t)
   assert.equal(run("sha256sum", [path.join(unpacked, "rootfs.squashfs")]).slice(0, 64), sha256);
 });
 
-test("RAUC makes a bundle of the folder, and reads it with the system.conf", (t) => {
-  if (lacks(t, "rauc", "openssl", "mksquashfs", "unsquashfs")) return;
-  const work = temporaryFolder(t);
-  const { key, certificate } = makeKey(work);
-  const bundle = path.join(work, "update.raucb");
+/** What rauc says of a bundle, with the system.conf of `out`, and whoever `authority` vouches for. */
+function raucInfo(out: string, bundle: string, authority: string, work: string) {
   const conf = path.join(work, "system.conf");
-  const system = fs.readFileSync(path.join(twoSlots(), "rauc/system.conf"), "utf8");
+  const system = fs.readFileSync(path.join(out, "rauc/system.conf"), "utf8");
   assert.match(system, /^path=\/etc\/rauc\/keyring\.pem$/m);
-  fs.writeFileSync(conf, system.replace("/etc/rauc/keyring.pem", certificate));
-  run("rauc", ["bundle", `--cert=${certificate}`, `--key=${key}`, path.join(twoSlots(), "rauc/bundle"), bundle]);
+  fs.writeFileSync(conf, system.replace("/etc/rauc/keyring.pem", authority));
   const info = run("rauc", [`--conf=${conf}`, "info", "--output-format=json", bundle]);
-  const facts = JSON.parse(info.slice(info.indexOf("{")));
-  assert.deepEqual([facts.compatible, facts.version], ["colibri-imx6", "1.2.3"]);
   assert.match(run("rauc", [`--conf=${conf}`, "info", bundle]), /Format:\s+verity/);
-  const [image] = facts.images;
-  assert.deepEqual(Object.keys(image), ["rootfs"]);
-  assert.equal(image.rootfs.size, fs.statSync(path.join(twoSlots(), "rootfs.squashfs")).size);
+  return JSON.parse(info.slice(info.indexOf("{")));
+}
+
+const RAUC_TOOLS = ["rauc", "openssl", "mksquashfs", "unsquashfs"] as const;
+
+test("with a certificate and a key the build has RAUC make the bundle: it has the root, and RAUC trusts it", (t) => {
+  if (lacks(t, ...RAUC_TOOLS)) return;
+  const work = temporaryFolder(t);
+  const keys = makeKey(work);
+  const out = built("bundled", ...SLOTS, "--format", "rauc,partitions", ...signedBy(keys));
+  const bundle = path.join(out, "update.raucb");
+  const facts = raucInfo(out, bundle, keys.authority, work);
+  assert.deepEqual([facts.compatible, facts.version], ["colibri-imx6", "1.2.3"]);
+  assert.deepEqual(
+    facts.images.map((image: object) => Object.keys(image)),
+    [["rootfs"]],
+  );
+  // The bundle is a SquashFS with the root in it, and nothing is left of what it was made from.
+  run("unsquashfs", ["-no-progress", "-dest", path.join(work, "unpacked"), bundle]);
+  run("cmp", [path.join(work, "unpacked/rootfs.squashfs"), path.join(out, "rootfs.squashfs")]);
+  assert.deepEqual(fs.readdirSync(path.join(out, "rauc")).sort(), ["imgbuild-backend.sh", "system.conf"]);
+  assert.deepEqual(
+    fs.readdirSync(out).filter((name) => name.startsWith(".")),
+    [],
+  );
+  const verified = imgbuild(["verify", path.join(out, "rootfs.squashfs")]);
+  assert.equal(verified.status, 0, verified.stdout);
+  assert.throws(() => raucInfo(out, bundle, makeKey(temporaryFolder(t)).authority, work), /signature|certificate/);
+});
+
+test("without them, or without RAUC, there is what it makes a bundle of, and the command for it", (t) => {
+  if (lacks(t, ...RAUC_TOOLS)) return;
+  const work = temporaryFolder(t);
+  const keys = makeKey(work);
+  const out = path.join(folder, "inputs");
+  const options = [...SMALL, ...SMALLER, ...SLOTS, root, "--format", "rauc,partitions", "-o", out];
+  const withoutKey = imgbuild(options);
+  assert.match(
+    withoutKey.stderr,
+    /no update\.certificate and update\.key: `rauc bundle .* rauc\/bundle update\.raucb`/,
+  );
+  const files = ["bundle", "bundle/manifest.raucm", "bundle/rootfs.squashfs", "imgbuild-backend.sh", "system.conf"];
+  assert.deepEqual(fs.readdirSync(path.join(out, "rauc"), { recursive: true }).sort(), files);
+  assert.equal(fs.existsSync(path.join(out, "update.raucb")), false);
+  const withoutRauc = imgbuild([...options, ...signedBy(keys)], { env: { PATH: work } });
+  assert.equal(withoutRauc.status, 0, withoutRauc.stderr);
+  const [, command] = /there is no rauc here: `(rauc bundle [^`]*)`, in the output folder/.exec(withoutRauc.stderr)!;
+  run("sh", ["-c", command!], { cwd: out });
+  const { images } = raucInfo(out, path.join(out, "update.raucb"), keys.authority, work);
+  assert.equal(images[0].rootfs.size, fs.statSync(path.join(out, "rootfs.squashfs")).size);
+});
+
+test("a program that cannot sign is an error with its own words, and leaves nothing", (t) => {
+  if (lacks(t, ...RAUC_TOOLS)) return;
+  const work = temporaryFolder(t);
+  const keys = makeKey(work);
+  const key = path.join(work, "no-key.pem");
+  fs.writeFileSync(key, "this is no key");
+  const fails = (message: RegExp, format: string, signer: object, env = {}) => {
+    const out = path.join(work, "out");
+    const options = [...SMALL, ...SMALLER, ...SLOTS, root, "--format", format, "-o", out];
+    const { status, stderr } = imgbuild([...options, ...signedBy({ ...keys, ...signer })], { env });
+    assert.notEqual(status, 0);
+    assert.match(stderr, message);
+    assert.deepEqual(fs.existsSync(out) ? fs.readdirSync(out) : [], []);
+  };
+  fails(/rauc cannot sign the bundle: Failed to create bundle: .*no-key\.pem/, "rauc", { key });
+  fails(/openssl cannot sign the bundle: \S/, "swupdate", { key });
+  fails(/openssl is not installed/, "swupdate", {}, { PATH: work });
+  fails(/update\.key: there is no file .*none\.pem/, "rauc", { key: path.join(work, "none.pem") });
 });
 
 test("RAUC's backend reads and sets the slot that the boot script boots", (t) => {
@@ -141,12 +223,19 @@ test("RAUC's backend reads and sets the slot that the boot script boots", (t) =>
 });
 
 test("what is missing for a bundle is said before anything is built", () => {
+  fs.writeFileSync(path.join(folder, "key.pem"), "");
   const refuses = (message: RegExp, ...options: string[]) => {
-    const result = imgbuild([...SMALL, ...SMALLER, ...options, root, "-o", path.join(folder, "none")]);
+    const result = imgbuild([...SMALL, ...SMALLER, ...options, root, "-o", path.join(folder, "none")], { cwd: folder });
     assert.equal(result.status, 2);
     assert.match(result.stderr, message);
     assert.equal(fs.existsSync(path.join(folder, "none")), false);
   };
   refuses(/rauc cannot be made for colibri-imx6: it has one root only/, "--format", "rauc");
+  refuses(
+    /update\.key is of no use without update\.certificate/,
+    "--format",
+    "swupdate",
+    ...settings("update.key=key.pem"),
+  );
   refuses(/is not valid|letters, digits/, "--format", "swupdate", ...settings('update.version=1"; evil'));
 });

@@ -2,6 +2,7 @@
  * A device to boot without an emulator: preinit as process 1 of its own namespaces, on a real SquashFS root and a real ext4
  * UserData, by busybox or dash. Only /sys is made up: two loop devices play the partitions of a disk.
  */
+import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { TestContext } from "node:test";
@@ -14,7 +15,7 @@ import {
   type NewRootPolicy,
 } from "../../src/overlay/index.js";
 import { contentOf, type Directory, newDirectory, newFile, readContent } from "../../src/tree/node.js";
-import { addNode, makeDirectories, type Tree } from "../../src/tree/tree.js";
+import { addNode, lookup, makeDirectories, type Tree } from "../../src/tree/tree.js";
 import { run, temporaryFolder } from "../support/tools.js";
 import { link, sampleTree } from "./sample.js";
 
@@ -40,6 +41,19 @@ async function stage(directory: Directory, folder: string): Promise<void> {
 
 const E2FSCK = '#!/bin/sh\necho "e2fsck $1"\ncase $1 in -p) exit "$STATUS_P" ;; -fy) exit "$STATUS_FY" ;; esac\n';
 
+/**
+ * What the disk holds after a power cut. Either is possible: "synced" is what was synced and no more; "journal" is besides all
+ * that was made, renamed or removed, but not what was written into files, as it is after ext4's journal was committed by chance.
+ */
+export type Left = "synced" | "journal";
+
+export interface Mutation {
+  /** Its path in the root. */
+  readonly script: string;
+  readonly from: string;
+  readonly to: string;
+}
+
 export interface BootOptions {
   readonly env?: Record<string, string>;
   /** More to do to the made-up /sys; the root is the current folder. */
@@ -48,6 +62,8 @@ export interface BootOptions {
   readonly arguments?: string;
   /** The power fails before so many programs have been started; the root needs `cuttable`. */
   readonly cutAt?: number;
+  /** What the power failing leaves; default: "synced". */
+  readonly left?: Left;
 }
 
 export interface DeviceOptions {
@@ -75,6 +91,8 @@ export interface DeviceOptions {
   readonly userdataPartition?: number;
   /** Changes the root file system before the overlay is installed. */
   readonly root?: (tree: Tree) => void;
+  /** Replaces a text in a script of the overlay, to see whether a test notices. */
+  readonly mutation?: Mutation;
 }
 
 /** Programs that change something or may be cut between others that do. */
@@ -117,10 +135,12 @@ exec ${real} "$@"
 `;
 
 /**
- * Has ext4 forget what it has not written yet: EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH (fs/ext4/ext4.h). On the
- * disk is what was synced, and what the kernel happened to write.
+ * Has ext4 forget what it has not written yet: EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH, or, with its journal
+ * committed before, EXT4_GOING_FLAGS_LOGFLUSH (fs/ext4/ext4.h).
  */
-export const CUT = `perl -e 'open(my $f, "<", $ARGV[0]) or exit; my $how = pack("L", 2); ioctl($f, 0x8004587d, $how)'`;
+const shutDown = (left: Left) =>
+  `perl -e 'open(my $f, "<", $ARGV[0]) or exit; my $how = pack("L", ${left === "journal" ? 1 : 2}); ioctl($f, 0x8004587d, $how)'`;
+export const CUT = shutDown("synced");
 
 export interface Device {
   /** Boots once, with `commands` as what the real init does; returns what was printed. */
@@ -180,6 +200,14 @@ function rootTree(options: DeviceOptions): Tree {
   return tree;
 }
 
+async function mutate(tree: Tree, { script, from, to }: Mutation): Promise<void> {
+  const node = lookup(tree, fromText(script));
+  assert.ok(node?.type === "file", `the root has no ${script}`);
+  const text = Buffer.from(await readContent(node.content)).toString();
+  assert.equal(text.split(from).length, 2, `${script} has no longer what is to be replaced, or more of it: ${from}`);
+  put(tree, script, text.replace(from, to), node.mode);
+}
+
 export async function device(t: TestContext, options: DeviceOptions = {}): Promise<Device> {
   const folder = temporaryFolder(t);
   const squashfs = path.join(folder, "root.squashfs");
@@ -200,6 +228,7 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
       slots: options.slots,
       time: { seconds: 0, nanoseconds: 0 },
     }));
+    if (options.mutation) await mutate(tree, options.mutation);
     const staged = fs.mkdtempSync(path.join(folder, "stage-"));
     fs.chmodSync(staged, 0o755);
     await stage(tree.root, staged);
@@ -238,7 +267,7 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
     init,
     flash,
     debugfs: (request) => run("debugfs", ["-R", request, userdata]),
-    boot(commands, { env = {}, sys: more = "", arguments: kernelArguments, cutAt } = {}) {
+    boot(commands, { env = {}, sys: more = "", arguments: kernelArguments, cutAt, left = "synced" } = {}) {
       const proc = `mount -t proc proc proc; echo "$ARGUMENTS" >dev/cmdline; mount --bind dev/cmdline proc/cmdline;`;
       const start = `unshare --mount --pid --fork sh -c '${kernelArguments === undefined ? "" : proc} exec chroot . ${init} "$COMMANDS"'`;
       // What of the namespaces is there to be found is unshare's child.
@@ -249,7 +278,7 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
         read -r power <dev/power
         # Gone already where the boot has come to its end.
         inside=$(cat /proc/$!/task/$!/children 2>/dev/null) || :
-        [ "$power" != cut ] || { ${CUT} /proc/\${inside% }/root/userdata; kill -9 $inside; }
+        [ "$power" != cut ] || { ${shutDown(left)} /proc/\${inside% }/root/userdata; kill -9 $inside; }
         wait
         echo "$power"`;
       const outside = `

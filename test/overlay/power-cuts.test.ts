@@ -1,40 +1,64 @@
 /**
- * The power fails while preinit is at work, before a program that it starts, and what ext4 has not written is lost. The next
- * boot ends in the old state or the new one, as if nothing had happened, and e2fsck finds nothing.
+ * The power fails while preinit is at work, before a program that it starts, and what ext4 has not written is lost: all of it, or
+ * all but the journal, by turns. The next boot ends in the old state or the new one, as if nothing had happened, and e2fsck finds
+ * nothing. Scripts with a mistake in them show that the cuts would find it.
  *
- * POWER_CUTS=all cuts before every program, some 150 in all; otherwise it is every fifth.
+ * POWER_CUTS=all cuts before every program, in both ways, some 300 in all; otherwise it is every fifth.
  */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { type TestContext, test } from "node:test";
 import { lacks, lacksRoot, run } from "../support/tools.js";
-import { type BootOptions, type Device, device, put, TOOLS } from "./device.js";
+import {
+  type BootOptions,
+  type Device,
+  type DeviceOptions,
+  device,
+  type Left,
+  type Mutation,
+  put,
+  TOOLS,
+} from "./device.js";
 
 const STEP = process.env.POWER_CUTS === "all" ? 1 : 5;
 
 const SHOW = `cd /home/root; for f in $(find . -type f | sort); do echo "$f: $(cat $f)"; done
+  find . -exec stat -c '%n %F %a %u:%g' {} + | sort; ls /userdata/overlay/home-root | sed 's/[.][0-9]*$//'
+  sed -n 's/^layer.* //p' /userdata/overlay/home-root/state
   cat /run/imgbuild/degraded 2>/dev/null; ls /userdata`;
+
+/** What cuts leave: one or the other by turns, or each of both. */
+const bySteps = (cutAt: number): readonly Left[] =>
+  STEP === 1 ? ["synced", "journal"] : [cutAt % 2 === 1 ? "synced" : "journal"];
 
 /**
  * Boots `from` its UserData with the power failing at a program, and then again. The second boot has to show `states`, one
  * of them. Returns how many programs there were to cut at, or somewhat more.
  */
-function cutEverywhere(from: Device, states: readonly string[], first: BootOptions = {}): number {
+function cutEverywhere(
+  from: Device,
+  states: readonly string[],
+  first: BootOptions = {},
+  step = STEP,
+  leaves = bySteps,
+): number {
   const saved = `${from.userdata}.saved`;
   fs.copyFileSync(from.userdata, saved);
-  for (let cutAt = 1; ; cutAt += STEP) {
-    fs.copyFileSync(saved, from.userdata);
-    const end = from.boot("echo done >/dev/power", { ...first, cutAt });
-    if (end.trimEnd().endsWith("done")) return cutAt - 1;
-    assert.ok(end.trimEnd().endsWith("cut"), end);
-    const shown = from.boot(SHOW);
-    const seen = withoutNotice(shown);
-    assert.ok(
-      states.includes(seen),
-      `cut before program ${cutAt}, it shows:\n${shown}\nand not:\n${states.join("\nnor:\n")}`,
-    );
-    run("e2fsck", ["-fn", from.userdata]);
-    if (STEP === 1) assert.equal(withoutNotice(from.boot(SHOW)), seen, "and the boot after that shows the same");
+  for (let cutAt = 1; ; cutAt += step) {
+    for (const left of leaves(cutAt)) {
+      fs.copyFileSync(saved, from.userdata);
+      const end = from.boot("echo done >/dev/power", { ...first, cutAt, left });
+      if (end.trimEnd().endsWith("done")) return cutAt - 1;
+      assert.ok(end.trimEnd().endsWith("cut"), end);
+      const shown = from.boot(SHOW);
+      const seen = withoutNotice(shown);
+      assert.ok(
+        states.includes(seen),
+        `cut before program ${cutAt}, with ${left} left, it shows:\n${shown}\nand not:\n${states.join("\nnor:\n")}`,
+      );
+      run("e2fsck", ["-fn", from.userdata]);
+      if (STEP === 1) assert.equal(withoutNotice(from.boot(SHOW)), seen, "and the boot after that shows the same");
+    }
   }
 }
 
@@ -122,4 +146,100 @@ test("a merge in the first boot after a reset is done whole, or again", async (t
       `cut before program ${cutAt}`,
     );
   }
+});
+
+test("what a command has done when it ends is on the disk", async (t) => {
+  if (skipped(t)) return;
+  const from = await device(t, CUTTABLE);
+  from.boot("echo 1 >/home/root/mine; overlayctl snapshot s");
+  from.boot("echo 2 >/home/root/later; overlayctl export s /userdata/s.tar; sync");
+  keepsPromises(from);
+});
+
+/** Commands, each with what prints 1 in the next boot where it has been done. */
+const PROMISES = {
+  "overlayctl snapshot t": "grep -c ' t$' /userdata/overlay/home-root/state",
+  "overlayctl restore s": "[ -e /home/root/later ] || echo 1",
+  "overlayctl reset": "grep -q ' s$' /userdata/overlay/home-root/state || echo 1",
+  "overlayctl import /userdata/s.tar copied": "grep -c ' copied$' /userdata/overlay/home-root/state",
+  "overlayctl export s /userdata/t.tar": "tar -tf /userdata/t.tar | grep -c imgbuild-snapshot",
+  "overlayctl snapshot t; sync; overlayctl cancel": "grep -q ' t$' /userdata/overlay/home-root/state || echo 1",
+};
+
+function keepsPromises(from: Device): void {
+  const saved = `${from.userdata}.saved`;
+  fs.copyFileSync(from.userdata, saved);
+  for (const [command, check] of Object.entries(PROMISES)) {
+    fs.copyFileSync(saved, from.userdata);
+    from.boot(`${command}; echo cut >/dev/power; while :; do sleep 9; done`, { cutAt: 1_000_000 });
+    run("e2fsck", ["-p", from.userdata]);
+    assert.equal(from.boot(check), "1\n", command);
+  }
+}
+
+/**
+ * Mistakes that a script could have, and what notices them. Each boots an otherwise sound device, cut at every program, until
+ * something is found; where nothing is, the cuts above prove nothing.
+ */
+interface Mistake extends Mutation {
+  readonly name: string;
+  readonly options?: DeviceOptions;
+  /** Boots that lead to the one that is cut. */
+  readonly prepare: readonly string[];
+}
+
+const STATE = "usr/lib/imgbuild/state.sh";
+const REQUESTS = "usr/lib/imgbuild/requests.sh";
+const MISTAKES: readonly Mistake[] = [
+  {
+    name: "the state is removed and then replaced, rather than replaced by a rename",
+    script: STATE,
+    from: 'mv -f "$folder/state+new" "$folder/state"',
+    to: 'rm -f "$folder/state" && mv "$folder/state+new" "$folder/state"',
+    prepare: ["echo 1 >/home/root/mine; overlayctl snapshot one", "overlayctl snapshot two"],
+  },
+  {
+    name: "the state counts before what it names is on the disk",
+    script: STATE,
+    from: '"$folder/state+new" &&\n\t\tsync &&',
+    to: '"$folder/state+new" &&',
+    options: { keep: ["/home/root/mine"] },
+    prepare: ["echo 1 >/home/root/mine; overlayctl reset"],
+  },
+  {
+    name: "what a reset was to carry over is removed before the new state counts",
+    script: REQUESTS,
+    from: 'if new_top "$below" && keep_manifest && write_state; then',
+    to: 'if new_top "$below" && keep_manifest && rm -rf "$folder/upper" && write_state; then',
+    options: { keep: ["/home/root/mine"] },
+    prepare: ["echo 1 >/home/root/mine; overlayctl reset"],
+  },
+  {
+    name: "a request is removed before it is carried out",
+    script: REQUESTS,
+    from: 'carry_out_file "$mount/request"\n\t\trm -f "$mount/request"',
+    to: 'mv "$mount/request" "$run/request" && carry_out_file "$run/request"',
+    prepare: ["echo 1 >/home/root/mine; overlayctl reset"],
+  },
+];
+
+for (const { name, options, prepare, ...mutation } of MISTAKES) {
+  test(`a mistake is found: ${name}`, async (t) => {
+    if (skipped(t)) return;
+    const from = await device(t, { ...CUTTABLE, ...options, mutation });
+    for (const commands of prepare) from.boot(`${commands}; sync`);
+    const whole = undisturbed(from);
+    assert.throws(() => cutEverywhere(from, [whole], {}, 1, () => ["journal"]), /it shows:/);
+  });
+}
+
+test("a mistake is found: overlayctl says that it is done when it is not on the disk yet", async (t) => {
+  if (skipped(t)) return;
+  const mutation = {
+    script: "usr/sbin/overlayctl",
+    from: 'mv -f "$mount/request+new" "$mount/request" && sync ||',
+    to: 'mv -f "$mount/request+new" "$mount/request" ||',
+  };
+  const from = await device(t, { ...CUTTABLE, mutation });
+  assert.throws(() => keepsPromises(from), { message: /snapshot t/ });
 });

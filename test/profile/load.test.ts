@@ -88,7 +88,7 @@ test("errors name file, line and key", (t) => {
   fails(
     load("extends: qemu-arm\n\nstorage:\n  size: many\n"),
     "profile-invalid",
-    /board\.yaml:4: storage\.size: "many" is not a size/,
+    /board\.yaml:4: storage\.size is "many", not a size such as 4096/,
   );
   fails(
     load("architecture: arm\nstorage: { table: mbr }\nboot: { console: x, kernel: Image }\n"),
@@ -98,17 +98,17 @@ test("errors name file, line and key", (t) => {
   fails(
     load("extends: qemu-arm\npartitions:\n  rootfs: { filesystem: btrfs }\n"),
     "profile-invalid",
-    /board\.yaml:3: partitions\.rootfs\.filesystem/,
+    /board\.yaml:3: partitions\.rootfs\.filesystem is "btrfs", not fat, squashfs, ext4 or raw/,
   );
   fails(
     load("extends: qemu-arm\npartitions:\n  rootfs:\n    compressor: lz4\n    level: 13\n"),
     "profile-invalid",
-    /board\.yaml:5: partitions\.rootfs\.level: lz4 has levels from 1 to 12/,
+    /board\.yaml:5: partitions\.rootfs\.level is 13, not a level of lz4: 1 to 12/,
   );
   fails(
     load("extends: qemu-arm\npartitions:\n  rootfs:\n    xz: { filters: [arm] }\n"),
     "profile-invalid",
-    /board\.yaml:4: partitions\.rootfs\.xz: belongs to the compressor xz, not gzip/,
+    /board\.yaml:4: partitions\.rootfs\.xz belongs to the compressor xz, not gzip/,
   );
   fails(load("a: [1\n"), "profile-invalid", /board\.yaml:\d+: /);
 });
@@ -116,18 +116,39 @@ test("errors name file, line and key", (t) => {
 test("an error in an extended profile names that one; one in --set names --set", (t) => {
   const base = profileFile(t, "extends: qemu-arm\nstorage:\n  table: fdisk\n", "base.yaml");
   const file = profileFile(t, `extends: ${base}\ndescription: mine\n`);
-  fails(() => loadPlan(file, { folder }), "profile-invalid", /base\.yaml:3: storage\.table/);
+  fails(() => loadPlan(file, { folder }), "profile-invalid", /base\.yaml:3: storage\.table is "fdisk", not mbr or gpt/);
   fails(
     () => loadPlan("qemu-arm", { folder, set: ["storage.table=fdisk"] }),
     "profile-invalid",
-    /^--set: storage\.table/,
+    /^--set: storage\.table is /,
   );
   fails(() => loadPlan("qemu-arm", { folder, set: ["storage"] }), "usage", /is not PATH=VALUE/);
 });
 
+test("__proto__ is no key, in files and in --set", (t) => {
+  const file = profileFile(t, "extends: qemu-arm\npartitions: { __proto__: { filesystem: ext4, size: 8MiB } }\n");
+  fails(() => loadPlan(file, { folder }), "profile-invalid", /board\.yaml: there can be no key __proto__/);
+  for (const setting of ["__proto__=x", "partitions.__proto__.size=8MiB", "boot.__proto__=x"]) {
+    fails(() => loadPlan("qemu-arm", { folder, set: [setting] }), "usage", /is not PATH=VALUE/);
+  }
+  const set = ["partitions={__proto__: {filesystem: ext4}}"];
+  fails(() => loadPlan("qemu-arm", { folder, set }), "usage", /there can be no key __proto__/);
+});
+
+test("a file system does not grow to less than the partition's own size", () => {
+  const load = (growTo: string) => () =>
+    loadPlan("qemu-arm", { folder, set: ["partitions.userdata.size=64MiB", `partitions.userdata.growTo=${growTo}`] });
+  fails(load("1"), "profile-invalid", /^--set: partitions\.userdata\.growTo is 1, not at least 67108864/);
+  load("64MiB")();
+});
+
 test("an error in a list that --set replaces names --set, and --set cannot say what a profile extends", () => {
   const set = (setting: string) => () => loadPlan("colibri-imx6", { folder, set: [setting] });
-  fails(set("tezi.productIds=[14]"), "profile-invalid", /^--set: tezi\.productIds\.0: /);
+  fails(
+    set("tezi.productIds=[14]"),
+    "profile-invalid",
+    /^--set: tezi\.productIds\.0 is 14, not a text, which is in quotes/,
+  );
   fails(set("extends=verdin-imx8mm"), "usage", /extends is about the profile's file/);
   fails(set("abstract=true"), "usage", /abstract is about the profile's file/);
 });

@@ -38,6 +38,15 @@ test("i.MX6: QEMU loads the kernel, the image is an SD card, the console is the 
   );
 });
 
+test("i.MX8: the image is in one of the machine's card slots", () => {
+  const evk: QemuMachine = { ...sabrelite, program: "qemu-system-aarch64", machine: "imx8mp-evk", controller: 2 };
+  assert.equal(
+    line(evk, { path: "emmc.img", format: "raw" }, { kernel: "Image", deviceTree: "board.dtb", append: "ro" }),
+    "qemu-system-aarch64 -machine imx8mp-evk -m 512M -display none -no-reboot -nic none -serial null " +
+      "-serial mon:stdio -kernel Image -dtb board.dtb -append ro -drive if=sd,bus=2,format=raw,file=emmc.img",
+  );
+});
+
 test("virt: U-Boot finds the rest on a virtio disk", () => {
   assert.equal(
     line(virt, { path: "snapshot.qcow2", format: "qcow2" }, { bios: "u-boot.bin" }),

@@ -35,6 +35,18 @@ export function lacksPackaged(t: TestContext, name: string): boolean {
   return true;
 }
 
+/**
+ * True, and the test marked as skipped, when the emulator is an older one than `since`, the major version that brought a machine: Debian
+ * 12 has 7.2. Where there is no emulator, this is `lacks`.
+ */
+export function lacksMachine(t: TestContext, program: string, machine: string, since: number): boolean {
+  if (lacks(t, program)) return true;
+  const version = /version (\d+)/.exec(run(program, ["-version"]))?.[1];
+  if (Number(version) >= since) return false;
+  t.skip(`${program} ${version} has no machine ${machine}: version ${since} has`);
+  return true;
+}
+
 /** True, and the test marked as skipped, when this user may not mount. */
 export function lacksRoot(t: TestContext): boolean {
   return process.getuid?.() !== 0 && unavailable(t, "needs root, to mount over a loop device");

@@ -18,6 +18,7 @@ part() { [ "$3" != "\${3%:[1-3]}" ] && eval "$4=1234abcd-0\${3#*:}"; }
 unzip() { echo "unzip $*"; }
 bootz() { echo "bootz $*"; }
 booti() { echo "booti $*"; }
+zboot() { echo "zboot $*"; }
 `;
 
 const BOARD = { devtype: "mmc", devnum: "0", distro_bootpart: "1", kernel_addr_r: "K", ramdisk_addr_r: "R" };
@@ -111,6 +112,24 @@ test("booti unpacks a kernel where it has room to; elsewhere the script does, be
   ]);
   const unpacked = { ...IMX8, kernel: { file: "Image", command: "booti", compressed: false } as const };
   assert.equal(boot(t, unpacked, VIRT, "Image")[0], "load virtio 0:1 K Image");
+});
+
+test("a PC's kernel gets no device tree, and its ramdisk lies beyond what it unpacks itself to", (t) => {
+  const { deviceTree: _, ...pc } = {
+    ...IMX6,
+    kernel: { file: "bzImage", command: "zboot" } as const,
+    console: "ttyS0",
+  };
+  assert.deepEqual(boot(t, pc, { ...VIRT, fdtcontroladdr: "C" }, "bzImage", "initramfs.img"), [
+    "load virtio 0:1 K bzImage",
+    "load virtio 0:1 8000000 initramfs.img",
+    `Booting with ${BOOTARGS.replace("ttymxc0,115200", "ttyS0")}  `,
+    "zboot K 0 8000000 1f4",
+    "zboot could not start bzImage",
+  ]);
+  const { initramfs: __, ...bare } = pc;
+  assert.ok(boot(t, bare, VIRT, "bzImage").includes("zboot K 0"));
+  assert.ok(boot(t, pc, VIRT, "bzImage").at(-1)!.endsWith("Missing: initramfs.img"));
 });
 
 test("U-Boot counts partitions in hexadecimal", () => {

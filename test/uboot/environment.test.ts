@@ -17,6 +17,7 @@ import {
   parseEnvironment,
 } from "../../src/uboot/index.js";
 import { imgbuild } from "../support/cli.js";
+import fc from "../support/fast-check.js";
 import { lacks, run, temporaryFolder } from "../support/tools.js";
 
 const SIZE = 0x2000;
@@ -119,6 +120,96 @@ test("redundant: both programs write the older copy, and take the newer one, pas
   fs.writeFileSync(file, bytes.fill(0x55, newer + 100, newer + 200));
   assert.equal(imgbuild(["env", "print", file, "n", "--redundant"]).stdout, "n=5\n");
   assert.deepEqual(printenv(configuration), { n: "5" });
+});
+
+/** Names and values of bytes, of which those that the text form treats in a special way are frequent. */
+const bytes = (special: string, rest: [number, number]) =>
+  fc.oneof(
+    fc.constantFrom(...special),
+    fc.integer({ min: rest[0], max: rest[1] }).map((code) => String.fromCharCode(code)),
+  );
+const nameOf = (byte: fc.Arbitrary<string>) =>
+  fc.array(byte, { minLength: 1, maxLength: 6 }).map((parts) => parts.join("") as ByteString);
+const anyName = nameOf(bytes("\\#_ .", [1, 255])).filter((name) => !/^#|[=\n]/.test(name));
+const anyValue = nameOf(bytes("\\\n#= ", [1, 255]));
+const textValue = anyValue.filter((value) => !value.endsWith("\\"));
+const environmentOf = (name: fc.Arbitrary<ByteString>, value: fc.Arbitrary<ByteString>) =>
+  fc.array(fc.tuple(name, value), { maxLength: 6 }).map((entries): Environment => new Map(entries));
+
+test("whatever can be stored comes back: from both kinds, and from the text", () => {
+  fc.assert(
+    fc.property(environmentOf(anyName, anyValue), fc.option(fc.nat(255), { nil: undefined }), (environment, flag) => {
+      const kind = flag === undefined ? "single" : "redundant";
+      const copy = decodeEnvironment(encodeEnvironment(environment, { size: 256, flag }), kind);
+      assert.deepEqual(copy, { variables: environment, flag });
+    }),
+  );
+  fc.assert(
+    fc.property(environmentOf(anyName, textValue), (environment) => {
+      const parsed = parseEnvironment(formatEnvironment(environment), "text");
+      assert.deepEqual([...parsed], [...environment]);
+    }),
+  );
+});
+
+test("mkenvimage makes the same bytes of a text, whatever is in it", (t) => {
+  if (skipped(t)) return;
+  // Where a line goes on, mkenvimage takes an empty one and one that begins with # for no part of it, and loses the end.
+  const value = textValue.filter((one) => !/\n#|\n$/.test(one));
+  const cwd = temporaryFolder(t);
+  const file = (name: string) => path.join(cwd, name);
+  fc.assert(
+    fc.property(
+      environmentOf(anyName, value).filter(({ size }) => size > 0),
+      (environment) => {
+        fs.writeFileSync(file("text"), Buffer.from(formatEnvironment(environment), "latin1"));
+        execFileSync("mkenvimage", ["-s", "256", "-o", file("theirs"), file("text")]);
+        assert.deepEqual(
+          new Uint8Array(fs.readFileSync(file("theirs"))),
+          encodeEnvironment(environment, { size: 256 }),
+        );
+      },
+    ),
+    { numRuns: 40 },
+  );
+});
+
+test("a value that ends in a backslash has no text form, and is stored all the same", () => {
+  const environment = env({ path: "C:\\", next: "1" });
+  const error = { code: "not-representable", message: /the value of "path" ends in a backslash/ };
+  assert.throws(() => formatEnvironment(environment), error);
+  assert.deepEqual(decodeEnvironment(encodeEnvironment(environment, { size: 64 }), "single")?.variables, environment);
+  // Within a value it is one like others, also in front of a line feed.
+  const inside = env({ path: "a\\\nb\\c" });
+  assert.deepEqual(plain(parseEnvironment(formatEnvironment(inside), "text")), plain(inside));
+});
+
+test("fw_printenv reads what we store, and we what fw_setenv stores, whatever the values are", (t) => {
+  if (skipped(t)) return;
+  const cwd = temporaryFolder(t);
+  const file = path.join(cwd, "env");
+  const name = nameOf(bytes("_.", [97, 122])).filter((one) => !one.startsWith("."));
+  // What stands in one line of what fw_printenv prints.
+  const value = nameOf(bytes("\\#= $\"'", [32, 126])).map((one) => `v${one}v` as ByteString);
+  const environments = fc.sample(
+    environmentOf(name, value).filter(({ size }) => size > 0),
+    12,
+  );
+  for (const [index, environment] of environments.entries()) {
+    const isRedundant = index % 2 === 1;
+    const size = SIZE;
+    const copies = isRedundant ? [1, 0] : [undefined];
+    fs.writeFileSync(file, Buffer.concat(copies.map((flag) => encodeEnvironment(environment, { size, flag }))));
+    const configuration = config(cwd, file, ...(isRedundant ? [0, SIZE] : [0]));
+    assert.deepEqual(printenv(configuration), plain(environment));
+    const [changed, old] = [...environment][0]!;
+    run("fw_setenv", ["-c", configuration, changed, `${old}more`]);
+    const stored = fs.readFileSync(file);
+    const kind = isRedundant ? "redundant" : "single";
+    const found = copies.map((_, i) => decodeEnvironment(stored.subarray(i * SIZE, (i + 1) * SIZE), kind));
+    const current = found[newerCopy(found[0], found[1])!]!;
+    assert.deepEqual(plain(current.variables), { ...plain(environment), [changed]: `${old}more` });
+  }
 });
 
 test("which copy counts", () => {

@@ -24,7 +24,7 @@ function mkimage(folder: string, architecture: string): Buffer {
 test("a script image has the bytes that mkimage gives it", (t) => {
   if (lacks(t, "mkimage")) return;
   const folder = temporaryFolder(t);
-  for (const architecture of ["arm", "arm64"] as const) {
+  for (const architecture of ["arm", "arm64", "x86_64"] as const) {
     assert.deepEqual(Buffer.from(encodeScript(TEXT, { ...OPTIONS, architecture })), mkimage(folder, architecture));
   }
 });

@@ -110,7 +110,7 @@ export async function openReader(device: ReadableDevice): Promise<Ext4Reader> {
   const before = new Image(device, stored);
   const journal = await Journal.open(before);
   if (journal.facts.start === 0) return openImage(before, NOTHING);
-  const replay = await readTransactions(before, journal);
+  const replay = await readTransactions(journal, Math.floor(device.size / stored.blockSize));
   const replayed = new ReplayedDevice(device, stored.blockSize, replay.redirects);
   const superblock = await readSuperblock(replayed);
   const { fastCommits, isBroken } = await readFastCommits(before, journal, replay.sequence);

@@ -6,7 +6,6 @@ import { crc32c } from "../../bytes/checksum.js";
 import * as layout from "../layout.js";
 import { corrupt } from "./corrupt.js";
 import { crc32BigEndian } from "./crc32-big-endian.js";
-import type { Image } from "./image.js";
 import type { Journal, JournalBlock } from "./journal.js";
 
 /** A copy of a block of the file system. */
@@ -44,17 +43,17 @@ const UUID_SIZE = 16;
 const REVOKE_SIZES = { narrow: 4, wide: 8 } as const;
 
 /**
- * Reads the journal of `image`. Rejects with `image-corrupt` where the kernel would not mount the file system: when a block of
+ * Reads the journal of a file system, on a device of so many blocks. Those may be more than the superblock says that is not replayed yet:
+ * a file system that was growing when the power failed has its new groups in the journal. Rejects with `image-corrupt` where the kernel would not mount the file system: when a block of
  * a transaction that was committed is damaged.
  */
-export async function readTransactions(image: Image, journal: Journal): Promise<Replay> {
-  const scan = new Scan(image, journal);
+export async function readTransactions(journal: Journal, deviceBlocks: number): Promise<Replay> {
+  const scan = new Scan(journal);
   await scan.run();
-  return scan.replay();
+  return scan.replay(deviceBlocks);
 }
 
 class Scan {
-  readonly #image: Image;
   readonly #journal: Journal;
   /** Of complete transactions. */
   readonly #copies: Copy[] = [];
@@ -69,8 +68,7 @@ class Scan {
   #left: number;
   #lastCommit = 0;
 
-  constructor(image: Image, journal: Journal) {
-    this.#image = image;
+  constructor(journal: Journal) {
     this.#journal = journal;
     const { start, sequence, first, end } = journal.facts;
     this.#position = start;
@@ -92,14 +90,14 @@ class Scan {
   }
 
   /** Where blocks are, once all transactions were read. Checks the blocks' own checksums. */
-  async replay(): Promise<Replay> {
+  async replay(deviceBlocks: number): Promise<Replay> {
     const redirects = new Map<number, Redirect>();
     for (const { block, number, escaped, checksum, sequence, order } of this.#copies) {
       if (order <= (this.#revoked.get(block) ?? -1)) continue;
       const { bytes, at } = await this.#journal.block(number);
       // Block 0 too, which has the superblock where blocks are larger than 1 KiB.
-      if (block >= this.#image.superblock.blocks) {
-        throw corrupt(at, `the journal has a copy of block ${block}, which is none of the file system's`);
+      if (block >= deviceBlocks) {
+        throw corrupt(at, `the journal has a copy of block ${block}, which is beyond the device's end`);
       }
       if (!this.#copyHolds(bytes, sequence, checksum)) {
         throw corrupt(at, `the journal's copy of block ${block} has a wrong checksum`);

@@ -1,7 +1,7 @@
 /** Nodes of inodes, and whole trees of them: every inode once, names of one inode as one node, contents read when wanted. */
 import { type ByteString, display } from "../../bytes/bytestring.js";
 import { pathIn, reportDamage, type TreeReading } from "../../tree/damage.js";
-import { type Directory, NO_XATTRS, type Node, newDirectory, newFile } from "../../tree/node.js";
+import { type Directory, NO_XATTRS, type Node, newFile, newOtherNode } from "../../tree/node.js";
 import type { Tree } from "../../tree/tree.js";
 import { INODE, inode as layout, STATE_CLEAN } from "../layout.js";
 import { Budget } from "./block-map.js";
@@ -17,20 +17,9 @@ import { XattrReader, type XattrSet } from "./xattrs.js";
 export async function newNode(image: Image, inode: Ext4Inode, xattrs: XattrSet, budget?: Budget): Promise<Node> {
   const { mode, uid, gid, mtime } = inode;
   const metadata = { mode, uid, gid, mtime, xattrs };
-  switch (inode.type) {
-    case "directory":
-      return newDirectory(metadata);
-    case "file":
-      return newFile(await contentOfFile(image, inode, budget), metadata);
-    case "symlink":
-      return { type: inode.type, ...metadata, target: inode.target };
-    case "block":
-    case "character":
-      return { type: inode.type, ...metadata, major: inode.major, minor: inode.minor };
-    case "fifo":
-    case "socket":
-      return { type: inode.type, ...metadata };
-  }
+  return inode.type === "file"
+    ? newFile(await contentOfFile(image, inode, budget), metadata)
+    : newOtherNode(inode, metadata);
 }
 
 /** Reads it, "lost+found" included. `root` is inode 2. */

@@ -5,8 +5,8 @@ import { type Content, newDirectory, newFile } from "../../tree/node.js";
 import { writeTar } from "../../tree/tar/write-tar.js";
 import { addNode } from "../../tree/tree.js";
 import type { Output } from "../output.js";
+import { inTezi, TEZI_FOLDER } from "./files.js";
 import { checkTezi } from "./rules.js";
-import { TEZI_FOLDER } from "./tezi.js";
 
 export const teziArchive: Output = {
   check: (plan) => void checkTezi(plan),
@@ -16,7 +16,7 @@ export const teziArchive: Output = {
     const metadata = { mtime: { seconds: options.time, nanoseconds: 0 } };
     const tree = { root: newDirectory(metadata) };
     for (const [file, device] of folder.made()) {
-      if (!file.startsWith(`${TEZI_FOLDER}/`)) continue;
+      if (!file.startsWith(inTezi(""))) continue;
       const inArchive = fromText(name + file.slice(TEZI_FOLDER.length));
       addNode(tree, inArchive, newFile(contentOfDevice(device), metadata), metadata);
     }

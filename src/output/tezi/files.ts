@@ -3,16 +3,17 @@
 import { display } from "../../bytes/bytestring.js";
 import { ImgbuildError } from "../../errors.js";
 import type { TeziPlan } from "../../image/plan.js";
-import type { Content } from "../../tree/node.js";
 import type { Observer } from "../../tree/observer.js";
 import { writeTar } from "../../tree/tar/write-tar.js";
 import { nodesOf, type Tree, walk } from "../../tree/tree.js";
-import type { Recorded } from "../blocks.js";
-import { pieces } from "../blocks.js";
 import { CompressedFile } from "../compress.js";
-import type { AppendedFile, ArtifactFolder } from "../output.js";
+import type { ArtifactFolder } from "../output.js";
 
-const CHUNK = 2 ** 20;
+/** The folder with image.json and all that it names, in the output folder. */
+export const TEZI_FOLDER = "tezi";
+
+/** A file beside image.json, as an artifact. */
+export const inTezi = (name: string) => `${TEZI_FOLDER}/${name}`;
 
 /** The suffix by which the installer chooses what decompresses a file (getUncompressCommand); undefined: nothing does. */
 export function compressionSuffix(name: string): string | undefined {
@@ -27,7 +28,7 @@ export async function writeArchive(
   { compression, jobs, observer }: { compression: TeziPlan["compression"]; jobs: number; observer: Observer },
 ): Promise<string> {
   const archive = compression === "none" ? `${name}.tar` : `${name}.tar.${compression}`;
-  const file = folder.append(`tezi/${archive}`);
+  const file = folder.append(inTezi(archive));
   if (compression === "none") {
     for await (const piece of writeTar(tree, observer)) await file.write(piece);
     return archive;
@@ -61,23 +62,4 @@ export function checkForFat(tree: Tree, partition: string): void {
       },
     );
   }
-}
-
-/** Copies a file of the host or of the build. */
-export async function copyFile(content: Content, file: AppendedFile): Promise<void> {
-  const reader = await content.open();
-  try {
-    for (let at = 0; at < content.size; at += CHUNK) {
-      const piece = new Uint8Array(Math.min(CHUNK, content.size - at));
-      await reader.read(at, piece);
-      await file.write(piece);
-    }
-  } finally {
-    await reader.close();
-  }
-}
-
-/** Copies [start, start + length) of the image, holes too: the installer has no way to leave them out. */
-export async function copyImage(image: Recorded, start: number, length: number, file: AppendedFile): Promise<void> {
-  for await (const { bytes } of pieces(image, start, start + length)) await file.write(bytes);
 }

@@ -69,4 +69,6 @@ export interface TeziRawFile {
   readonly dd_options?: string | undefined;
   /** For the progress bar. */
   readonly size: number;
+  /** The modules that it is for; without them, all. */
+  readonly product_ids?: readonly string[] | undefined;
 }

@@ -17,7 +17,15 @@ export interface TeziPlacement {
   readonly sectors: number;
 }
 
-/** How many MiB a medium has to have at least. */
+/** In sectors: a medium without what a GPT has at its end. */
+const usable = (table: "mbr" | "gpt", sectors: number) => (table === "gpt" ? sectors - GPT_TAIL : sectors);
+
+/** How many MiB a medium of `sectors` sectors has. */
+export function teziAvailable(table: "mbr" | "gpt", sectors: number): number {
+  return Math.floor(usable(table, sectors) / MIB);
+}
+
+/** How many MiB a medium has to have at least, with the 4 in front of the first partition. */
 export function teziNeeds(partitions: readonly TeziPartition[]): number {
   const rounding = partitions.filter(
     ({ want_maximised, partition_size_nominal }) => want_maximised || (partition_size_nominal * MIB) % ALIGNMENT !== 0,
@@ -29,10 +37,10 @@ export function teziNeeds(partitions: readonly TeziPartition[]): number {
 /** The place of each partition on a medium of `sectors` sectors that they fit on, in their order. */
 export function teziPlacements(
   partitions: readonly TeziPartition[],
-  table: "dos" | "gpt",
+  table: "mbr" | "gpt",
   sectors: number,
 ): TeziPlacement[] {
-  const total = table === "gpt" ? sectors - GPT_TAIL : sectors;
+  const total = usable(table, sectors);
   const available = Math.floor((total - ALIGNMENT) / MIB);
   const expanding = partitions.filter(({ want_maximised }) => want_maximised).length;
   const spare = Math.trunc((available - (teziNeeds(partitions) - ALIGNMENT / MIB)) / Math.max(expanding, 1));

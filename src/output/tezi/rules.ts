@@ -47,7 +47,7 @@ export function checkTezi(plan: Plan): TeziPlan {
     }
     checkPartition(partition);
   }
-  for (const { file, offset } of plan.bootloader?.files ?? []) {
+  for (const { file, offset } of teziBootloader(plan)) {
     checkFileName(file, "bootloader.files");
     if (offset % 512 !== 0) {
       throw refuse(
@@ -56,7 +56,8 @@ export function checkTezi(plan: Plan): TeziPlan {
       );
     }
   }
-  const taken = new Map(plan.bootloader?.files.map(({ file }) => [file, "bootloader.files"]));
+  checkBootloader(plan, tezi);
+  const taken = new Map(teziBootloader(plan).map(({ file }) => [file, "bootloader.files"]));
   for (const key of TEZI_FILES) checkFile(key, tezi[key], taken);
   return tezi;
 }
@@ -98,6 +99,48 @@ function checkPartition(partition: PartitionPlan): void {
       `makes every FAT a FAT32, for which ${name} is too small with ${size} bytes`,
       `Set ${key}.size to 33MiB or more.`,
     );
+  }
+}
+
+interface BootloaderFile {
+  readonly file: string;
+  /** In bytes from the area's start. */
+  readonly offset: number;
+  /** The modules that get it; undefined: all. */
+  readonly productIds: readonly string[] | undefined;
+}
+
+/** The bootloader's files as the installer gets them: where modules need different ones, each of those. */
+export function teziBootloader({ bootloader, tezi }: Plan): BootloaderFile[] {
+  return (bootloader?.files ?? []).flatMap(({ file, offset }): BootloaderFile[] => {
+    const byProduct = tezi?.bootloader[file];
+    if (byProduct === undefined) return [{ file, offset, productIds: undefined }];
+    return Object.entries(byProduct).map(([variant, productIds]) => ({ file: variant, offset, productIds }));
+  });
+}
+
+/** In the place of a bootloader file each module gets one file. */
+function checkBootloader(plan: Plan, tezi: TeziPlan): void {
+  const files = teziBootloader(plan).map(({ file }) => file);
+  const twice = files.find((file, index) => files.indexOf(file) !== index);
+  if (twice !== undefined) {
+    throw refuse(`has all files in one folder, and ${twice} is in tezi.bootloader twice`, "Rename one.");
+  }
+  for (const [file, byProduct] of Object.entries(tezi.bootloader)) {
+    const key = `tezi.bootloader.${file}`;
+    if (!plan.bootloader?.files.some((known) => known.file === file)) {
+      throw refuse(`would get ${key} for a file that bootloader.files does not have`, "Change one of the two.");
+    }
+    const ids = Object.values(byProduct).flat();
+    const unlike = [...tezi.productIds, ...ids].find(
+      (id) => !tezi.productIds.includes(id) || ids.filter((other) => other === id).length !== 1,
+    );
+    if (unlike !== undefined) {
+      throw refuse(
+        `writes one file for each module in the place of ${file}, and ${key} does not have ${unlike} once, as tezi.productIds`,
+        `Name each of tezi.productIds once in ${key}.`,
+      );
+    }
   }
 }
 

@@ -10,18 +10,21 @@
 import * as path from "node:path";
 import { ImgbuildError } from "../../errors.js";
 import type { WrittenPartition } from "../../image/assemble.js";
-import { slotEnvironment } from "../../image/claims.js";
+import { copyContent } from "../../image/copy-content.js";
 import { type PartitionPlan, type Plan, TEZI_FILES, type TeziPlan } from "../../image/plan.js";
+import type { Prepared } from "../../image/prepare.js";
 import { gptType, mbrType } from "../../partition/index.js";
 import { hostFile } from "../../tree/host-files.js";
 import { partitionFile } from "../artifact-names.js";
+import { copyRange } from "../blocks.js";
 import type { ArtifactFolder, BuiltImage, Output } from "../output.js";
-import { checkForFat, contentBytes, copyFile, copyImage, writeArchive } from "./files.js";
-import type { TeziBlockDevice, TeziContent, TeziImage, TeziPartition } from "./image-json.js";
-import { teziNeeds, teziPlacements } from "./placement.js";
-import { checkTezi, MIN_FAT32 } from "./rules.js";
+import { checkPlaces } from "./check-places.js";
+import { checkForFat, contentBytes, inTezi, writeArchive } from "./files.js";
+import type { TeziBlockDevice, TeziContent, TeziImage, TeziPartition, TeziRawFile } from "./image-json.js";
+import { IMAGE_LIST, imageList } from "./image-list.js";
+import { checkTezi, MIN_FAT32, teziBootloader } from "./rules.js";
 
-export const TEZI_FOLDER = "tezi";
+const IMAGE_JSON = "image.json";
 const MIB = 2 ** 20;
 /** A partition that takes the rest is to have some room on the smallest medium. */
 const LEAST_ROOM = 64;
@@ -30,22 +33,23 @@ const mib = (bytes: number) => Math.ceil(bytes / MIB);
 
 export const tezi: Output = {
   check: (plan) => void checkTezi(plan),
+  checkInputs,
 
   async write(built, folder) {
     const { plan, options } = built;
     const wanted = checkTezi(plan);
     options.stage?.("Toradex Easy Installer");
     const main = await mainDevice(built, wanted, folder);
-    checkPlaces(plan, built, main);
+    checkPlaces(plan, built.prepared, main.partitions!);
     const boot = await bootDevice(built, wanted, folder);
     const description = imageJson(plan, wanted, await copyFiles(wanted, folder), boot ? [main, boot] : [main]);
-    await writeJson(folder, `${TEZI_FOLDER}/image.json`, description);
-    await writeJson(folder, "image_list.json", { config_format: 1, images: [`${TEZI_FOLDER}/image.json`] });
+    await writeText(folder, inTezi(IMAGE_JSON), `${JSON.stringify(description, undefined, 2)}\n`);
+    await writeText(folder, IMAGE_LIST, imageList([inTezi(IMAGE_JSON)]));
   },
 };
 
-async function writeJson(folder: ArtifactFolder, name: string, value: object): Promise<void> {
-  await folder.append(name).write(new TextEncoder().encode(`${JSON.stringify(value, undefined, 2)}\n`));
+async function writeText(folder: ArtifactFolder, name: string, text: string): Promise<void> {
+  await folder.append(name).write(new TextEncoder().encode(text));
 }
 
 function imageJson(
@@ -58,7 +62,7 @@ function imageJson(
   return {
     config_format: plan.architecture === "arm64" ? 4 : 2,
     autoinstall: wanted.autoinstall,
-    name: wanted.name ?? (plan.description || plan.profile),
+    name: wanted.name ?? (plan.description.replace(/\s+/g, " ").trim() || plan.profile),
     description: plan.description,
     version: wanted.version,
     release_date: wanted.releaseDate,
@@ -127,7 +131,7 @@ async function contentOf(
   if (partition.filesystem === "raw" || partition.filesystem === "squashfs") {
     if (content === undefined) return undefined;
     const filename = partitionFile(partition);
-    await copyImage(image, start, used, folder.append(`${TEZI_FOLDER}/${filename}`));
+    await copyRange(image, start, used, folder.create(inTezi(filename), used));
     const rawfile = { filename, dd_options: "bs=1M", size: mib(used) };
     return { filesystem_type: "raw", rawfiles: [rawfile], uncompressed_size: mib(used) };
   }
@@ -168,13 +172,29 @@ async function bootloaderContent(
   folder: ArtifactFolder,
 ): Promise<TeziContent | undefined> {
   if (prepared.bootloader.size === 0) return undefined;
-  const rawfiles = [];
-  for (const { file, offset } of plan.bootloader!.files) {
-    const content = prepared.bootloader.get(file)!;
-    await copyFile(content, folder.append(`${TEZI_FOLDER}/${file}`));
-    rawfiles.push({ filename: file, dd_options: `seek=${offset / 512}`, size: mib(content.size) });
+  const rawfiles: TeziRawFile[] = [];
+  for (const { file: filename, offset, productIds } of teziBootloader(plan)) {
+    const content = prepared.bootloader.get(filename)!;
+    await copyContent(folder.create(inTezi(filename), content.size), 0, content);
+    rawfiles.push({ filename, dd_options: `seek=${offset / 512}`, size: mib(content.size), product_ids: productIds });
   }
   return { filesystem_type: "raw", rawfiles };
+}
+
+/** Throws `bootloader-missing` where the build has a bootloader, but not what some modules need of it. */
+function checkInputs(plan: Plan, prepared: Prepared): void {
+  if (prepared.bootloader.size === 0) return;
+  const missing = teziBootloader(plan).filter(({ file }) => !prepared.bootloader.has(file));
+  if (missing.length === 0) return;
+  const names = missing.map(({ file }) => file);
+  throw new ImgbuildError(
+    "bootloader-missing",
+    `the bootloader is incomplete: some modules need ${names.join(" and ")}`,
+    {
+      hint: "Put it into the bootloader's folder, or change tezi.bootloader.",
+      data: { missing: names },
+    },
+  );
 }
 
 /** Copies the files that the profile names. Returns their names. */
@@ -184,52 +204,11 @@ async function copyFiles(wanted: TeziPlan, folder: ArtifactFolder) {
     const file = wanted[key];
     if (file === undefined) continue;
     const name = path.basename(file);
-    if (!Object.values(names).includes(name)) await copyFile(hostFile(file), folder.append(`${TEZI_FOLDER}/${name}`));
+    if (!Object.values(names).includes(name)) {
+      const content = hostFile(file);
+      await copyContent(folder.create(inTezi(name), content.size), 0, content);
+    }
     names[key] = name;
   }
   return names;
-}
-
-/** Throws where the image fits on its medium, but not as the installer places partitions. */
-function checkPlaces(plan: Plan, { prepared }: BuiltImage, device: TeziBlockDevice): void {
-  const { storage, bootloader } = plan;
-  const partitions = device.partitions!;
-  if (storage.size === undefined) return;
-  const sectors = storage.size / 512;
-  const available = Math.floor((storage.table === "gpt" ? sectors - 34 : sectors) / 2048);
-  const needed = teziNeeds(partitions);
-  if (needed > available) {
-    throw new ImgbuildError(
-      "does-not-fit",
-      `the Toradex Easy Installer, which begins partitions at multiples of 4 MiB, needs ${needed} MiB, and the medium has ${available}`,
-      {
-        hint: "Make a partition smaller, or set storage.size to what the smallest medium has.",
-        data: { needed, available },
-      },
-    );
-  }
-  const claims = storage.reserved.map(({ name, start, size }) => ({ name, start, end: start + size }));
-  const environment = slotEnvironment(plan);
-  if (environment !== undefined) claims.push({ name: "the slots' environment", ...environment });
-  if (bootloader?.area === "user") {
-    for (const { file, offset } of bootloader.files) {
-      claims.push({ name: file, start: offset, end: offset + (prepared.bootloader.get(file)?.size ?? 0) });
-    }
-  }
-  const places = teziPlacements(partitions, device.table_type!, sectors);
-  for (const [index, place] of places.entries()) {
-    const [start, end] = [place.start * 512, (place.start + place.sectors) * 512];
-    const next = places[index + 1];
-    if (next !== undefined && next.start * 512 < end)
-      claims.push({ name: `partition ${index + 2}`, start: next.start * 512, end });
-    const claim = claims.find((other) => other.start < end && start < other.end);
-    if (claim === undefined) continue;
-    throw new ImgbuildError(
-      "layout-conflict",
-      `the Toradex Easy Installer puts partition ${index + 1} at ${start} to ${end}, where ${claim.name} begins at ${claim.start}`,
-      {
-        hint: "It rounds sizes to MiB and begins at multiples of 4 MiB: give the partition an offset, or another size.",
-      },
-    );
-  }
 }

@@ -2,7 +2,7 @@
 import { type ByteString, display } from "../../bytes/bytestring.js";
 import { ImgbuildError } from "../../errors.js";
 import { pathIn, reportDamage, type TreeReading } from "../../tree/damage.js";
-import { type Content, type Directory, NO_XATTRS, type Node, newDirectory, newFile } from "../../tree/node.js";
+import { type Content, type Directory, NO_XATTRS, type Node, newFile, newOtherNode } from "../../tree/node.js";
 import type { Tree } from "../../tree/tree.js";
 import { superblock } from "../layout.js";
 import { corrupt } from "./corrupt.js";
@@ -31,20 +31,7 @@ export async function nodeOf(inode: SquashfsInode, parts: TreeParts): Promise<No
 async function newNode(inode: SquashfsInode, xattrs: XattrSet, parts: TreeParts): Promise<Node> {
   const { mode, uid, gid } = inode;
   const metadata = { mode, uid, gid, mtime: { seconds: inode.mtime, nanoseconds: 0 }, xattrs };
-  switch (inode.type) {
-    case "directory":
-      return newDirectory(metadata);
-    case "file":
-      return newFile(await parts.content(inode), metadata);
-    case "symlink":
-      return { type: inode.type, ...metadata, target: inode.target };
-    case "block":
-    case "character":
-      return { type: inode.type, ...metadata, major: inode.major, minor: inode.minor };
-    case "fifo":
-    case "socket":
-      return { type: inode.type, ...metadata };
-  }
+  return inode.type === "file" ? newFile(await parts.content(inode), metadata) : newOtherNode(inode, metadata);
 }
 
 /**
