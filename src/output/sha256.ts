@@ -48,6 +48,8 @@ export async function sha256OfAll(files: readonly SparseFile[], jobs: number): P
       }),
     );
   } finally {
+    // After a failure the others need not go on.
+    waiting.length = 0;
     await Promise.all(workers.map((worker) => worker.end()));
   }
   return files.map((file) => digests.get(file)!);

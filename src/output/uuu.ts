@@ -12,6 +12,7 @@ import { boot0Size } from "../image/boot0.js";
 import { copyContent } from "../image/copy-content.js";
 import type { Plan } from "../image/plan.js";
 import { BOOT0 } from "./artifact-names.js";
+import { pieces } from "./blocks.js";
 import type { ArtifactFolder, Output } from "./output.js";
 
 const SCRIPT = "uuu.auto";
@@ -132,7 +133,7 @@ async function imageLines(image: RecordingDevice, folder: ArtifactFolder): Promi
     for (const extent of extents) {
       // Fastboot takes 64 characters: the variable's name is short for that.
       lines.push(`FB: ucmd setexpr at \${fastboot_buffer} + ${hex(file.size)}`, write("at", extent));
-      for (const { start, end } of cut([extent], HEAD)) await file.write(await image.read(start, end - start));
+      for await (const { bytes } of pieces(image, extent.start, extent.end)) await file.write(bytes);
     }
   }
   return lines;

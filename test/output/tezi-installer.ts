@@ -229,6 +229,8 @@ function fill(folder: string, content: Content, window: string, temporary: strin
   try {
     const tar = `tar -x --xattrs --xattrs-include='*' --numeric-owner --acl -C '${mount}'`;
     run("sh", ["-c", `${catOf(filename)} | ${tar}`], { cwd: folder });
+    // Another process's mount namespace may keep it mounted beyond umount: this way it is complete all the same.
+    run("mount", ["-o", "remount,ro", mount]);
   } finally {
     run("umount", [mount]);
   }

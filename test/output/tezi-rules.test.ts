@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { findImages } from "../../src/output/tezi/image-list.js";
 import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
 import { temporaryFolder } from "../support/tools.js";
 import { placesOf, readImageJson } from "./tezi-installer.js";
@@ -222,6 +223,25 @@ const SAMPLES: Readonly<Record<string, object>> = {
     ],
   },
 };
+
+test("a list for a web server takes what public tools make", (t) => {
+  const folder = temporaryFolder(t);
+  for (const [name, sample] of Object.entries(SAMPLES)) {
+    fs.mkdirSync(path.join(folder, name));
+    fs.writeFileSync(path.join(folder, name, "image.json"), JSON.stringify(sample));
+  }
+  const expected = Object.entries(SAMPLES).map(([name, sample]) => ({ file: `${name}/image.json`, ...sample }));
+  const found = findImages(folder).map(({ file, name, productIds }) => [file, name, productIds]);
+  assert.deepEqual(
+    found,
+    expected
+      .map(({ file, ...sample }) => {
+        const { name, supported_product_ids } = readImageJson(JSON.stringify(sample));
+        return [file, name, supported_product_ids];
+      })
+      .sort(),
+  );
+});
 
 test("the second writing of the installer takes what public tools make, and refuses what the installer does", () => {
   for (const [name, sample] of Object.entries(SAMPLES)) {
