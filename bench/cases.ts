@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { Command } from "./measure.js";
+import { outputCases } from "./outputs.js";
 import { makeCopies, makeSmallFiles } from "./trees.js";
 
 export interface Case {
@@ -12,6 +13,8 @@ export interface Case {
   readonly peer: string;
   /** The file in the output folder whose size is compared. */
   readonly file: string;
+  /** What the ratio of CPU time may be at most. */
+  readonly limit?: number;
   /** Takes minutes, and gigabytes of disk: only with --large. */
   readonly large?: boolean;
 }
@@ -94,6 +97,7 @@ export function cases(tree: string, scratch: string): Case[] {
       },
       theirs: (output) => genimage(tree, output, scratch),
     },
+    ...outputCases(tree, scratch, imgbuild),
     large(squashfs("3 GB", copies, ["--no-dedupe"], ["-no-duplicates"]), () => makeCopies(tree, copies, 9)),
     large(
       squashfs("3 GB, lz4", copies, ["-c", "lz4", "--level", "1", "--no-dedupe"], ["-comp", "lz4", "-no-duplicates"]),

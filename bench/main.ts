@@ -34,11 +34,15 @@ try {
     ? (JSON.parse(fs.readFileSync(RECORDED, "utf8")) as Record<string, Ratios>)
     : {};
   const results: Record<string, Ratios> = {};
+  const beyond: string[] = [];
   for (const item of cases(path.resolve(tree), scratch)) {
     if (!item.name.includes(values.only) || (item.large && !values.large)) continue;
-    results[item.name] = compare(item, item.large ? 1 : Number(values.runs));
+    const ratios = compare(item, item.large ? 1 : Number(values.runs));
+    results[item.name] = ratios;
+    if (item.limit !== undefined && ratios.cpu > item.limit) beyond.push(item.name);
   }
   printTable(results, recorded);
+  if (beyond.length > 0) console.log(`\nmore CPU time than allowed: ${beyond.join("; ")}`);
   if (values.record) fs.writeFileSync(RECORDED, `${JSON.stringify({ ...recorded, ...results }, rounded, 2)}\n`);
 } finally {
   fs.rmSync(scratch, { recursive: true, force: true });

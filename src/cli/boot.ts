@@ -4,12 +4,13 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { FileReader } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
-import { IMAGE, MANIFEST } from "../output/artifacts.js";
+import { MANIFEST } from "../output/artifacts.js";
 import { readManifest } from "../output/manifest.js";
 import { planOfResolved } from "../profile/load.js";
 import { bootImage } from "../qemu/run.js";
-import { emulatedMachine, kernelStart, startsUboot, ubootStart } from "../qemu/start.js";
+import { emulatedMachine, endlessPanic, kernelStart, startsUboot, ubootStart } from "../qemu/start.js";
 import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
+import { imageInFolder } from "./image-argument.js";
 import { commonOptions, reporterFor } from "./options.js";
 
 const group = "How it is booted";
@@ -17,6 +18,7 @@ const group = "How it is booted";
 const options = {
   write: { type: "flag", describe: "keep in the image what the guest writes", default: false, group },
   direct: { type: "flag", describe: "start the kernel without U-Boot", default: false, group },
+  reboot: { type: "flag", describe: "start again when the guest reboots; --no-reboot ends", default: true, group },
   bios: { type: "text", value: "FILE", describe: "U-Boot's u-boot.bin for this machine", group },
   ...commonOptions,
 } as const satisfies Options;
@@ -33,8 +35,8 @@ export const boot = defineCommand({
 });
 
 async function run(args: Arguments<typeof options, typeof operands>): Promise<void> {
-  const isFolder = fs.existsSync(args.image) && fs.statSync(args.image).isDirectory();
-  const image = isFolder ? path.join(args.image, IMAGE) : args.image;
+  const isFolder = fs.statSync(args.image, { throwIfNoEntry: false })?.isDirectory();
+  const image = isFolder ? imageInFolder(args.image) : args.image;
   const device = new FileReader(image);
   const temporary = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-start-"));
   try {
@@ -50,8 +52,12 @@ async function run(args: Arguments<typeof options, typeof operands>): Promise<vo
         ? ubootStart(plan, args.bios)
         : await kernelStart(device, plan, manifest, temporary);
     const machine = emulatedMachine(plan);
-    reporterFor(args).say(`${plan.profile} on QEMU's ${machine.machine}: Ctrl-A X ends it`);
-    await bootImage({ machine, image, start, write: args.write });
+    const reporter = reporterFor(args);
+    reporter.say(`${plan.profile} on QEMU's ${machine.machine}: Ctrl-A X ends it`);
+    const panic = args.reboot ? endlessPanic(plan, manifest, start) : undefined;
+    if (panic !== undefined)
+      reporter.say(`a reboot ends it too: with ${panic} a kernel that panics would restart for ever`);
+    await bootImage({ machine, image, start, write: args.write, reboots: args.reboot && panic === undefined });
   } finally {
     device.close();
     fs.rmSync(temporary, { recursive: true, force: true });

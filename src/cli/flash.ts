@@ -22,6 +22,7 @@ import { BOOT0, IMAGE, MANIFEST } from "../output/artifacts.js";
 import { readManifest } from "../output/manifest.js";
 import { planOfResolved } from "../profile/load.js";
 import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
+import { noImageIn } from "./image-argument.js";
 import { interruptible } from "./interrupt.js";
 import { commonOptions, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
@@ -154,9 +155,7 @@ function imageFile(named: string): string {
     .map((suffix) => path.join(named, IMAGE + suffix))
     .find((file) => fs.existsSync(file));
   if (found !== undefined) return found;
-  throw new ImgbuildError("source-missing", `there is no ${IMAGE} in the folder ${named}`, {
-    hint: "Give the output folder of a build, or the file of an image.",
-  });
+  throw noImageIn(named);
 }
 
 /** What has to be written: by the block map, or everything. Holes of a sparse file do not count: they may have to be zeros. */

@@ -39,16 +39,28 @@ export function splitArgument(text: string): { file: string; part: string | unde
   return { file: text.slice(0, colon), part: text.slice(colon + 1) };
 }
 
+/** The whole image in an output folder. Throws `source-missing`: not every build makes one. */
+export function imageInFolder(folder: string): string {
+  const file = path.join(folder, IMAGE);
+  if (fs.existsSync(file)) return file;
+  throw noImageIn(folder);
+}
+
+/** The error for a folder without the whole image. */
+export function noImageIn(folder: string): ImgbuildError {
+  return new ImgbuildError("source-missing", `there is no ${IMAGE} in the folder ${folder}`, {
+    hint:
+      readManifest(folder) === undefined
+        ? "Give the output folder of a build, or the file of an image."
+        : "Its outputs were others: build it again with img among them, as with `--format img`.",
+  });
+}
+
 /** Opens it for the time of `use`. Throws `source-missing`, and what `openImage` throws. */
 export async function withImage<T>(text: string, use: (argument: ImageArgument) => Promise<T>): Promise<T> {
   const { file: named, part } = splitArgument(text);
   const stat = fs.statSync(named, { throwIfNoEntry: false });
-  const file = stat?.isDirectory() ? path.join(named, IMAGE) : named;
-  if (stat?.isDirectory() && !fs.existsSync(file)) {
-    throw new ImgbuildError("source-missing", `there is no ${IMAGE} in the folder ${named}`, {
-      hint: "Give the output folder of a build, or the file of an image.",
-    });
-  }
+  const file = stat?.isDirectory() ? imageInFolder(named) : named;
   if (stat !== undefined && !stat.isDirectory() && !stat.isFile()) {
     throw new ImgbuildError("usage", `${named} is no file, and only a file can be looked into`, {
       hint: "Copy it into a file first, with dd or cat.",

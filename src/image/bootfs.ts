@@ -61,32 +61,35 @@ export async function bootfsTree(
   if (initramfs !== undefined) add(INITRAMFS, initramfs);
   const initramfsName = initramfs === undefined ? undefined : INITRAMFS;
   const rootfs = partitionWithRole(plan, "rootfs")!;
-  /** A file with the kernel's arguments, which a root hash joins when it is known. */
-  const withArguments = (make: (all: readonly string[]) => Uint8Array): Content =>
-    rootHash?.content((argument) => make([...kernelArguments, argument])) ?? contentOf(make(kernelArguments));
+  /** A file that has the root hash in it, where there is one; that is known when the file is read. */
+  const withRootHash = (make: (hash: string | undefined) => Uint8Array): Content =>
+    rootHash?.content(make) ?? contentOf(make(undefined));
+  const allArguments = (hash: string | undefined) =>
+    hash === undefined ? kernelArguments : [...kernelArguments, `${ROOT_HASH_ARGUMENT}${hash}`];
   if (boot.loader === "raspberrypi") {
     const encoder = new TextEncoder();
     const id = partuuid(plan, rootfs, identity);
     add("config.txt", contentOf(encoder.encode(configText(plan, initramfsName))));
     add(
       "cmdline.txt",
-      withArguments((all) => encoder.encode(commandLineText(plan, id, all))),
+      withRootHash((hash) => encoder.encode(commandLineText(plan, id, allArguments(hash)))),
     );
     return { tree, initramfs: initramfsName };
   }
-  const script = (all: readonly string[]) => {
+  const script = (hash: string | undefined) => {
     const text = bootScript({
       kernel: kernelOfScript(boot.kernel),
       deviceTree: deviceTrees.length > 0 ? { defaultFile: boot.defaultDeviceTree } : undefined,
       initramfs: initramfsName,
-      slots,
+      // With two slots each root has its hash: the script chooses it, as it does the slot.
+      slots: slots && { ...slots, rootHash: hash },
       rootPartition: rootfs.number,
-      arguments: all,
+      arguments: slots === undefined ? allArguments(hash) : kernelArguments,
       console: boot.console,
     });
     return encodeScript(text, { name: "imgbuild boot script", time, architecture: plan.architecture });
   };
-  add("boot.scr", withArguments(script));
+  add("boot.scr", withRootHash(script));
   return { tree, initramfs: initramfsName };
 }
 

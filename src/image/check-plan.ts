@@ -9,6 +9,7 @@ import { tableShape } from "./claims.js";
 import {
   type Ext4Partition,
   isLogical,
+  KERNEL_FORMATS_OF,
   MBR_PRIMARIES,
   type PartitionPlan,
   type PartitionRole,
@@ -85,12 +86,6 @@ function checkRoles({ partitions, slots }: Plan): void {
       throw refuse(`partitions ${names} all have the role ${role}`, `Set role to data for those that are not it.`);
     }
     if (found.length < 2) continue;
-    if (found.some((partition) => partition.filesystem === "squashfs" && partition.verity)) {
-      throw refuse(
-        `partitions ${names} are slots, and one of them has verity: an update would have to bring its own root hash, which it cannot yet`,
-        "Leave verity or one of the slots out.",
-      );
-    }
     checkSlots(found[0]!, found[1]!);
     const missing = (["bootfs", "userdata"] as const).find((other) => !partitions.some((one) => one.role === other));
     if (missing !== undefined) {
@@ -108,13 +103,20 @@ function checkRoles({ partitions, slots }: Plan): void {
   }
 }
 
-/** Two slots take each other's images: both are squashfs, and of one size. */
+/** Two slots take each other's images: both are squashfs, of one size, and with a hash tree or without. */
 function checkSlots(first: PartitionPlan, second: PartitionPlan): void {
   const other = [first, second].find(({ filesystem }) => filesystem !== "squashfs");
   if (other !== undefined) {
     throw refuse(
       `the slot ${other.name} is ${other.filesystem}, and an update writes a squashfs`,
       `Set partitions.${other.name}.filesystem to squashfs.`,
+    );
+  }
+  const checked = [first, second].filter((slot) => slot.filesystem === "squashfs" && slot.verity);
+  if (checked.length === 1) {
+    throw refuse(
+      `the slot ${checked[0]!.name} has verity and the other one has not: each takes the other's images`,
+      `Set partitions.${first.name}.verity and partitions.${second.name}.verity to the same.`,
     );
   }
   if (typeof first.size === "number" && first.size === second.size) return;
@@ -124,9 +126,19 @@ function checkSlots(first: PartitionPlan, second: PartitionPlan): void {
   );
 }
 
-/** What only one of the loaders reads. */
+/** What only one of the loaders reads, and which kernels it can be given. */
 function checkLoader(plan: Plan): void {
-  const { loader, config } = plan.boot;
+  const { loader, config, kernel } = plan.boot;
+  const formats = KERNEL_FORMATS_OF[plan.architecture];
+  if (!formats.includes(kernel)) {
+    throw refuse(
+      `boot.kernel is ${kernel}, which no kernel for ${plan.architecture} is`,
+      `Set boot.kernel to ${formats.join(" or ")}, or change architecture.`,
+    );
+  }
+  if (loader === "raspberrypi" && plan.architecture === "x86_64") {
+    throw refuse("boot.loader is raspberrypi, and the processor x86_64", "Set boot.loader to uboot.");
+  }
   if (loader === "uboot" && config.length > 0) {
     throw refuse(
       "boot.config has lines for config.txt, which boot.loader uboot does not read",

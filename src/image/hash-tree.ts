@@ -34,18 +34,20 @@ export class RootHash {
     this.#value = value;
   }
 
-  /** The kernel's argument. Throws an `internal` error before the hash is known. */
-  get argument(): string {
+  /** In hexadecimal. Throws an `internal` error before it is known. */
+  get value(): string {
     if (this.#value === undefined) throw new ImgbuildError("internal", "the root hash is not known yet");
-    return `${ROOT_HASH_ARGUMENT}${this.#value}`;
+    return this.#value;
   }
 
-  /** Content that `make` makes of the argument, when it is read. It has to be as long for every hash. */
-  content(make: (argument: string) => Uint8Array): Content {
-    return {
-      size: make(`${ROOT_HASH_ARGUMENT}${NOT_KNOWN_YET}`).length,
-      open: async () => contentOf(make(this.argument)).open(),
-    };
+  /** The kernel's argument. Throws an `internal` error before the hash is known. */
+  get argument(): string {
+    return `${ROOT_HASH_ARGUMENT}${this.value}`;
+  }
+
+  /** Content that `make` makes of the hash, when it is read. It has to be as long for every hash. */
+  content(make: (rootHash: string) => Uint8Array): Content {
+    return { size: make(NOT_KNOWN_YET).length, open: async () => contentOf(make(this.value)).open() };
   }
 }
 

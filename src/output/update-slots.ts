@@ -24,6 +24,12 @@ export function updateSlots({ profile, partitions, update, flash }: Plan, output
   const roots = partitions.filter(({ role }) => role === "rootfs");
   const other = roots.find(({ filesystem }) => filesystem !== "squashfs");
   if (other !== undefined) throw invalid(`its ${other.name} is no squashfs`, "Leave the output out.");
+  if (roots.some((partition) => partition.filesystem === "squashfs" && partition.verity)) {
+    throw invalid(
+      "the boot script would have to be told the new root's root hash, which no bundle does",
+      "Update with overlayctl in two slots, or leave verity or the output out.",
+    );
+  }
   return roots.map(({ number }) => ({ device: `${prefix}${number}`, rootPart: number.toString(16) }));
 }
 

@@ -13,7 +13,7 @@
 #
 # In: disk, the disk's node; block; usual_header, for a new one; installation. The work files are in $run/environment.
 
-variables="slots_id root_part root_old root_failed root_back root_degraded upgrade_available bootcount bootlimit"
+variables="slots_id root_part root_old root_failed trial_note upgrade_available bootcount bootlimit"
 
 # fetch BLOCK FILE
 fetch() {
@@ -69,7 +69,7 @@ read_copy() {
 	while IFS='=' read -r key value; do
 		case $key in
 		'') break ;;
-		*[!a-z_]*) ;;
+		*[!a-z0-9_]*) ;;
 		*) case " $variables " in *" $key "*) eval "$key=\$value" ;; esac ;;
 		esac
 	done <"$work/lines"

@@ -99,12 +99,15 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["state.sh", `${LIBRARY}/state.sh`, 0o644],
   ["requests.sh", `${LIBRARY}/requests.sh`, 0o644],
   ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
+  ["before.sh", `${LIBRARY}/before.sh`, 0o644],
   ["root-change.sh", `${LIBRARY}/root-change.sh`, 0o644],
   ["report.sh", `${LIBRARY}/report.sh`, 0o644],
   ["environment.sh", `${LIBRARY}/environment.sh`, 0o644],
   ["slots.sh", `${LIBRARY}/slots.sh`, 0o644],
   ["update.sh", `${LIBRARY}/update.sh`, 0o644],
   ["transfer.sh", `${LIBRARY}/transfer.sh`, 0o644],
+  ["arguments.sh", `${LIBRARY}/arguments.sh`, 0o644],
+  ["ask.sh", `${LIBRARY}/ask.sh`, 0o644],
   ["overlayctl.sh", "/usr/sbin/overlayctl", 0o755],
 ];
 

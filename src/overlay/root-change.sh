@@ -8,11 +8,14 @@
 #
 # With the policy refresh, copies in the topmost layer that are as that root had them are removed: nobody edited them, and so
 # the new root's shall show. What somebody did edit stays, and is listed in the file shadowing where the new root changed it.
+#
+# With the policy reset nothing would be left where a root on trial gives way to the one before it: before.sh.
 
 # change_root: carries out the policy. False only where the state cannot be used.
 change_root() {
 	# shellcheck source=src/overlay/layers.sh
 	. "$library/layers.sh"
+	refusal=
 	if [ "$root" = - ]; then
 		adopt_root
 	elif [ "$policy" = reset ]; then
@@ -20,14 +23,15 @@ change_root() {
 		. "$library/requests.sh"
 		say "$path is reset, because the root has changed"
 		read_keeps
-		do_reset
+		# shellcheck source=src/overlay/before.sh
+		{ [ ! -e "$run/trial" ] || { . "$library/before.sh" && keep_before; }; } && do_reset
 	elif [ ! -e "$folder/manifest.$root" ]; then
 		say "$path: no list of the former root's files is there, so that none are refreshed"
 		adopt_root
 	else
 		refresh && adopt_root
 	fi && return
-	say "$path stays as it was over the former root"
+	not_done "$path stays as it was over the former root"
 	read_state "$folder"
 }
 

@@ -41,6 +41,10 @@ note_slots() {
 	while read -r _ _ numbers _ point _; do
 		[ "$point" = / ] && here=/sys/dev/block/$numbers
 	done </proc/self/mountinfo
+	# Behind dm-verity the root is a device of its own, on top of its partition.
+	for entry in "$here"/slaves/*/partition; do
+		[ ! -e "$entry" ] || here=${entry%/partition}
+	done
 	other_device=
 	running=
 	[ ! -e "$here/partition" ] || read -r running <"$here/partition"
@@ -92,9 +96,10 @@ find_slots() {
 	read_slots || fail "this image has one slot for the root; the profile can have two"
 	[ -e "$run/slots" ] || fail "the slots have not been found at boot; see the console's log"
 	read -r running other disk other_device installation <"$run/slots"
-	read_environment || say "the slots have no environment of this installation yet: the next change makes one"
 	running_hex=$(printf %x "$running")
 	other_hex=$(printf %x "$other")
+	variables="$variables root_hash_$running_hex root_hash_$other_hex"
+	read_environment || say "the slots have no environment of this installation yet: the next change makes one"
 	[ "$root_part" ] || root_part=$running_hex
 }
 
@@ -105,14 +110,14 @@ on_trial() {
 
 # settle_on SLOT OLD: has SLOT booted from now on, with OLD to go back to.
 settle_on() {
-	root_part=$1 root_old=$2 root_back='' root_degraded='' upgrade_available=0 bootcount='' bootlimit=''
+	root_part=$1 root_old=$2 trial_note='' upgrade_available=0 bootcount='' bootlimit=''
 	write_environment || fail "the slots' environment cannot be written to $disk"
 }
 
-# try_other BACK: has the other slot tried from the next boot on, with the one that runs to fall back to. BACK: whether what is there had
-# been confirmed once.
+# try_other NOTE: has the other slot tried from the next boot on, with the one that runs to fall back to. NOTE: back, where what is
+# there had been confirmed once.
 try_other() {
-	root_part=$other_hex root_old=$running_hex root_failed='' root_back=$1 upgrade_available=1 bootcount=0 bootlimit=$tries
+	root_part=$other_hex root_old=$running_hex root_failed='' trial_note=$1 upgrade_available=1 bootcount=0 bootlimit=$tries
 	note_degraded
 	write_environment || fail "the slots' environment cannot be written to $disk"
 }
@@ -123,13 +128,12 @@ digest_of() {
 	digest=${digest%"${digest#????????}"}
 }
 
-# note_degraded: sets root_degraded to what does not work with the root that runs, as far as there is room for it.
+# note_degraded: adds to trial_note what does not work with the root that runs, as far as there is room for it.
 note_degraded() {
-	root_degraded=
 	[ -e "$run/degraded" ] || return 0
-	while read -r reason && [ ${#root_degraded} -lt 900 ]; do
+	while read -r reason && [ ${#trial_note} -lt 900 ]; do
 		digest_of "$reason"
-		root_degraded=$root_degraded${root_degraded:+,}$digest
+		trial_note=$trial_note${trial_note:+,}$digest
 	done <"$run/degraded"
 }
 
@@ -138,7 +142,7 @@ newly_degraded() {
 	[ -e "$run/degraded" ] || return 1
 	while read -r reason; do
 		digest_of "$reason"
-		case ,$root_degraded, in
+		case ,$trial_note, in
 		*",$digest,"*) ;;
 		*) return 0 ;;
 		esac
@@ -150,6 +154,8 @@ newly_degraded() {
 confirm_slot() {
 	if on_trial; then
 		settle_on "$running_hex" "$root_old"
+		# What falling back would have brought back: before.sh. The next boot removes the layers.
+		rm -f "$mount"/overlay/*/before
 	elif [ "$upgrade_available" = 1 ]; then
 		fail "the new root does not run yet: it is tried at the next boot"
 	fi
@@ -168,9 +174,12 @@ confirm_boot() {
 # up. What had been confirmed once can be gone back to again after it was given up.
 roll_back() {
 	if [ "$upgrade_available" = 1 ]; then
-		settle_on "${root_old:-$running_hex}" "${root_back:+$root_part}"
+		case ,$trial_note, in
+		*,back,*) settle_on "${root_old:-$running_hex}" "$root_part" ;;
+		*) settle_on "${root_old:-$running_hex}" '' ;;
+		esac
 	elif [ "$root_old" = "$other_hex" ]; then
-		try_other yes
+		try_other back
 		at_next_boot "Partition $other is tried at the next boot, $tries times at most; partition $running is what it falls back to."
 		return
 	elif [ "$root_part $root_old" = "$other_hex $running_hex" ]; then

@@ -6,6 +6,7 @@
 # update FILE: - is the standard input.
 update() {
 	[ "$1" ] || usage "update needs a file, or - for the standard input"
+	[ ! -b "$1" ] || fail "$1 is a device, and not a file; what it holds can come on standard input: overlayctl update - <$1"
 	[ "$1" = - ] || [ -f "$1" ] || fail "there is no file $1"
 	! on_trial || fail "this root is on trial, and the other slot is what it falls back to: confirm it or roll back first"
 	wanted_hash "$1"
@@ -24,9 +25,11 @@ update() {
 	[ "$1" = - ] || $unpack 2>/dev/null <"$1" | dd bs=1 count=96 of="$stage/superblock" 2>/dev/null
 	[ "$1$unpack" != -cat ] || cp "$stage/start" "$stage/superblock"
 	[ ! -e "$stage/superblock" ] || read_superblock "$stage/superblock"
+	[ "$1" = - ] || slot_is_free || check_file "$1"
 	free_slot
 	write_slot
 	check_slot
+	find_root_hash
 	look_into_slot
 	switch
 }
@@ -40,7 +43,13 @@ wanted_hash() {
 		sha256=${sha256:-nothing}
 	elif [ -e "$(dirname "$1")/manifest.json" ]; then
 		# A property a line: the file's name, its size, its hash.
-		sha256=$(sed -n "/\"file\": \"${1##*/}\"/,/}/s/.*\"sha256\": \"\\([0-9a-f]*\\)\".*/\\1/p" "$(dirname "$1")/manifest.json")
+		file=
+		while IFS='"' read -r _ key _ value _; do
+			case $key in
+			file) file=$value ;;
+			sha256) [ "$file" != "${1##*/}" ] || sha256=$value ;;
+			esac
+		done <"$(dirname "$1")/manifest.json"
 	fi
 	# What is said but cannot be compared must not pass for nothing said.
 	case $sha256 in
@@ -92,9 +101,25 @@ slot_size() {
 	size=$((size * 512))
 }
 
+# slot_is_free: whether the other slot holds nothing to boot as it is.
+slot_is_free() {
+	[ "$root_part $root_old $upgrade_available" = "$running_hex  0" ]
+}
+
+# check_file FILE: before a root is given up for it, whether it is all there, as far as that can be told.
+check_file() {
+	if [ "$sha256" ]; then
+		hash=$(sha256sum <"$1")
+		[ "${hash%% *}" = "$sha256" ] || fail "its SHA-256 is ${hash%% *}, and should be $sha256"
+	fi
+	length=$($unpack <"$1" 2>/dev/null | wc -c)
+	[ "$length" -ge "$used" ] || fail "it ends after $length bytes, and the file system in it has $used"
+	[ "$length" -le "$size" ] || fail "it is $length bytes long, and the slot, partition $other, has room for $size"
+}
+
 # free_slot: from here on there is nothing to boot in the other slot. Also where an update waits for its first try.
 free_slot() {
-	[ "$root_part $root_old $upgrade_available" = "$running_hex  0" ] || settle_on "$running_hex" ''
+	slot_is_free || settle_on "$running_hex" ''
 }
 
 # write_slot: writes the standard input, of which start has been read, into the other slot. On the way it counts and
@@ -133,6 +158,32 @@ check_slot() {
 	[ "$(head -c "$length" "$other_device" | sha256sum)" = "$hash  -" ] || fail "what is read back is not what was written"
 }
 
+# find_root_hash: where this device checks its root with dm-verity, sets the variable root_hash_N to the hash of the tree behind the file
+# system in the other slot: the digest of the salt and the tree's first block. src/verity has the format; veritysetup's is the same.
+find_root_hash() {
+	argument imgbuild.verity || return 0
+	blocks=$(((used + 4095) / 4096))
+	dd if="$other_device" of="$stage/tree" bs=4096 skip=$blocks count=2 2>/dev/null
+	# "verity", version 1, type 1; "sha256"; blocks of 4096 bytes.
+	[ "$(od -A n -v -t x1 -N 16 "$stage/tree" | tr -d ' \n')" = 76657269747900000100000001000000 ] &&
+		[ "$(od -A n -v -t x1 -j 32 -N 7 "$stage/tree" | tr -d ' \n')" = 73686132353600 ] &&
+		[ "$(od -A n -v -t x1 -j 64 -N 8 "$stage/tree" | tr -d ' \n')" = 0010000000100000 ] &&
+		[ "$(number 72 8 "$stage/tree")" = $blocks ] ||
+		fail "it has no hash tree, and this device checks its root by one: build it with verity"
+	all=$((blocks + 1))
+	level=$blocks
+	while [ $level -gt 1 ]; do
+		level=$(((level + 127) / 128))
+		all=$((all + level))
+	done
+	[ "$length" -ge $((all * 4096)) ] || fail "it ends after $length bytes, and with its hash tree it has $((all * 4096))"
+	hash=$({
+		tail -c +89 "$stage/tree" | head -c "$(number 80 2 "$stage/tree")"
+		tail -c +4097 "$stage/tree"
+	} | sha256sum)
+	eval "root_hash_$other_hex=\${hash%% *}"
+}
+
 # look_into_slot: whether the kernel mounts it, and what has to be in it is. The kernel is on BootFS and serves both slots: a
 # root that was made for another one lacks its modules.
 look_into_slot() {
@@ -141,11 +192,20 @@ look_into_slot() {
 	problem=
 	if [ ! -e "$stage/root$library/preinit" ]; then
 		problem="it is no root that was built for this: it has no $library/preinit"
+	elif theirs=$(slots_of "$stage/root$library/preinit.conf") && [ "$theirs" != "$slot_a $slot_b $block" ]; then
+		problem="it was built for other slots than this device has, so that it could not be confirmed"
 	elif [ ! "$force" ] && [ -d "/lib/modules/$(uname -r)" ] && [ ! -d "$stage/root/lib/modules/$(uname -r)" ]; then
 		problem="it has no modules for the kernel on BootFS, $(uname -r); --force takes it all the same"
 	fi
 	umount "$stage/root"
 	[ ! "$problem" ] || fail "$problem"
+}
+
+# slots_of FILE: prints what a preinit.conf says of the slots: their partitions, and where their environment is.
+slots_of() {
+	while read -r key first second at _; do
+		[ "$key" != slots ] || echo "$first $second $at"
+	done <"$1"
 }
 
 # switch: has the other slot tried from the next boot on.

@@ -112,6 +112,7 @@ export function bootScript(script: BootScript): string {
     "root=PARTUUID=${boot_rootuuid}",
     ...kernelArguments,
     ...(script.slots === undefined ? [] : ["imgbuild.slots=${boot_slots}", "imgbuild.trial=${boot_trial}"]),
+    ...(script.slots?.rootHash === undefined ? [] : ["imgbuild.verity=${boot_hash}"]),
     "console=${boot_console}",
     "${tdxargs}",
     "${bootargs_extra}",
@@ -125,7 +126,7 @@ export function bootScript(script: BootScript): string {
   const root =
     script.slots === undefined
       ? [byDefault("root_part", script.rootPartition.toString(16)), 'setenv boot_root "${root_part}"']
-      : chooseSlot(script.slots, script.rootPartition);
+      : chooseSlot(script.slots);
   const lines = [
     "# Made by imgbuild. Boots Linux from the disk that this script was loaded from.",
     byDefault("devtype", "mmc"),
@@ -138,6 +139,9 @@ export function bootScript(script: BootScript): string {
     `setenv boot_ramdisk${noRamdisk}`,
     "",
     ...root,
+    ...(script.slots?.rootHash === undefined
+      ? []
+      : [`test -n "\${boot_hash}" || ${missing("root-hash-of-partition-${boot_root}")}`]),
     `part uuid \${devtype} \${devnum}:\${boot_root} boot_rootuuid || ${missing("partition-${boot_root}")}`,
     ...loadKernel(script),
     ...(isZboot ? [] : loadDeviceTree(script)),

@@ -11,8 +11,9 @@
  *     root_part          the slot to boot, in hexadecimal
  *     root_old           the one to fall back to; none where the other slot holds nothing that works
  *     root_failed        the one that was given up last
- *     root_back          yes where root_part is on trial once more: it had been confirmed before
- *     root_degraded      what did not work with root_old; overlayctl's alone (slots.sh)
+ *     root_hash_N        of the root in the slot N, where there is dm-verity and it has been updated
+ *     trial_note         overlayctl's alone (slots.sh): back, where root_part had been confirmed before; and by digests of eight
+ *                        digits what did not work with root_old; commas between them
  *     upgrade_available  1 while root_part is on trial
  *     bootcount          how often it has been started on trial, from 1 to bootlimit
  *     bootlimit          how often it may be
@@ -24,13 +25,18 @@ export interface BootSlots {
   readonly environmentAt: number;
   /** Bytes in a sector of the disk. */
   readonly sectorSize: number;
+  /** The numbers of the slots A and B. */
+  readonly partitions: readonly [number, number];
+  /** Of what the image has in slot A, in hexadecimal, where the kernel checks the root by it. */
+  readonly rootHash?: string | undefined;
 }
 
 /** Length of a copy, in bytes: a whole sector of any medium, and a page of what Linux writes. */
 export const SLOT_ENVIRONMENT_SIZE = 4096;
 
+/** Eight, and two root hashes: with what else is on the line, a command of U-Boot's may have 16 words (CONFIG_SYS_MAXARGS). */
 const VARIABLES = [
-  ...["slots_id", "root_part", "root_old", "root_failed", "root_back", "root_degraded"],
+  ...["slots_id", "root_part", "root_old", "root_failed", "trial_note"],
   ...["upgrade_available", "bootcount", "bootlimit"],
 ];
 
@@ -41,12 +47,13 @@ const SIZE = hex(SLOT_ENVIRONMENT_SIZE);
  * Lines that set boot_root to the number of the partition to boot, where `first` is slot A, and what Linux has to be told: boot_slots
  * to slot A's PARTUUID, which it writes into the environment, and boot_trial to 0, or to "1/3" for the first try of three. A
  * root_part of U-Boot's own environment is taken as it is: somebody else counts then, or wants to boot that slot once; boot_trial
- * is empty then.
+ * is empty then. With a root hash, boot_hash is set to that of the root in that partition; to nothing where it is not known.
  *
  * A new root is only tried after that try has been counted on the disk, and been read back: where writing does not work,
  * or U-Boot lacks a command for it, the old one is booted, for ever rather than not at all.
  */
-export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: number): string[] {
+export function chooseSlot({ environmentAt, sectorSize, partitions, rootHash }: BootSlots): string[] {
+  const [first, second] = partitions;
   const count = hex(SLOT_ENVIRONMENT_SIZE / sectorSize);
   const block = environmentAt / sectorSize;
   const [current, before] = [hex(block), hex(block + SLOT_ENVIRONMENT_SIZE / sectorSize)];
@@ -54,18 +61,30 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
   const transfer = (what: "read" | "write", at: string) => `\${devtype} ${what} \${kernel_addr_r} ${at} ${count}`;
   const read = (at: string) => `${transfer("read", at)} && env import -c \${kernel_addr_r} ${SIZE}`;
   const readOurs = (at: string) => `${read(at)} && test "\${slots_id}" = "\${boot_slots}"`;
-  const exported = `env export -c -s ${SIZE} \${kernel_addr_r} ${VARIABLES.join(" ")}`;
-  const forget = VARIABLES.map((name) => `setenv ${name}`).join("; ");
+  const hashes = rootHash === undefined ? [] : partitions.map((number) => `root_hash_${hex(number)}`);
+  const variables = [...VARIABLES, ...hashes];
+  const exported = `env export -c -s ${SIZE} \${kernel_addr_r} ${variables.join(" ")}`;
+  const forget = variables.map((name) => `setenv ${name}`).join("; ");
   return [
     "# Which of the two root slots: docs/device.md of imgbuild, Updates.",
     "setenv boot_slots",
     "setenv boot_trial",
     `part uuid \${devtype} \${devnum}:${hex(first)} boot_slots`,
     'setenv boot_root "${root_part}"',
+    `setenv boot_forget '${forget}'`,
     'if test -n "${boot_root}"; then',
     '  echo "root_part is set: booting partition ${boot_root}, uncounted"',
+    ...(rootHash === undefined
+      ? []
+      : [
+          "  run boot_forget",
+          "  ${devtype} dev ${devnum}",
+          `  if ${readOurs(current)}; then true; else`,
+          "    run boot_forget",
+          `    if ${readOurs(before)}; then true; else run boot_forget; fi`,
+          "  fi",
+        ]),
     "else",
-    `  setenv boot_forget '${forget}'`,
     "  run boot_forget",
     "  setenv boot_trial 0",
     "  ${devtype} dev ${devnum}",
@@ -100,7 +119,7 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
     '      setenv boot_root "${root_old}"',
     '      setenv root_failed "${root_part}"',
     '      setenv root_part "${root_old}"',
-    "      setenv root_old; setenv root_back; setenv root_degraded",
+    "      setenv root_old; setenv trial_note",
     "      setenv upgrade_available 0",
     "      setenv bootcount 0",
     "      run boot_save || echo 'That cannot be noted on the disk; it is so at every boot'",
@@ -108,7 +127,22 @@ export function chooseSlot({ environmentAt, sectorSize }: BootSlots, first: numb
     "  fi",
     `  test -n "\${boot_root}" || setenv boot_root ${hex(first)}`,
     // A saveenv at the prompt would otherwise make them U-Boot's own, and nothing be counted any more.
-    "  run boot_forget",
+    ...(rootHash === undefined
+      ? ["  run boot_forget", "fi"]
+      : ["fi", ...chooseHash(rootHash, first, second), "run boot_forget"]),
+  ];
+}
+
+/** Slot A begins with the root that the image has. hush has no names of variables that are made of others. */
+function chooseHash(rootHash: string, first: number, second: number): string[] {
+  const [hashA, hashB] = [first, second].map((number) => `"\${root_hash_${hex(number)}}"`);
+  return [
+    "setenv boot_hash",
+    `if test "\${boot_root}" = ${hex(first)}; then`,
+    `  setenv boot_hash ${hashA}`,
+    `  test -n "\${boot_hash}" || setenv boot_hash ${rootHash}`,
+    `elif test "\${boot_root}" = ${hex(second)}; then`,
+    `  setenv boot_hash ${hashB}`,
     "fi",
   ];
 }

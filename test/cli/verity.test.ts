@@ -116,7 +116,7 @@ test("a root that leaves no room for its tree is refused, with the size that is 
   }
 });
 
-test("a partition that fits its content fits the tree too; slots with it are refused", (t) => {
+test("a partition that fits its content fits the tree too", (t) => {
   if (lacks(t, "veritysetup")) return;
   const out = path.join(temporaryFolder(t), "out");
   const root = path.join(folder, "rootfs");
@@ -127,8 +127,33 @@ test("a partition that fits its content fits the tree too; slots with it are ref
   const single = path.join(out, "rootfs.squashfs");
   run("veritysetup", ["verify", single, single, verity.rootHash, `--hash-offset=${verity.hashOffset}`]);
   assert.equal(imgbuild(["verify", out]).status, 0);
-  const slot = settings("partitions.rootb={filesystem: squashfs, role: rootfs, size: 16MiB, offset: 200MiB}");
-  const slots = imgbuild([...SMALL, ...SMALLER, ...slot, root, "-o", out]);
-  assert.equal(slots.status, 2);
-  assert.match(slots.stderr, /are slots, and one of them has verity/);
+});
+
+test("two slots: the boot script has the hash of the root in the first, and chooses", (t) => {
+  const slots = settings(
+    ...["storage.size=96MiB", "partitions.userdata.size=16MiB", "slots.confirm=manual", "update.version=1.0.0"],
+    "partitions.other={filesystem: squashfs, role: rootfs, size: 16MiB, verity: true}",
+  );
+  const root = path.join(folder, "rootfs");
+  assert.ok(built());
+  const build = (...more: string[]) => {
+    const out = path.join(temporaryFolder(t), "out");
+    return { out, ...imgbuild([...SMALL, ...SMALLER, ...slots, ...more, root, "-o", out, "--json"]) };
+  };
+  const { out, status, stdout, stderr } = build();
+  assert.equal(status, 0, stderr);
+  const { rootHash } = (JSON.parse(stdout) as Manifest).partitions.find(({ role }) => role === "rootfs")!.verity!;
+  const script = imgbuild(["cat", `${out}:bootfs`, "boot.scr"]).stdout;
+  assert.equal(script.split(rootHash).length, 2);
+  assert.match(script, new RegExp(`root_hash_2.*\\n.*setenv boot_hash ${rootHash}\\n`));
+  assert.match(script, / imgbuild\.verity=\$\{boot_hash\} /);
+  assert.equal(imgbuild(["verify", out]).status, 0);
+
+  const { status: unlike, stdout: refused } = build("--set", "partitions.other.verity=false");
+  assert.equal(unlike, 2);
+  assert.match(JSON.parse(refused).error.message, /the slot rootfs has verity and the other one has not/);
+  // What another program writes into a slot would not be booted.
+  const { status: bundled, stdout: error } = build("--format", "swupdate");
+  assert.equal(bundled, 2);
+  assert.match(JSON.parse(error).error.message, /would have to be told the new root's root hash/);
 });

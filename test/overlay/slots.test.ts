@@ -7,111 +7,14 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
-import { decodeEnvironment, encodeEnvironment } from "../../src/uboot/index.js";
 import { lacks, lacksRoot, run } from "../support/tools.js";
-import { type BootOptions, type Device, type DeviceOptions, device, put, TOOLS } from "./device.js";
-
-const [BLOCK, SIZE, SLOT] = [3, 4096, 8 * 2 ** 20];
-const SLOTS = { partitions: [2, 4], environmentAt: BLOCK * SIZE, redundant: false, tries: 3 } as const;
-/** What the boot script tells the kernel of the installation. */
-const ID = "0badcafe-02";
+import { device, put, TOOLS } from "./device.js";
+import { BLOCK, ID, OLD, SIZE, SLOT, SLOTS, TRIAL, TwoSlots, type Variables } from "./two-slots.js";
 
 /** POWER_CUTS=all cuts an update before every program. */
 const STEP = process.env.POWER_CUTS === "all" ? 1 : 4;
 
-type Variables = Record<string, string>;
-
-/** A device with two slots: 2 and 4. What runs is always the same root; which of them it is taken for is said. */
-class TwoSlots {
-  readonly device: Device;
-  readonly #folder: string;
-  readonly disk: string;
-  readonly other: string;
-
-  static async make(t: TestContext, options: DeviceOptions = {}): Promise<TwoSlots> {
-    return new TwoSlots(await device(t, { slots: { ...SLOTS, confirm: "manual" }, ...options }));
-  }
-
-  private constructor(made: Device) {
-    this.device = made;
-    this.#folder = path.dirname(made.squashfs);
-    this.disk = path.join(this.#folder, "disk.img");
-    this.other = path.join(this.#folder, "other.img");
-    fs.writeFileSync(this.disk, new Uint8Array(65536));
-    fs.writeFileSync(this.other, new Uint8Array(SLOT));
-    this.environment = { root_part: "2", upgrade_available: "0" };
-  }
-
-  /** In the first place; in the second is what was long ago, and must not come back. */
-  set environment(variables: Variables) {
-    this.write(variables, undefined);
-  }
-
-  /** Of this installation, unless they say another. `flag`: as a U-Boot has it that was built for redundant environments. */
-  write(variables: Variables, flag: number | undefined): void {
-    const fd = fs.openSync(this.disk, "r+");
-    for (const [i, said] of [variables, { root_part: "9" }].entries()) {
-      const map = new Map(
-        Object.entries({ slots_id: ID, ...said }).map(([name, value]) => [fromText(name), fromText(value)]),
-      );
-      fs.writeSync(fd, encodeEnvironment(map, { size: SIZE, flag, padding: 0 }), 0, SIZE, (BLOCK + i) * SIZE);
-    }
-    fs.closeSync(fd);
-  }
-
-  /** What counts of the two copies. */
-  get environment(): Variables {
-    return this.read("single");
-  }
-
-  read(kind: "single" | "redundant"): Variables {
-    const bytes = fs.readFileSync(this.disk);
-    for (const at of [BLOCK, BLOCK + 1]) {
-      const copy = decodeEnvironment(bytes.subarray(at * SIZE, (at + 1) * SIZE), kind);
-      if (copy === undefined) continue;
-      const { slots_id, ...variables }: Variables = Object.fromEntries(copy.variables);
-      return slots_id === ID ? variables : { slots_id: slots_id ?? "", ...variables };
-    }
-    throw new Error("neither copy is valid");
-  }
-
-  /** A file that the device finds as /dev/NAME. */
-  file(name: string, content: Uint8Array | string): void {
-    fs.writeFileSync(path.join(this.#folder, `dev-${name}`), content);
-  }
-
-  boot(commands: string, running = 2, options: BootOptions = {}): string {
-    const other = running === 2 ? 4 : 2;
-    const sys = `
-      mkdir -p sys/devices/disk/p4 sys/class/block/other
-      echo DEVNAME=disk >sys/devices/disk/uevent
-      echo 4 >sys/devices/disk/p4/partition
-      echo DEVNAME=other >sys/devices/disk/p${other}/uevent
-      echo $((${SLOT} / 512)) >sys/class/block/other/size
-      ln -sfn ../../devices/disk/p${running} sys/dev/block/$(mountpoint -d .)
-      disk=$(losetup --find --show ${this.disk})
-      other=$(losetup --find --show ${this.other})
-      trap 'losetup --detach $loop $disk $other' EXIT
-      cp -a $disk dev/disk
-      cp -a $other dev/other
-      mknod dev/zero c 1 5
-      for file in ${this.#folder}/dev-*; do [ ! -e $file ] || cp $file dev/\${file##*/dev-}; done`;
-    return this.device.boot(commands, { arguments: `quiet imgbuild.slots=${ID} rw`, ...options, sys });
-  }
-
-  /** The image of the running root as an update, with something behind it as mksquashfs pads. */
-  get image(): Uint8Array {
-    return fs.readFileSync(this.device.squashfs);
-  }
-
-  holds(image: Uint8Array): boolean {
-    return fs.readFileSync(this.other).subarray(0, image.length).equals(image);
-  }
-}
-
 const skipped = (t: TestContext) => lacks(t, ...TOOLS) || lacksRoot(t);
-const OLD: Variables = { root_part: "2", upgrade_available: "0" };
-const TRIAL: Variables = { root_part: "4", root_old: "2", upgrade_available: "1", bootcount: "0", bootlimit: "3" };
 const digest = (bytes: Uint8Array) => run("sha256sum", [], { input: bytes }).slice(0, 64);
 
 test("update, trial, confirm, and rollback both ways", async (t) => {
@@ -145,7 +48,7 @@ test("update, trial, confirm, and rollback both ways", async (t) => {
   assert.deepEqual(slots.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
 
   // The one before may no longer come up: it is tried as an update is, and this one is what it falls back to.
-  const back: Variables = { ...TRIAL, root_part: "2", root_old: "4", root_back: "yes" };
+  const back: Variables = { ...TRIAL, root_part: "2", root_old: "4", trial_note: "back" };
   assert.match(
     slots.boot("overlayctl rollback; overlayctl status", 4),
     /^Partition 2 is tried.*^Root: partition 4; partition 2 is tried at the next boot, 3 tries$/ms,
@@ -283,9 +186,9 @@ test("a boot that completes confirms, unless it is degraded or an application is
   const missing = await TwoSlots.make(t, { hook: true, layers, slots: { ...SLOTS, confirm: "automatic" } });
   missing.file("new", missing.image);
   missing.boot("cat /run/imgbuild/degraded; overlayctl update /dev/new");
-  const { root_degraded, ...rest }: Variables = missing.environment;
+  const { trial_note, ...rest }: Variables = missing.environment;
   assert.deepEqual(rest, TRIAL);
-  assert.match(root_degraded!, /^[0-9a-f]{8}$/);
+  assert.match(trial_note!, /^[0-9a-f]{8}$/);
   missing.environment = { ...missing.environment, bootcount: "1" };
   const more =
     "echo 'the overlay of /x: \\backslash' >>/run/imgbuild/degraded; /etc/init.d/S99imgbuild-ready start 2>&1; true";
@@ -295,7 +198,19 @@ test("a boot that completes confirms, unless it is degraded or an application is
   assert.deepEqual(missing.environment, { root_part: "4", root_old: "2", upgrade_available: "0" });
   // The other way round as well.
   missing.boot("overlayctl rollback", 4);
-  assert.equal((missing.environment as Variables).root_degraded, root_degraded);
+  assert.equal((missing.environment as Variables).trial_note, `back,${trial_note}`);
+  // A UserData that is dead with every root.
+  fs.writeFileSync(missing.device.userdata, new Uint8Array(8 * 2 ** 20));
+  missing.environment = { ...TRIAL, bootcount: "1" };
+  assert.match(
+    missing.boot("/etc/init.d/S99imgbuild-ready start 2>&1; true", 4),
+    /not confirmed: UserData \(\/dev\/data\) cannot/,
+  );
+  missing.environment = OLD;
+  missing.boot("overlayctl update /dev/new");
+  missing.environment = { ...missing.environment, bootcount: "1" };
+  missing.boot("/etc/init.d/S99imgbuild-ready start", 4);
+  assert.equal((missing.environment as Variables).upgrade_available, "0");
   const unnoticed = TwoSlots.make(t, { slots: { ...SLOTS, confirm: "automatic" } });
   await assert.rejects(unnoticed, { code: "profile-invalid", message: /nothing would confirm a new root/ });
   const manual = await TwoSlots.make(t, { hook: true });
@@ -373,6 +288,7 @@ test("what is no root for this device is refused, and nothing is switched", asyn
     ["update /dev/text", /no SquashFS, plain or packed/],
     ["update /dev/empty", /no SquashFS/],
     ["update /dev/missing", /there is no file/],
+    ["update /dev/other", /is a device, and not a file; what it holds can come on standard input/],
     ["update", /needs a file/],
     ["update - </dev/short", /ends after \d+ bytes/],
     ["update /dev/large", /the slot, partition 4, has room for 8388608/],
@@ -392,10 +308,21 @@ test("what is no root for this device is refused, and nothing is switched", asyn
     assert.match(printed, /failed\n$/, command);
     assert.deepEqual(slots.environment, OLD, command);
   }
-  // An update that waits for its first try is given up before its slot is written to.
-  slots.environment = TRIAL;
-  slots.boot("overlayctl update - </dev/short 2>/dev/null");
-  assert.deepEqual(slots.environment, OLD);
+  // What waits for its first try, and the root before, are given up when their slot is written to, and not for what cannot be good.
+  slots.file("short", image.subarray(0, used - 1));
+  for (const kept of [TRIAL, { ...OLD, root_old: "4" }]) {
+    slots.environment = kept;
+    fs.writeFileSync(slots.other, image);
+    fs.truncateSync(slots.other, SLOT);
+    for (const file of ["text", "large", "short", "longer", "cut.gz", "listed", "image"]) {
+      const printed = slots.boot(`overlayctl update /dev/${file} 2>&1 || echo "failed"`);
+      assert.match(printed, /^overlayctl: (?:this|the root|it|its) [^\n]*\nfailed\n$/, file);
+      assert.deepEqual(slots.environment, kept, file);
+      assert.ok(slots.holds(image), file);
+    }
+    slots.boot("overlayctl update - </dev/short 2>/dev/null");
+    assert.deepEqual(slots.environment, OLD);
+  }
 });
 
 test("a root that is none of ours, and one without modules for the kernel", async (t) => {
@@ -413,11 +340,68 @@ test("a root that is none of ours, and one without modules for the kernel", asyn
   };
   image("touch x");
   assert.match(slots.boot("overlayctl update /dev/image --force 2>&1"), /has no \/usr\/lib\/imgbuild\/preinit/);
-  image("mkdir -p usr/lib/imgbuild; touch usr/lib/imgbuild/preinit");
+  const built = "mkdir -p usr/lib/imgbuild; cd usr/lib/imgbuild; touch preinit; echo userdata 3 >preinit.conf";
+  for (const others of [
+    "",
+    "echo slots 2 3 3 4 3 manual >>preinit.conf",
+    "echo slots 2 4 7 4 3 manual >>preinit.conf",
+  ]) {
+    image(`${built}; ${others || "true"}; cd ../../..`);
+    assert.match(
+      slots.boot("overlayctl update /dev/image --force 2>&1"),
+      /was built for other slots than this device has/,
+    );
+  }
+  image(`${built}; echo slots 2 4 3 5 9 automatic >>preinit.conf; cd ../../..`);
   assert.match(slots.boot("overlayctl update /dev/image 2>&1"), /no modules for the kernel/);
   assert.deepEqual(slots.environment, OLD);
   slots.boot("overlayctl update /dev/image --force");
   assert.deepEqual(slots.environment, TRIAL);
+});
+
+test("where the root is checked by dm-verity, the update's root hash is noted: veritysetup's", async (t) => {
+  if (skipped(t) || lacks(t, "veritysetup", "gzip")) return;
+  for (const shell of ["busybox", "dash"] as const) {
+    const slots = await TwoSlots.make(t, { shell });
+    const { image } = slots;
+    const file = `${slots.device.squashfs}.tree`;
+    const offset = Math.ceil(Number(Buffer.from(image).readBigUInt64LE(40)) / 4096) * 4096;
+    fs.writeFileSync(file, image);
+    fs.truncateSync(file, offset);
+    const salt = shell === "dash" ? "-" : "00ff".repeat(100);
+    const made = run("veritysetup", ["format", file, file, `--hash-offset=${offset}`, `--salt=${salt}`]);
+    const [rootHash] = /(?<=^Root hash:\s*)[0-9a-f]{64}$/m.exec(made)!;
+    const whole = fs.readFileSync(file);
+    run("sh", ["-c", `gzip -c ${file} >${file}.gz`]);
+    slots.file("packed", fs.readFileSync(`${file}.gz`));
+    slots.file("cut", whole.subarray(0, whole.length - 4096));
+    slots.file(
+      "other",
+      whole.map((byte, i) => (i === offset + 32 ? byte ^ 1 : byte)),
+    );
+    slots.file("plain", image);
+    const checked = { arguments: `imgbuild.slots=${ID} imgbuild.verity=${"0".repeat(64)} rw` };
+    for (const [name, reason] of [
+      ["plain", /has no hash tree, and this device checks its root by one/],
+      ["other", /has no hash tree/],
+      ["cut", /ends after \d+ bytes, and with its hash tree it has \d+/],
+    ] as const) {
+      assert.match(slots.boot(`overlayctl update - </dev/${name} 2>&1`, 2, checked), reason);
+      assert.deepEqual(slots.environment, OLD);
+    }
+    slots.boot("overlayctl update /dev/packed", 2, checked);
+    assert.deepEqual(slots.environment, { ...TRIAL, root_hash_4: rootHash });
+    // It stays beside the other one's, whatever becomes of the slot.
+    slots.environment = { ...TRIAL, bootcount: "1", root_hash_2: "a", root_hash_4: rootHash };
+    slots.boot("overlayctl confirm", 4, checked);
+    slots.boot("overlayctl rollback", 4, checked);
+    const { root_hash_2, root_hash_4 }: Variables = slots.environment;
+    assert.deepEqual([root_hash_2, root_hash_4], ["a", rootHash]);
+    // Nobody asks for it where the root is not checked.
+    slots.environment = OLD;
+    slots.boot("overlayctl update /dev/packed");
+    assert.deepEqual(slots.environment, TRIAL);
+  }
 });
 
 test("the power fails at any program of update, confirm and rollback: the old state or the new one, and what is booted is whole", async (t) => {
@@ -427,7 +411,7 @@ test("the power fails at any program of update, confirm and rollback: the old st
   slots.file("new", image);
   const trial = { ...TRIAL, bootcount: "1" };
   const confirmed = { root_part: "4", root_old: "2", upgrade_available: "0" };
-  const back = { ...TRIAL, root_part: "2", root_old: "4", root_back: "yes" };
+  const back = { ...TRIAL, root_part: "2", root_old: "4", trial_note: "back" };
   const runs: [command: string, running: number, before: Variables, states: Variables[]][] = [
     ["update /dev/new", 2, OLD, [OLD, TRIAL]],
     ["update /dev/new", 2, { ...OLD, root_old: "4" }, [{ ...OLD, root_old: "4" }, OLD, TRIAL]],

@@ -10,7 +10,7 @@ import { BEFORE, CURRENT, type Environment, SlotDisk } from "./slot-disk.js";
 const SCRIPT: BootScript = {
   kernel: { file: "zImage", command: "bootz" },
   rootPartition: 2,
-  slots: { environmentAt: 0x7f0 * 512, sectorSize: 512 },
+  slots: { environmentAt: 0x7f0 * 512, sectorSize: 512, partitions: [2, 3] },
   arguments: ["ro"],
   console: "ttymxc0",
 };
@@ -18,6 +18,15 @@ const SCRIPT: BootScript = {
 class Disk extends SlotDisk {
   constructor(t: TestContext, ...blocks: (Environment | undefined)[]) {
     super(t, bootScript(SCRIPT), ...blocks);
+  }
+}
+
+/** One where the kernel checks the root, by this hash in slot A. */
+class CheckedDisk extends SlotDisk {
+  static readonly built = "b".repeat(64);
+
+  constructor(t: TestContext, ...blocks: (Environment | undefined)[]) {
+    super(t, bootScript({ ...SCRIPT, slots: { ...SCRIPT.slots!, rootHash: CheckedDisk.built } }), ...blocks);
   }
 }
 
@@ -88,7 +97,7 @@ test("Linux is told what the environment has to be known by, and whether the roo
 
 test("what only Linux has use for stays while the tries are counted, and goes with the trial", (t) => {
   if (skipped(t)) return;
-  const kept = { root_back: "yes", root_degraded: "01234567,89abcdef" };
+  const kept = { trial_note: "back,01234567,89abcdef" };
   const disk = new Disk(t, { ...TRIAL, ...kept, bootcount: "2" });
   disk.boot();
   assert.deepEqual(disk.read(), { ...TRIAL, ...kept, bootcount: "3" });
@@ -153,6 +162,37 @@ test("where it cannot be counted, the new root is never booted", (t) => {
   const used = new Disk(t, { ...TRIAL, bootcount: "3" });
   assert.equal(used.boot({ WRITES: "none" }).root, "2");
   assert.equal(used.boot({ WRITES: "none" }).root, "2");
+});
+
+test("with dm-verity each root has its hash: slot A the image's until it is updated, the others what the update noted", (t) => {
+  if (skipped(t)) return;
+  const [a, b] = ["a1".repeat(32), "b2".repeat(32)];
+  const booted = (disk: SlotDisk, environment: Environment = {}) => {
+    const { root, log } = disk.boot(environment);
+    return [root, /^told .* imgbuild\.verity=(\S*) /m.exec(log)?.[1]];
+  };
+  assert.deepEqual(booted(new CheckedDisk(t)), ["2", CheckedDisk.built]);
+  const disk = new CheckedDisk(t, { ...TRIAL, root_hash_3: b, bootlimit: "1" });
+  assert.deepEqual(booted(disk), ["3", b]);
+  assert.equal(disk.read()!.root_hash_3, b, "kept while it counts");
+  assert.deepEqual(booted(disk), ["2", CheckedDisk.built]);
+  assert.equal(disk.read()!.root_hash_3, b);
+
+  const both = { root_hash_2: a, root_hash_3: b, upgrade_available: "0" };
+  for (const [root, hash] of [
+    ["2", a],
+    ["3", b],
+  ] as const) {
+    assert.deepEqual(booted(new CheckedDisk(t, { ...both, root_part: root })), [root, hash]);
+    // Chosen at the prompt, by either copy.
+    assert.deepEqual(booted(new CheckedDisk(t, { ...both, root_part: "2" }), { root_part: root }), [root, hash]);
+    const older = new CheckedDisk(t, { slots_id: "earlier-02", root_hash_3: "c" }, { ...both, root_part: "2" });
+    assert.deepEqual(booted(older, { root_part: root }), [root, hash]);
+  }
+  // What U-Boot still has from an earlier attempt is nobody's.
+  const stale = new CheckedDisk(t).boot({ root_part: "3", root_hash_3: b, boot_hash: b });
+  assert.match(stale.log, /Missing: root-hash-of-partition-3$/m);
+  assert.doesNotMatch(stale.log, /^told/m);
 });
 
 test("the power fails at any write: no try is lost count of by more than one, and the end is the old root", (t) => {
