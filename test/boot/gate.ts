@@ -18,11 +18,11 @@ import { checkSettled, checkUserdata, shownIn } from "./userdata-check.js";
 const TO_MONITOR = "\x01c";
 
 const PROFILE = `extends: qemu-arm64
-storage: { size: 76MiB }
+storage: { size: 70MiB }
 partitions:
   bootfs: { size: 40MiB }
-  rootfs: { size: 8MiB }
-  rootfs-b: { filesystem: squashfs, size: 8MiB, role: rootfs }
+  rootfs: { size: 5MiB }
+  rootfs-b: { filesystem: squashfs, size: 5MiB, role: rootfs }
   userdata: null
   data: { filesystem: ext4, size: 16MiB, role: userdata }
 overlay: { paths: [/home/root, /opt], keep: [/home/root/mine] }

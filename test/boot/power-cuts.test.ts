@@ -15,7 +15,7 @@ import { lacks } from "../support/tools.js";
 import { cutPower, GatedMachine } from "./gate.js";
 import { finished, moments, STEPS } from "./steps.js";
 
-const CUTS = Number(process.env.CUTS ?? 18);
+const CUTS = Number(process.env.CUTS ?? 12);
 const SEED = Number(process.env.SEED ?? 1);
 
 test(`${CUTS} power cuts, of seed ${SEED}`, async (t) => {

@@ -50,6 +50,7 @@ export async function checkSettled(content: Buffer): Promise<void> {
     const entries = (await names(reader, `overlay/${name}`))!;
     const state = entries.has("state") ? await textOf(reader, `overlay/${name}/state`) : "";
     const named = new Set([...state.matchAll(/^(?:top|layer) (upper\S*) /gm)].map(([, layer]) => layer!));
+    for (const [, going] of state.matchAll(/^going (.*)$/gm)) for (const layer of going!.split(" ")) named.add(layer);
     const top = /^top upper(\S*) /m.exec(state)?.[1];
     for (const entry of entries) {
       if (entry !== "state" && !named.has(entry) && entry !== `work${top}`) left.push(`${name}/${entry}`);
