@@ -201,7 +201,7 @@ const MISTAKES: readonly Mistake[] = [
   {
     name: "the state counts before what it names is on the disk",
     script: STATE,
-    from: '"$folder/state+new" &&\n\t\tsync &&',
+    from: '"$folder/state+new" &&\n\t\tflush "$folder" &&',
     to: '"$folder/state+new" &&',
     options: { keep: ["/home/root/mine"] },
     prepare: ["echo 1 >/home/root/mine; overlayctl reset"],
@@ -236,8 +236,8 @@ for (const { name, options, prepare, ...mutation } of MISTAKES) {
 test("a mistake is found: overlayctl says that it is done when it is not on the disk yet", async (t) => {
   if (skipped(t)) return;
   const mutation = {
-    script: "usr/sbin/overlayctl",
-    from: 'mv -f "$mount/request+new" "$mount/request" && sync ||',
+    script: "usr/lib/imgbuild/ask.sh",
+    from: 'mv -f "$mount/request+new" "$mount/request" && flush "$mount" ||',
     to: 'mv -f "$mount/request+new" "$mount/request" ||',
   };
   const from = await device(t, { ...CUTTABLE, mutation });
