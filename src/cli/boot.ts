@@ -8,7 +8,7 @@ import { MANIFEST } from "../output/artifacts.js";
 import { readManifest } from "../output/manifest.js";
 import { planOfResolved } from "../profile/load.js";
 import { bootImage } from "../qemu/run.js";
-import { emulatedMachine, kernelStart, startsUboot, ubootStart } from "../qemu/start.js";
+import { emulatedMachine, endlessPanic, kernelStart, startsUboot, ubootStart } from "../qemu/start.js";
 import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
 import { imageInFolder } from "./image-argument.js";
 import { commonOptions, reporterFor } from "./options.js";
@@ -18,6 +18,7 @@ const group = "How it is booted";
 const options = {
   write: { type: "flag", describe: "keep in the image what the guest writes", default: false, group },
   direct: { type: "flag", describe: "start the kernel without U-Boot", default: false, group },
+  reboot: { type: "flag", describe: "start again when the guest reboots; --no-reboot ends", default: true, group },
   bios: { type: "text", value: "FILE", describe: "U-Boot's u-boot.bin for this machine", group },
   ...commonOptions,
 } as const satisfies Options;
@@ -51,8 +52,12 @@ async function run(args: Arguments<typeof options, typeof operands>): Promise<vo
         ? ubootStart(plan, args.bios)
         : await kernelStart(device, plan, manifest, temporary);
     const machine = emulatedMachine(plan);
-    reporterFor(args).say(`${plan.profile} on QEMU's ${machine.machine}: Ctrl-A X ends it`);
-    await bootImage({ machine, image, start, write: args.write });
+    const reporter = reporterFor(args);
+    reporter.say(`${plan.profile} on QEMU's ${machine.machine}: Ctrl-A X ends it`);
+    const panic = args.reboot ? endlessPanic(plan, manifest, start) : undefined;
+    if (panic !== undefined)
+      reporter.say(`a reboot ends it too: with ${panic} a kernel that panics would restart for ever`);
+    await bootImage({ machine, image, start, write: args.write, reboots: args.reboot && panic === undefined });
   } finally {
     device.close();
     fs.rmSync(temporary, { recursive: true, force: true });

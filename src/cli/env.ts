@@ -148,6 +148,11 @@ function findCopies(length: number, args: EnvArguments): Copies {
   const size = args.size === undefined ? Math.floor((length - first) / inOne) : parseBytes(args.size);
   const second = args.secondOffset === undefined ? first + size : absolute(args.secondOffset);
   const offsets = args.redundant ? [first, second] : [first];
+  if (args.redundant && Math.abs(second - first) < size) {
+    throw new ImgbuildError("usage", `copies of ${size} bytes at ${first} and ${second} lie over each other`, {
+      hint: "Set --size to the length of one copy, and --second-offset to where the other begins.",
+    });
+  }
   const outside = offsets.find((offset) => offset < 0 || offset + size > length);
   if (outside === undefined && first < length) {
     checkSize(size);

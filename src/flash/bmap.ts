@@ -28,8 +28,8 @@ export function readBlockMap(text: string, shown: string): BlockMap {
       hint: "Make it again from the image: imgbuild build --format bmap, or bmaptool create. Or write all of the image: --whole.",
     });
   // Comments say the same as the elements, for people.
-  const body = text.replace(/<!--.*?-->/gs, "");
-  const value = (name: string) => new RegExp(`<${name}>\\s*([^<]*?)\\s*</${name}>`).exec(body)?.[1];
+  const body = withoutComments(text);
+  const value = (name: string) => new RegExp(`<${name}>([^<]*)</${name}>`).exec(body)?.[1]?.trim();
   const number = (name: string) => {
     const found = value(name) ?? "";
     if (!/^\d+$/.test(found)) throw invalid(`it has no ${name}`);
@@ -44,7 +44,7 @@ export function readBlockMap(text: string, shown: string): BlockMap {
   const imageSize = number("ImageSize");
   const blockSize = number("BlockSize");
   const ranges: MappedRange[] = [];
-  for (const [, attributes, first, last] of body.matchAll(/<Range([^>]*)>\s*(\d+)\s*(?:-\s*(\d+)\s*)?<\/Range>/g)) {
+  for (const [, attributes, first, last] of body.matchAll(/<Range([^<>]*)>\s*(\d+)\s*(?:-\s*(\d+)\s*)?<\/Range>/g)) {
     const start = Number(first) * blockSize;
     const end = Math.min((Number(last ?? first) + 1) * blockSize, imageSize);
     if (end <= start || start < (ranges.at(-1)?.end ?? 0)) throw invalid(`its range ${first} is out of order`);
@@ -55,6 +55,13 @@ export function readBlockMap(text: string, shown: string): BlockMap {
     throw invalid(`its ranges have ${blocks} blocks, and it says that there are ${number("MappedBlocksCount")}`);
   }
   return { imageSize, checksumType, ranges };
+}
+
+/** Read once from its start to its end, which no regular expression does of text that opens comments and never closes them. */
+function withoutComments(text: string): string {
+  const [first, ...others] = text.split("<!--");
+  const behind = (part: string) => (part.includes("-->") ? part.slice(part.indexOf("-->") + 3) : "");
+  return [first, ...others.map(behind)].join("");
 }
 
 /** The file's own checksum is taken with zeros in its own place. */

@@ -70,7 +70,7 @@ export async function writeImage(job: FlashJob, progress: FlashProgress): Promis
 
 /** What is said of a medium that was not written to its end. */
 export const incompleteText = (path: string): string =>
-  `${path} is incomplete now and has no partition table: flash it again`;
+  `${path} is incomplete now and nothing starts from it: flash it again`;
 
 async function writeInOrder(job: FlashJob, progress: FlashProgress): Promise<Flashed> {
   const { source, map, medium, verify, observer, stage } = job;

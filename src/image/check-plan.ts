@@ -9,6 +9,7 @@ import { tableShape } from "./claims.js";
 import {
   type Ext4Partition,
   isLogical,
+  KERNEL_FORMATS_OF,
   MBR_PRIMARIES,
   type PartitionPlan,
   type PartitionRole,
@@ -125,9 +126,19 @@ function checkSlots(first: PartitionPlan, second: PartitionPlan): void {
   );
 }
 
-/** What only one of the loaders reads. */
+/** What only one of the loaders reads, and which kernels it can be given. */
 function checkLoader(plan: Plan): void {
-  const { loader, config } = plan.boot;
+  const { loader, config, kernel } = plan.boot;
+  const formats = KERNEL_FORMATS_OF[plan.architecture];
+  if (!formats.includes(kernel)) {
+    throw refuse(
+      `boot.kernel is ${kernel}, which no kernel for ${plan.architecture} is`,
+      `Set boot.kernel to ${formats.join(" or ")}, or change architecture.`,
+    );
+  }
+  if (loader === "raspberrypi" && plan.architecture === "x86_64") {
+    throw refuse("boot.loader is raspberrypi, and the processor x86_64", "Set boot.loader to uboot.");
+  }
   if (loader === "uboot" && config.length > 0) {
     throw refuse(
       "boot.config has lines for config.txt, which boot.loader uboot does not read",

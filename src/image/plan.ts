@@ -138,6 +138,13 @@ export interface BootloaderPlan {
 export const KERNEL_FORMATS = ["zImage", "Image", "Image.gz", "bzImage"] as const;
 export type KernelFormat = (typeof KERNEL_FORMATS)[number];
 
+/** The formats that there are of a kernel for the architecture. */
+export const KERNEL_FORMATS_OF: Readonly<Record<Architecture, readonly KernelFormat[]>> = {
+  arm: ["zImage"],
+  arm64: ["Image", "Image.gz"],
+  x86_64: ["bzImage"],
+};
+
 /** Who loads the kernel from BootFS: U-Boot, by boot.scr; or the Raspberry Pi's firmware, by config.txt and cmdline.txt. */
 export const BOOT_LOADERS = ["uboot", "raspberrypi"] as const;
 export type BootLoader = (typeof BOOT_LOADERS)[number];

@@ -3,7 +3,7 @@
 
 # keep_before: done again after a cut, it keeps the same.
 keep_before() {
-	cp "$folder/state" "$folder/before+new" && sync && mv -f "$folder/before+new" "$folder/before" && sync
+	cp "$folder/state" "$folder/before+new" && flush "$folder" && mv -f "$folder/before+new" "$folder/before" && flush "$folder"
 }
 
 # settle_before FOLDER: when the trial is over, the state before is the one that counts where its root is back, and else goes.
@@ -15,5 +15,5 @@ settle_before() {
 		mv -f "$folder/before" "$folder/state"
 	else
 		rm -f "$folder/before"
-	fi && sync
+	fi && flush "$folder"
 }

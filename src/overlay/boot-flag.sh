@@ -8,7 +8,7 @@ take_flag() {
 	point=$run/bootfs
 	load vfat
 	if ! find_partition "$flag" || ! mkdir -p "$point" || ! mount -t vfat -o ro,nosuid,nodev,noexec "$node" "$point"; then
-		say "BootFS cannot be mounted, to look for a factory reset's flag"
+		not_done "BootFS cannot be mounted, to look for a factory reset's flag"
 		return
 	fi
 	[ ! -e "$point/factory-reset" ] || move_flag
@@ -17,17 +17,17 @@ take_flag() {
 
 move_flag() {
 	if ! mount -o remount,rw "$point"; then
-		say "BootFS cannot be written: no factory reset for the flag on it"
+		not_done "BootFS cannot be written: no factory reset for the flag on it"
 		return
 	fi
 	# shellcheck source=src/overlay/requests.sh
 	. "$library/requests.sh"
 	read_flag "$point/factory-reset"
 	moved=yes
-	cp "$point/factory-reset" "$mount/factory-reset+new" && sync && mv -f "$mount/factory-reset+new" "$mount/factory-reset" && sync ||
-		moved=
-	if ! { rm -f "$point/factory-reset" && sync; }; then
-		say "BootFS cannot be written: no factory reset for the flag on it"
+	cp "$point/factory-reset" "$mount/factory-reset+new" && flush "$mount" &&
+		mv -f "$mount/factory-reset+new" "$mount/factory-reset" && flush "$mount" || moved=
+	if ! { rm -f "$point/factory-reset" && flush "$point"; }; then
+		not_done "BootFS cannot be written: no factory reset for the flag on it"
 		rm -f "$mount/factory-reset" "$mount/factory-reset+new"
 	elif [ ! "$moved" ]; then
 		# A full UserData, which wants the reset most.

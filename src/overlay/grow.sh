@@ -23,10 +23,20 @@ grow_userdata() {
 		return
 		;;
 	table) last && grow_partition || return ;;
-	"file system") ;;
+	"file system") mount_anew || return ;;
 	*) ! last || ! room_behind || grow_partition || return ;;
 	esac
 	grow_file_system
+}
+
+# mount_anew: what a power cut left of the growing may be in the journal only. The kernel counts a file system's groups before it
+# replays that; as long as it stays mounted, files that get blocks lose their content ("Delayed block allocation failed").
+mount_anew() {
+	umount "$mount" && mount_ext4 && return
+	mounted "$mount" && return
+	degraded "UserData ($device) cannot be mounted a second time; changes are kept in memory"
+	use_tmpfs
+	return 1
 }
 
 not_grown() {

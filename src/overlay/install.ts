@@ -106,6 +106,8 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["slots.sh", `${LIBRARY}/slots.sh`, 0o644],
   ["update.sh", `${LIBRARY}/update.sh`, 0o644],
   ["transfer.sh", `${LIBRARY}/transfer.sh`, 0o644],
+  ["arguments.sh", `${LIBRARY}/arguments.sh`, 0o644],
+  ["ask.sh", `${LIBRARY}/ask.sh`, 0o644],
   ["overlayctl.sh", "/usr/sbin/overlayctl", 0o755],
 ];
 

@@ -41,6 +41,12 @@ say() {
 	fi
 }
 
+# not_done WHAT: something that was asked for has not been done. overlayctl status shows it for as long as this boot lasts.
+not_done() {
+	say "$*"
+	[ ! -d "$run" ] || echo "$*" >>"$run/refused"
+}
+
 # degraded REASON: what is written now will not survive a reboot, or cannot be written. Programs find it in the file.
 degraded() {
 	say "degraded: $*"
@@ -74,7 +80,7 @@ read_resets() {
 # settle FOLDER: makes the state of an overlay fit to be mounted, and reads it.
 settle() {
 	if [ -e "$1/resetting" ]; then
-		# shellcheck source=src/overlay/requests.sh
+		# shellcheck source=/dev/null # looked at further down: shellcheck takes each of these as a copy
 		. "$library/requests.sh" && finish_reset "$1" || return
 	fi
 	if [ -e "$1/before" ]; then
@@ -101,6 +107,10 @@ settle() {
 	elif [ "$root" != "$id" ] && [ "$policy" != keep ]; then
 		# shellcheck source=src/overlay/root-change.sh
 		. "$library/root-change.sh" && change_root || return
+	fi
+	if [ "$going" ]; then
+		# shellcheck source=/dev/null
+		. "$library/layers.sh" && . "$library/requests.sh" && fold_going
 	fi
 	remove_garbage
 	[ -d "$folder/work${top#upper}" ] || mkdir "$folder/work${top#upper}"
@@ -218,7 +228,7 @@ set_up() {
 	load overlay
 	features
 	read_resets
-	made='' layered=''
+	made='' stuck='' layered=''
 	if [ "$base" = "$mount/overlay" ]; then
 		if [ "$flag" ]; then
 			# shellcheck source=src/overlay/boot-flag.sh

@@ -5,10 +5,11 @@
 # shellcheck source=src/overlay/storages.sh
 . "$library/storages.sh"
 
-# show_root: sets rom to where the root is seen without what is mounted in it.
+# show_root: sets rom to where the root is seen without what is mounted in it. Whatever this mounts goes with clean_up at the latest.
 show_root() {
-	rom=$run/rom
-	mkdir -p "$rom" && mount --bind / "$rom"
+	work_folder
+	rom=$own/rom
+	mkdir "$rom" && mount --bind / "$rom" || fail "the root cannot be looked at"
 }
 
 # root_folder: sets under to what is below the overlay's layers on UserData, after show_root. leave_root_folder ends it.
@@ -19,13 +20,13 @@ root_folder() {
 		under=$rom$path
 	fi
 	layers_of "$name"
-	if [ "$layered" ] && look_through "$run/under" "$layered$under"; then
-		under=$run/under
+	if [ "$layered" ] && look_through "$own/under" "$layered$under"; then
+		under=$own/under
 	fi
 }
 
 leave_root_folder() {
-	! mounted "$run/under" || umount "$run/under"
+	! mounted "$own/under" || umount "$own/under"
 }
 
 # in_layers FILE: whether one of the layers in $stacked, paths with a colon behind each, has it.
@@ -103,9 +104,8 @@ changes() {
 
 report_diff() {
 	need_userdata
-	show_root || fail "the root cannot be looked at"
+	show_root
 	each_overlay diff_of
-	umount "$rom"
 }
 
 diff_of() {
@@ -117,15 +117,14 @@ diff_of() {
 # count_changes: sets added, changed and deleted.
 count_changes() {
 	added=0 changed=0 deleted=0
-	changes >"$run/changes"
+	changes >"$own/changes"
 	while read -r kind _; do
 		case $kind in
 		A) added=$((added + 1)) ;;
 		M) changed=$((changed + 1)) ;;
 		D) deleted=$((deleted + 1)) ;;
 		esac
-	done <"$run/changes"
-	rm -f "$run/changes"
+	done <"$own/changes"
 }
 
 # size_of FOLDER: sets size, in KiB.
@@ -154,19 +153,22 @@ in_stack() {
 	return 1
 }
 
-# each_layer COMMAND: calls it for the topmost layer, those below it, and then the others, with layer_folder, layer_parent,
-# layer_time, layer_name and use set.
+# each_layer COMMAND: calls it for the topmost layer, those below it, the others, and those that are going, with layer_folder,
+# layer_parent, layer_time, layer_name and use set.
 each_layer() {
 	layer_folder=$top layer_parent=$parent layer_time=0 layer_name='' use=top
 	"$1"
-	for use in below other; do
+	for which in below other going; do
 		while read -r _ layer_folder layer_parent layer_time layer_name; do
 			[ "$layer_folder" ] || continue
-			if in_stack "$layer_folder"; then
-				[ "$use" = other ] || "$1"
+			if is_going "$layer_folder"; then
+				use=going
+			elif in_stack "$layer_folder"; then
+				use=below
 			else
-				[ "$use" = below ] || "$1"
+				use=other
 			fi
+			[ "$use" != "$which" ] || "$1"
 		done <<-END
 			$layers
 		END
@@ -174,13 +176,12 @@ each_layer() {
 }
 
 report_status() {
-	[ ! -d "$base" ] || show_root || fail "the root cannot be looked at"
+	[ ! -d "$base" ] || show_root
 	if [ "$json" ]; then
 		json_status
 	else
 		plain_status
 	fi
-	[ ! -d "$base" ] || umount "$rom"
 }
 
 plain_status() {
@@ -200,6 +201,9 @@ plain_status() {
 	while read -r reason; do
 		echo "Degraded: $reason"
 	done 2>/dev/null <"$run/degraded"
+	while read -r reason; do
+		echo "Not done at this boot: $reason"
+	done 2>/dev/null <"$run/refused"
 	while read -r action words; do
 		case $action in
 		id | keep) ;;
@@ -264,7 +268,10 @@ plain_layer() {
 	*+kept) what="what the last reset carried over" ;;
 	*) when="snapshot of $(date -d "@$layer_time" '+%Y-%m-%d %H:%M:%S'): " ;;
 	esac
-	[ "$use" != other ] || when="not in use, $when"
+	case $use in
+	other) when="not in use, $when" ;;
+	going) when='' what="what is left of the deleted snapshot $layer_name, on its way into what is above it" ;;
+	esac
 	echo "  $size KiB  $when$what"
 }
 
@@ -305,6 +312,8 @@ json_status() {
 	list "$run/not-grown"
 	printf ',"degraded":'
 	list "$run/degraded"
+	printf ',"notDone":'
+	list "$run/refused"
 	printf ',"requests":'
 	list "$mount/request"
 	printf ','

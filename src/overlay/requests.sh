@@ -16,6 +16,8 @@
 #
 # Each line is carried out by one write_state, which notes the line as done: after a cut it is done or is begun anew. What
 # cannot be done is said, and changes nothing; the request is gone after one pass in any case, so that no boot is caught in it.
+# Deleting and merging are the note of which layers are going. What that means, the moving of files, comes after it, and is gone on with
+# at each boot until it is done.
 
 # carry_out: everything that is asked for. Sets made to the names of the overlays that have a new topmost layer.
 carry_out() {
@@ -34,7 +36,7 @@ carry_out() {
 		carry_out_file "$mount/request"
 		rm -f "$mount/request"
 	fi
-	sync
+	flush "$mount"
 }
 
 carry_out_file() {
@@ -50,7 +52,7 @@ carry_out_file() {
 			# shellcheck disable=SC2086 # the words of a request have no blanks
 			perform "$action" $words
 			;;
-		*) say "the request has a line that is not understood: $action" ;;
+		*) not_done "the request has a line that is not understood: $action" ;;
 		esac
 	done 3<"$1"
 }
@@ -87,7 +89,7 @@ reset_each() {
 perform() {
 	action=$1
 	if ! find_overlay "$2"; then
-		say "there is no overlay $2: no $action"
+		not_done "there is no overlay $2: no $action"
 		return
 	fi
 	shift 2
@@ -101,19 +103,19 @@ perform() {
 		[ "$action" = reset ] && [ -e "$folder/state" ] || return
 		top=-
 	fi
-	finished_before=$finished
 	if [ "$request" ]; then
 		[ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ] && return
 		finished="$request $line"
 	fi
-	refusal='' outcome="it stays as it is"
+	refusal=
 	# A reset leaves nothing that could come back.
 	[ "$action" != reset ] || rm -f "$folder/before"
 	if "do_$action" "$@"; then
+		[ ! "$going" ] || fold_going
 		remove_garbage
 		return
 	fi
-	say "$path: no $action${1:+ (${*})}: ${refusal:-it failed, perhaps for want of room}; $outcome"
+	not_done "$path: no $action${1:+ (${*})}: ${refusal:-it failed, perhaps for want of room}; it stays as it is"
 	read_state "$folder" && remove_garbage
 }
 
@@ -144,14 +146,19 @@ do_reset() {
 	fi
 	old_layers=$layers
 	layers=$base_layers
-	status=$first root=$id
+	status=$first root=$id going=
 	if new_top "$below" && keep_manifest && write_state; then
 		made="$made $name "
 		return
 	fi
 	# Where nothing has to be carried over, or to come back, a full UserData can be emptied before something new is made.
 	layers=$old_layers
-	[ ! "$kept" ] && [ ! -e "$folder/before" ] && mv -f "$folder/state" "$folder/resetting" && sync && finish_reset "$folder"
+	[ ! "$kept" ] && [ ! -e "$folder/before" ] && mv -f "$folder/state" "$folder/resetting" || return
+	if ! flush "$folder"; then
+		mv -f "$folder/resetting" "$folder/state"
+		return 1
+	fi
+	finish_reset "$folder"
 }
 
 # finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.
@@ -165,17 +172,22 @@ finish_reset() {
 		base_layers="layer $below - $layer_time factory$newline"
 	fi
 	layers=$base_layers
-	top=- root=-
+	top=- root=- going=
 	remove_garbage
 	status=$first root=$id
 	new_top "$below" && keep_manifest && write_state && rm -f "$folder/resetting" && made="$made $name "
 }
 
 # keep_files: copies what keeps names, of what was written, into a layer of its own; sets kept to it where there was any. Its
-# own layer, because the topmost one is made anew should the first boot after the reset not complete.
+# own layer, because the topmost one is made anew should the first boot after the reset not complete. For the same reason there is nothing
+# to be kept in the topmost one of now when its first boot has not completed; but whoever called overlayctl saw it, and means it.
 keep_files() {
 	view=$run/before
-	stack "$parent" && mkdir -p "$run/empty" && look_through "$view" "$folder/$top:$lowers$run/empty" || return
+	written=$folder/$top:
+	[ "$status" = ready ] || [ "$request" ] || written=
+	stack "$parent" || return
+	[ "$written$lowers" ] || return 0
+	mkdir -p "$run/empty" && look_through "$view" "$written$lowers$run/empty" || return
 	copy_kept
 	failed=$?
 	umount "$view"
@@ -244,59 +256,94 @@ do_restore() {
 		return 1
 	fi
 	status=ready root=$id
-	new_top "$layer_folder" && keep_manifest && write_state
+	new_top "$layer_folder" && keep_manifest && drop_childless && write_state
 }
 
-# do_delete NAME: a snapshot that something was written over is folded into that.
+# do_delete NAME: a snapshot that something was written over is given to that.
 do_delete() {
 	if ! named "$1" || [ "$1" = factory ]; then
 		refusal="there is none"
 		return 1
 	fi
-	going=$layer_folder
-	children "$going"
+	given_up=$layer_folder
+	children "$given_up"
 	case $count in
-	0) ;;
-	1) fold_into "$child" "$going" || return ;;
+	0) drop_layer "$given_up" && drop_childless ;;
+	1) give_up ;;
 	*)
 		refusal="more than one of the snapshots and the present state are over it"
 		return 1
 		;;
 	esac
-	drop_layer "$going" && write_state
+	write_state
 }
 
-# do_merge [NAME]: folds the layers below the topmost one, or below that snapshot, into it; not the factory's, nor one that
+# do_merge [NAME]: gives the layers below the topmost one, or below that snapshot, to it; not the factory's, nor one that
 # others are over.
 do_merge() {
-	into=$top
+	below=$parent
 	if [ $# = 1 ]; then
 		if ! named "$1"; then
 			refusal="there is no such snapshot"
 			return 1
 		fi
-		into=$layer_folder
+		below=$layer_parent
 	fi
-	while going=$parent && { [ "$into" = "$top" ] || { layer "$into" && going=$layer_parent; }; }; do
-		[ "$going" != - ] && layer "$going" && [ "$layer_name" != factory ] || break
-		children "$going"
+	if ! stack "$below"; then
+		refusal="its layers are damaged"
+		return 1
+	fi
+	while layer "$below" && [ "$layer_name" != factory ]; do
+		given_up=$below
+		below=$layer_parent
+		children "$given_up"
 		[ "$count" = 1 ] || break
-		fold_into "$into" "$going" && drop_layer "$going" || return
+		is_going "$given_up" || give_up
 	done
 	write_state
 }
 
-# fold_into UPPER LOWER: fold, of two layers of this overlay. The topmost layer counts from then on, whatever becomes of its
-# first boot: it is no longer what can be made anew.
-fold_into() {
-	if [ "$status" != ready ]; then
-		finished_now=$finished
-		status=ready finished=$finished_before
-		write_state || return
-		finished=$finished_now
-	fi
-	fold "$folder/$1" "$folder/$2" && return
-	# Each step is right by itself, but some of that layer may be in the one above it by now.
-	outcome="nothing changes in what is seen, but a snapshot below may have lost files to the one above: ask again when there is room"
-	return 1
+# give_up: notes that the layer given_up is going, to child. The topmost layer counts from then on, whatever becomes of its first boot: it is
+# no longer what can be made anew.
+give_up() {
+	going="$going $given_up"
+	[ "$child" != "$top" ] || status=ready
+}
+
+# drop_childless: drops those of the layers that are going that nothing is over.
+drop_childless() {
+	for given_up in $going; do
+		children "$given_up"
+		if [ "$count" = 0 ]; then
+			drop_layer "$given_up"
+			drop_childless
+			return
+		fi
+	done
+}
+
+# fold_going: moves what the layers that are going hold into the ones above them. Each step is right by itself, so that the order does not
+# matter, nor how far an earlier boot got. What does not succeed is tried at the next boot again.
+fold_going() {
+	case $stuck in
+	*" $name "*) return ;;
+	esac
+	drop_childless
+	while [ "$going" ]; do
+		given_up=${going##* }
+		children "$given_up"
+		if [ "$count" != 1 ]; then
+			# Somebody else's doing: scripts that do not know of layers that are going.
+			stays "$given_up"
+			continue
+		fi
+		into=$child
+		# That of a layer which had gone to another one that has gone to the topmost one since.
+		{ [ "$into" != "$top" ] || [ "$status" = ready ] || { status=ready && write_state; }; } &&
+			fold "$folder/$into" "$folder/$given_up" && drop_layer "$given_up" && write_state && continue
+		stuck="$stuck $name "
+		not_done "$path: a snapshot that was deleted or merged cannot be moved into what is above it, perhaps for want of room; nothing changes in what is seen, and the next boot tries it again"
+		read_state "$folder"
+		return
+	done
 }

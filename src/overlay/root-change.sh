@@ -15,6 +15,7 @@
 change_root() {
 	# shellcheck source=src/overlay/layers.sh
 	. "$library/layers.sh"
+	refusal=
 	if [ "$root" = - ]; then
 		adopt_root
 	elif [ "$policy" = reset ]; then
@@ -30,7 +31,7 @@ change_root() {
 	else
 		refresh && adopt_root
 	fi && return
-	say "$path stays as it was over the former root"
+	not_done "$path stays as it was over the former root"
 	read_state "$folder"
 }
 

@@ -15,20 +15,24 @@
 #     root ID                        identity of the root that the topmost layer was made over; - is unknown
 #     top FOLDER PARENT              the topmost layer, and the layer below it; - is the root
 #     layer FOLDER PARENT TIME NAME  a frozen layer; TIME in seconds since 1970
+#     going FOLDER...                frozen layers which have been given up: what they hold is moved into the ones right above them
 #     done REQUEST NUMBER            the last line of a request that has been carried out; see requests.sh
 #     end
 #
 # Layers have the names of snapshots, but for "factory", what the image was built with, and "+kept", what the last reset
 # carried over. They are a tree: after a restore there are layers that are not below the topmost one.
 #
-# All that is new is made first; then one rename, of state, makes it count; then what no state names is removed. So a power cut
-# or a full disk leaves either state whole. A folder without a state file is from a time before there were any: upper is its
-# only layer.
+# All that is new is made first; then one rename, of state, makes it count; then what no state names is removed, and what is in layers
+# that are going is moved. So a power cut, a full disk or an I/O error leaves either state whole. What is seen through a layer that is going
+# and the one above it together never changes, but it cannot be gone back to, and its name is free. A folder without a state file is from a
+# time before there were any: upper is its only layer.
 
 newline='
 '
+# Folders of overlays with blanks around each: see write_state.
+unsure=
 
-# read_state FOLDER: sets folder, status, root, top, parent, layers, finished and more. False where there is none, or a damaged
+# read_state FOLDER: sets folder, status, root, top, parent, layers, going, finished and more. False where there is none, or a damaged
 # one.
 read_state() {
 	folder=$1
@@ -41,7 +45,7 @@ read_state() {
 }
 
 no_state() {
-	status=ready root=- top=upper parent=- layers='' finished='' more=''
+	status=ready root=- top=upper parent=- layers='' going='' finished='' more=''
 }
 
 read_state_file() {
@@ -53,6 +57,7 @@ read_state_file() {
 		root) root=$value ;;
 		top) top=${value% *} parent=${value#* } ;;
 		layer) layers="${layers}layer $value$newline" ;;
+		going) going="$going${value:+ $value}" ;;
 		done) finished=$value ;;
 		end) complete=yes ;;
 		*) more="$more$key $value$newline" ;;
@@ -61,13 +66,22 @@ read_state_file() {
 	[ "$complete" ]
 }
 
+# flush PATH: writes out the file system that it is on; false when the medium fails. So it is with coreutils and with a busybox that
+# has FEATURE_SYNC_FANCY; others write out all there are, and tell nothing, because sync(2) does not.
+flush() {
+	sync -f "$1" 2>/dev/null
+}
+
 # write_state: makes what is in these variables the overlay's state. Content first: the rename must not be on the disk before it.
+# Where nobody knows whether the rename is on the disk, nothing that either state names may be removed.
 write_state() {
-	printf 'state %s\nroot %s\ntop %s %s\n%s%s%send\n' "$status" "$root" "$top" "$parent" "$layers" \
-		"${finished:+done $finished$newline}" "$more" >"$folder/state+new" &&
-		sync &&
-		mv -f "$folder/state+new" "$folder/state" &&
-		sync
+	printf 'state %s\nroot %s\ntop %s %s\n%s%s%s%send\n' "$status" "$root" "$top" "$parent" "$layers" \
+		"${going:+going$going$newline}" "${finished:+done $finished$newline}" "$more" >"$folder/state+new" &&
+		flush "$folder" &&
+		mv -f "$folder/state+new" "$folder/state" || return
+	flush "$folder" && return
+	unsure="$unsure $folder "
+	return 1
 }
 
 # layer FOLDER: sets layer_parent, layer_time and layer_name of a frozen layer; false when there is none of that folder.
@@ -80,13 +94,20 @@ layer() {
 	return 1
 }
 
-# named NAME: the same for the layer of a name; sets layer_folder too.
+# named NAME: the same for the layer of a name; sets layer_folder too. None that is going.
 named() {
 	while read -r _ layer_folder layer_parent layer_time layer_name; do
-		[ "$layer_name" = "$1" ] && return
+		[ "$layer_name" = "$1" ] && ! is_going "$layer_folder" && return
 	done <<-END
 		$layers
 	END
+	return 1
+}
+
+is_going() {
+	case "$going " in
+	*" $1 "*) return 0 ;;
+	esac
 	return 1
 }
 
@@ -156,7 +177,7 @@ create() {
 	set_aside "$1" && mkdir "$1+new" || return
 	no_state
 	folder=$1+new status=$first root=$id
-	new_top - && keep_manifest && write_state && mv "$1+new" "$1" && sync && folder=$1
+	new_top - && keep_manifest && write_state && mv "$1+new" "$1" && flush "${1%/*}" && folder=$1
 }
 
 # keep_manifest: keeps what the present root has below the overlay, where a next root's files are to be compared with it.
@@ -167,12 +188,15 @@ keep_manifest() {
 
 # remove_garbage: removes what the state does not name: what was there before it, or what should have come after it.
 remove_garbage() {
+	case $unsure in
+	*" $folder "*) return ;;
+	esac
 	for entry in "$folder"/*; do
 		case ${entry##*/} in
+		state+new | before+new | upper*+work) false ;;
 		upper | upper.*) [ "${entry##*/}" = "$top" ] || layer "${entry##*/}" || of_before "${entry##*/}" ;;
 		work | work.*) [ "${entry##*/}" = "work${top#upper}" ] ;;
 		manifest.*) [ "${entry##*/}" = "manifest.$root" ] || of_before "${entry##*/}" ;;
-		state+new | before+new) false ;;
 		esac || rm -rf "$entry"
 	done
 }
@@ -200,8 +224,18 @@ children() {
 	[ "$parent" != "$1" ] || count=$((count + 1)) child=$top
 }
 
+# stays FOLDER: has a layer be none of those that are going.
+stays() {
+	still=
+	for one in $going; do
+		[ "$one" = "$1" ] || still="$still $one"
+	done
+	going=$still
+}
+
 # drop_layer FOLDER: takes a layer out of layers; those above it are above its parent then.
 drop_layer() {
+	stays "$1"
 	layer "$1" || return
 	below=$layer_parent
 	kept_layers=

@@ -54,10 +54,11 @@ use_storage() {
 	read_storage "$mount/storage"
 	[ "$unit" ] || read -r unit </proc/sys/kernel/random/uuid
 	wanted_unit=$unit
-	mkdir -p "$run/storage" && mount -t ext4 -o nosuid,nodev "$1" "$run/storage" || fail "$1 cannot be mounted"
+	work_folder
+	mkdir "$own/storage" && mount -t ext4 -o nosuid,nodev "$1" "$own/storage" || fail "$1 cannot be mounted"
 	reason=
 	claim_storage
-	umount "$run/storage"
+	umount "$own/storage"
 	[ ! "$reason" ] || fail "$1 $reason"
 	unit=$wanted_unit uuid=$found_uuid copy=$copy_option
 	write_storage "$mount" || fail "there is no room for it on UserData"
@@ -66,13 +67,13 @@ use_storage() {
 
 # claim_storage: writes to the device that it belongs to this unit; sets reason where it must not be.
 claim_storage() {
-	if belongs "$run/storage" && [ "$unit" != "$wanted_unit" ]; then
+	if belongs "$own/storage" && [ "$unit" != "$wanted_unit" ]; then
 		reason="belongs to another unit; to take it all the same, delete the file imgbuild-storage on it"
-	elif [ "$copy_option" ] && [ -e "$run/storage/overlay" ]; then
+	elif [ "$copy_option" ] && [ -e "$own/storage/overlay" ]; then
 		reason="has overlays already; nothing can be copied over them"
 	else
-		echo "unit $wanted_unit" >"$run/storage/imgbuild-storage+new" && sync &&
-			mv -f "$run/storage/imgbuild-storage+new" "$run/storage/imgbuild-storage" && sync ||
+		echo "unit $wanted_unit" >"$own/storage/imgbuild-storage+new" && flush "$own/storage" &&
+			mv -f "$own/storage/imgbuild-storage+new" "$own/storage/imgbuild-storage" && flush "$own/storage" ||
 			reason="has no room"
 	fi
 }

@@ -66,8 +66,8 @@ read_storage() {
 
 # write_storage FOLDER: makes what is in these variables what the internal UserData, mounted there, says.
 write_storage() {
-	printf '%s\n' "unit $unit" ${uuid:+"uuid $uuid"} ${copy:+"copy $copy"} >"$1/storage+new" && sync &&
-		mv -f "$1/storage+new" "$1/storage" && sync
+	printf '%s\n' "unit $unit" ${uuid:+"uuid $uuid"} ${copy:+"copy $copy"} >"$1/storage+new" && flush "$1" &&
+		mv -f "$1/storage+new" "$1/storage" && flush "$1"
 }
 
 # use_other_storage: exchanges the internal UserData, which is mounted, for the device that it names. Where that is not to be had
@@ -124,7 +124,8 @@ belongs() {
 copy_overlays() {
 	if [ ! -e "$mount/overlay" ] && [ -e "$run/internal/overlay" ]; then
 		rm -rf "$mount/overlay+new"
-		cp -a "$run/internal/overlay" "$mount/overlay+new" && sync && mv "$mount/overlay+new" "$mount/overlay" && sync || {
+		cp -a "$run/internal/overlay" "$mount/overlay+new" && flush "$mount" &&
+			mv "$mount/overlay+new" "$mount/overlay" && flush "$mount" || {
 			rm -rf "$mount/overlay+new"
 			return 1
 		}

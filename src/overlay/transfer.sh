@@ -10,6 +10,8 @@
 
 # shellcheck source=src/overlay/report.sh
 . "$library/report.sh"
+# shellcheck source=src/overlay/ask.sh
+. "$library/ask.sh"
 features
 
 # export_snapshot NAME [FILE]
@@ -17,41 +19,53 @@ export_snapshot() {
 	snapshot=$1
 	[ "$1" = factory ] || valid_name "$1"
 	need_userdata
+	[ ! -d "$2" ] || fail "$2 is a folder; name a file in it"
 	take_lock overlays 10
-	stage=$run/export
-	rm -rf "$stage" && mkdir -m 700 "$stage" && mkdir -p "$run/empty" && show_root || fail "the root cannot be looked at"
-	staged=
-	each_overlay stage_overlay
-	failed=$?
+	show_root
+	stage=$own/export
+	mkdir "$stage" "$own/empty" || fail "there is no room in $run"
+	lines='' staged=
+	each_overlay stage_overlay || fail "what the snapshot holds cannot be looked at"
 	if [ ! "$lines" ]; then
-		failed=1
-		say "there is no snapshot $snapshot"
+		each_overlay is_asked || fail "the snapshot $snapshot is taken at the next boot, and can be exported then"
+		fail "there is no snapshot $snapshot"
 	fi
-	if [ $failed = 0 ]; then
-		printf 'snapshot %s %s\n%s' "$snapshot" "$time" "$lines" >"$stage/imgbuild-snapshot"
-		write_tar "$2"
-		failed=$?
-	fi
-	each_overlay unstage_overlay
-	umount "$rom"
-	rm -rf "$stage"
-	return $failed
+	printf 'snapshot %s %s\n%s' "$snapshot" "$time" "$lines" >"$stage/imgbuild-snapshot" && write_tar "$2"
+}
+
+# is_asked: false where it is to be taken at the next boot.
+is_asked() {
+	! expected "$snapshot"
 }
 
 # write_tar [FILE]: the file appears when it is whole, and is root's alone: passwords may be in it. None, or -, is the standard
-# output.
+# output; a device or a pipe is written as it is.
 write_tar() {
 	umask 077
-	# shellcheck disable=SC2086 # names of overlays have no blanks
-	case ${1:--} in
-	-) tar -c -f - -C "$stage" $staged ./imgbuild-snapshot && return ;;
-	*)
-		tar -c -f "$1+new" -C "$stage" $staged ./imgbuild-snapshot && sync && mv -f -- "$1+new" "$1" && sync && return
-		rm -f -- "$1+new"
-		;;
-	esac
+	tar_name "${1:--}"
+	if [ "$tar" = - ]; then
+		make_tar && return
+	elif [ -e "$tar" ] && [ ! -f "$tar" ]; then
+		make_tar >"$tar" && return
+	else
+		partial=$tar+new
+		make_tar >"$partial" && flush "$partial" && mv -f "$partial" "$tar" && flush "$tar" && return
+	fi
 	say "the snapshot cannot be written to ${1:-the standard output}"
 	return 1
+}
+
+make_tar() {
+	# shellcheck disable=SC2086 # names of overlays have no blanks
+	tar -c -f - -C "$stage" $staged ./imgbuild-snapshot
+}
+
+# tar_name FILE: sets tar to a name that no program takes for an option, nor GNU tar for a file on another host.
+tar_name() {
+	case $1 in
+	*/* | -) tar=$1 ;;
+	*) tar=./$1 ;;
+	esac
 }
 
 stage_overlay() {
@@ -59,9 +73,9 @@ stage_overlay() {
 	time=$layer_time
 	stack "$layer_folder" || return
 	root_folder
-	mkdir "$stage/$name" && look_through "$stage/$name/files" "$lowers$run/empty" || return
-	look_through "$run/seen" "$lowers$under" || return
-	seen=$run/seen
+	mkdir "$stage/$name" && look_through "$stage/$name/files" "$lowers$own/empty" || return
+	look_through "$own/seen" "$lowers$under" || return
+	seen=$own/seen
 	stacked=$lowers
 	compare "" | while read -r kind file; do
 		[ "$kind" != D ] || echo "$file"
@@ -72,41 +86,50 @@ stage_overlay() {
 	staged="$staged ./$name"
 }
 
-unstage_overlay() {
-	! mounted "$stage/$name/files" || umount "$stage/$name/files"
-}
-
 # import_snapshot FILE [NAME]
 import_snapshot() {
 	[ "$1" ] || usage "import needs a file"
+	tar_name "$1"
+	[ "$tar" = - ] || [ -e "$tar" ] || fail "there is no file $1"
+	[ ! "$2" ] || valid_name "$2"
 	stage=$mount/import+new
 	rm -rf "$stage" && mkdir -m 700 "$stage" || fail "there is no room on UserData"
-	tar -x -p -f "$1" -C "$stage" && [ -e "$stage/imgbuild-snapshot" ] || {
-		rm -rf "$stage"
+	partial=$stage
+	tar -x -p -f "$tar" -C "$stage" && is_file "$stage/imgbuild-snapshot" ||
 		fail "$1 is no snapshot or not all of one, or there is no room for it"
-	}
 	read -r _ snapshot time <"$stage/imgbuild-snapshot"
 	snapshot=${2:-$snapshot}
 	valid_name "$snapshot"
 	case $time in '' | *[!0-9]*) time=0 ;; esac
-	show_root || fail "the root cannot be looked at"
+	show_root
+	found='' imported=
 	each_overlay import_overlay
 	failed=$?
-	umount "$rom"
-	rm -rf "$stage"
-	[ "$lines" ] || fail "none of these overlays is in it"
+	[ "$found" ] || fail "none of these overlays is in it"
+	[ ! "$imported" ] || echo "Imported as $snapshot, for$imported. Go back to it: overlayctl restore $snapshot"
 	return $failed
+}
+
+# is_file PATH: whether it is a regular file. Others, such as a pipe, may come out of a tar too.
+is_file() {
+	[ -f "$1" ] && [ ! -L "$1" ]
 }
 
 import_overlay() {
 	is_folder "$stage/$name" && is_folder "$stage/$name/files" || return 0
-	lines=$lines$name
+	found=yes
+	if [ -e "$stage/$name/deleted" ] || [ -L "$stage/$name/deleted" ]; then
+		is_file "$stage/$name/deleted" || {
+			say "$path: the list of deleted files is no file"
+			return 1
+		}
+	fi
 	if ! read_state "$base/$name"; then
 		say "$path has no sound state; see overlayctl status"
 		return 1
 	fi
-	if named "$snapshot"; then
-		say "$path has a snapshot $snapshot already; overlayctl import FILE NAME gives this one another name"
+	if expected "$snapshot"; then
+		say "$path has a snapshot $snapshot already${asked:+ to be taken at the next boot}; overlayctl import FILE NAME gives this one another name"
 		return 1
 	fi
 	generation
@@ -120,22 +143,27 @@ import_overlay() {
 	leave_root_folder
 	rm -rf "$folder/work$suffix"
 	layers="layer upper$suffix - $time $snapshot$newline$layers"
-	write_state
+	if ! write_state; then
+		say "$path: the import failed, perhaps for want of room"
+		return 1
+	fi
+	imported="$imported $path"
 }
 
 # delete_listed: deletes in an overlay of the new layer over the root, so that the kernel makes the whiteouts. Nothing that a symlink,
 # which may be the layer's, leads to.
 delete_listed() {
-	mkdir -p "$run/import" &&
-		lay "lowerdir=$under,upperdir=$folder/upper$suffix,workdir=$folder/work$suffix" "$run/import" || return
+	[ -e "$stage/$name/deleted" ] || return 0
+	mkdir -p "$own/import" &&
+		lay "lowerdir=$under,upperdir=$folder/upper$suffix,workdir=$folder/work$suffix" "$own/import" || return
 	failed=0
 	while read -r file; do
 		case /$file/ in
 		*/../* | //) continue ;;
 		esac
-		reaches "$run/import" "$file" || continue
-		rm -rf "$run/import/$file" || failed=1
+		reaches "$own/import" "$file" || continue
+		rm -rf "$own/import/$file" || failed=1
 	done <"$stage/$name/deleted"
-	umount "$run/import"
+	umount "$own/import"
 	return $failed
 }

@@ -65,12 +65,14 @@ function* startArguments(start: QemuStart): Generator<string> {
 
 /**
  * The command that boots `disk` on `machine`. The console is on standard input and output, shared with QEMU's monitor:
- * Ctrl-A X ends the emulator, and Ctrl-C goes to the guest. A guest that reboots ends it with exit code 0.
+ * Ctrl-A X ends the emulator, and Ctrl-C goes to the guest. A guest that reboots ends it with exit code 0, or with `reboots`
+ * starts again from `start` and what it has written to the disk.
  */
-export function qemuCommand(machine: QemuMachine, disk: QemuDisk, start: QemuStart): QemuCommand {
+export function qemuCommand(machine: QemuMachine, disk: QemuDisk, start: QemuStart, reboots = false): QemuCommand {
   const args = ["-machine", machine.machine];
   if (machine.cpu !== undefined) args.push("-cpu", machine.cpu);
-  args.push("-m", `${machine.memory}M`, "-display", "none", "-no-reboot");
+  args.push("-m", `${machine.memory}M`, "-display", "none");
+  if (!reboots) args.push("-no-reboot");
   // A network card on PCI would want an option ROM, which is in yet another package.
   args.push("-nic", "none");
   for (let port = 0; port < machine.serial; port++) args.push("-serial", "null");

@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { ImgbuildError } from "../errors.js";
-import { diskSize, type QemuDisk, type QemuMachine, type QemuStart, qemuCommand } from "./command.js";
+import { diskSize, type QemuCommand, type QemuDisk, type QemuMachine, type QemuStart, qemuCommand } from "./command.js";
 import { emptyQcow2 } from "./qcow2.js";
 
 export interface BootOptions {
@@ -17,6 +17,8 @@ export interface BootOptions {
    * by a hole. Default: false, and the image is only read.
    */
   readonly write?: boolean;
+  /** Whether a guest that reboots starts again. Default: false, and it ends the emulator. */
+  readonly reboots?: boolean;
 }
 
 /**
@@ -66,12 +68,13 @@ function lacksMachine({ program, machine }: QemuMachine): boolean {
 const STOPPING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
- * Boots the image and returns when the guest has rebooted or powered off, or the user ended it with Ctrl-A X. On a terminal
+ * Boots the image and returns when the guest has powered off, or rebooted and is not to, or the user ended it with Ctrl-A X. On a terminal
  * Ctrl-C goes to the guest. A signal that would end this process ends the emulator first, and its temporary files go.
  *
  * Throws "tool-missing" when the emulator is not installed, "guest-failed" when it gives up.
  */
-export async function bootImage({ machine, image, start, write = false }: BootOptions): Promise<void> {
+export async function bootImage(options: BootOptions): Promise<void> {
+  const { machine, image, start, write = false, reboots = false } = options;
   const temporary = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-boot-"));
   const remove = () => fs.rmSync(temporary, { recursive: true, force: true });
   process.once("exit", remove);
@@ -79,15 +82,14 @@ export async function bootImage({ machine, image, start, write = false }: BootOp
     const disk = write
       ? writableDisk(machine, image)
       : createSnapshot(machine, image, path.join(temporary, "snapshot.qcow2"));
-    await run(machine, disk, start);
+    await run(machine, qemuCommand(machine, disk, start, reboots));
   } finally {
     process.removeListener("exit", remove);
     remove();
   }
 }
 
-async function run(machine: QemuMachine, disk: QemuDisk, start: QemuStart): Promise<void> {
-  const { program, args } = qemuCommand(machine, disk, start);
+async function run(machine: QemuMachine, { program, args }: QemuCommand): Promise<void> {
   let child: ChildProcess | undefined;
   let received: NodeJS.Signals | undefined;
   const stop = (signal: NodeJS.Signals) => {

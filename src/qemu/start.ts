@@ -5,7 +5,7 @@ import { fromText } from "../bytes/bytestring.js";
 import { type ReadableDevice, slice } from "../bytes/device.js";
 import { ImgbuildError } from "../errors.js";
 import { type FatReader, openFat } from "../fat/index.js";
-import type { Architecture, EmulatorPlan, Plan } from "../image/plan.js";
+import { type Architecture, type EmulatorPlan, type Plan, secondSlot } from "../image/plan.js";
 import type { Manifest } from "../output/manifest.js";
 import { readContent } from "../tree/node.js";
 import type { QemuMachine, QemuStart } from "./command.js";
@@ -59,6 +59,17 @@ export function ubootStart(plan: Plan, file: string | undefined): QemuStart {
 /** Whether the profile's machine goes through U-Boot. */
 export function startsUboot(plan: Plan): boolean {
   return requireEmulator(plan).boot === "uboot";
+}
+
+/**
+ * The kernel argument by which a kernel that panics would restart for ever: a `panic=` that is not 0
+ * (Documentation/admin-guide/kernel-parameters.txt), unless U-Boot counts what fails and goes back to another root.
+ */
+export function endlessPanic(plan: Plan, { boot }: Manifest, start: QemuStart): string | undefined {
+  const kernelArguments = "append" in start ? start.append.split(/\s+/) : boot.arguments;
+  const panic = kernelArguments.findLast((text) => text.startsWith("panic="));
+  if (panic === undefined || Number(panic.slice("panic=".length)) === 0) return undefined;
+  return secondSlot(plan) !== undefined && "bios" in start ? undefined : panic;
 }
 
 /** Of emulated Raspberry Pis: the section of config.txt that is for the model. */

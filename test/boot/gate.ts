@@ -1,6 +1,6 @@
 /**
  * A machine that stands still before preinit, as often as wanted. It boots once up to there, and its state is written down; from
- * then on a boot is that state read back, with any content of UserData, which nothing has looked at by then. What a boot
+ * then on a boot is that state read back, with any content of UserData and of the other slot, which nothing has looked at by then. What a boot
  * costs is what preinit and the real init do. fixtures/powercut has what runs in it.
  */
 import assert from "node:assert/strict";
@@ -10,10 +10,25 @@ import type { TestContext } from "node:test";
 import type { QemuCommand } from "../../src/qemu/command.js";
 import { Guest } from "../support/guest.js";
 import { temporaryFolder } from "../support/tools.js";
-import { bootCommand, buildImage, DEMO, PROJECT, type TestImage } from "./image.js";
+import { bootCommand, buildImage, DEMO, PROJECT, partition, type TestImage } from "./image.js";
+import { checkSlots } from "./slots-check.js";
+import { checkSettled, checkUserdata, shownIn } from "./userdata-check.js";
 
 /** QEMU's multiplexed console: Ctrl-A C goes to its monitor. */
 const TO_MONITOR = "\x01c";
+
+const PROFILE = `extends: qemu-arm64
+storage: { size: 76MiB }
+partitions:
+  bootfs: { size: 40MiB }
+  rootfs: { size: 8MiB }
+  rootfs-b: { filesystem: squashfs, size: 8MiB, role: rootfs }
+  userdata: null
+  data: { filesystem: ext4, size: 16MiB, role: userdata }
+overlay: { paths: [/home/root, /opt], keep: [/home/root/mine] }
+slots: { confirm: manual }
+emulator: { memory: 128MiB }
+`;
 
 /** A boot may have to wait for a processor. */
 const PATIENCE = 120_000;
@@ -41,16 +56,16 @@ export class GatedMachine {
   static async create(t: TestContext, ...more: readonly string[]): Promise<GatedMachine> {
     const folder = temporaryFolder(t);
     const demo = path.join(DEMO, "arm64");
-    const built = buildImage(folder, "qemu-arm64", [
+    const profile = path.join(folder, "gate.yaml");
+    fs.writeFileSync(profile, PROFILE);
+    const built = buildImage(folder, profile, [
       ...[path.join(demo, "rootfs"), path.join(PROJECT, "fixtures/powercut"), "--boot-files", path.join(demo, "boot")],
       ...["--devices", path.join(PROJECT, "fixtures/demo/devices.txt")],
-      ...[
-        ...["storage.size=128MiB", "partitions.bootfs.size=40MiB", "partitions.rootfs.size=60MiB"],
-        ...["partitions.userdata.size=16MiB", "overlay.paths=[/home/root, /opt]", "overlay.keep=[/home/root/mine]"],
-        "emulator.memory=128MiB",
-      ].flatMap((value) => ["--set", value]),
     ]);
-    const machine = new GatedMachine(t, built, await bootCommand(built, built.image, ["init=/sbin/gate", ...more]));
+    // What the boot script would tell the kernel.
+    const slots = `imgbuild.slots=${partition(built, "rootfs").partuuid}`;
+    const command = await bootCommand(built, built.image, ["init=/sbin/gate", slots, ...more]);
+    const machine = new GatedMachine(t, built, command);
     const guest = Guest.start(t, machine.#command);
     await guest.waitFor("waiting", PATIENCE);
     guest.type(`${TO_MONITOR}migrate "exec:cat >${machine.#state}"`);
@@ -60,30 +75,46 @@ export class GatedMachine {
     return machine;
   }
 
-  /** UserData's content. */
+  /** The disk's content. */
   read(): Buffer {
-    const { offset, size } = this.built.userdata;
-    const content = Buffer.alloc(size);
-    this.#open((file) => fs.readSync(file, content, 0, size, offset));
-    return content;
+    return fs.readFileSync(this.built.image);
   }
 
-  /** Replaces UserData's content. */
+  /** Replaces the disk's content. */
   write(content: Uint8Array): void {
-    this.#open((file) => fs.writeSync(file, content, 0, content.length, this.built.userdata.offset));
+    fs.writeFileSync(this.built.image, content);
   }
 
-  #open(use: (file: number) => void): void {
-    const file = fs.openSync(this.built.image, "r+");
-    try {
-      use(file);
-    } finally {
-      fs.closeSync(file);
-    }
+  /** What of the disk's content is UserData. */
+  userdata(disk: Buffer): Buffer {
+    const { offset, size } = this.built.userdata;
+    return disk.subarray(offset, offset + size);
   }
 
   /**
-   * Boots with what is on UserData now, and returns when the gate has opened. `disk` are arguments that take the place of
+   * Fails unless UserData is in order, slot A is what was flashed, and the slots' environment is whole and says what is so.
+   * Returns a line that tells which slot is the root.
+   */
+  async check(disk: Buffer): Promise<string> {
+    await checkUserdata(this.userdata(disk));
+    return this.slots(disk);
+  }
+
+  /** Of `check`, what is about the slots. */
+  slots(disk: Buffer): string {
+    return checkSlots(disk, this.built.manifest.partitions);
+  }
+
+  /** Boots with what is on the disk now; fails unless that leaves it in order, and returns what is seen, from inside and outside. */
+  async show(): Promise<string> {
+    const shown = shownIn(await this.run("show; sync"));
+    const disk = this.read();
+    await checkSettled(this.userdata(disk));
+    return shown + (await this.check(disk));
+  }
+
+  /**
+   * Boots with what is on the disk now, and returns when the gate has opened. `disk` are arguments that take the place of
    * the one that names the image.
    */
   async boot(commands: string, disk: (args: readonly string[]) => readonly string[] = (args) => args): Promise<Guest> {

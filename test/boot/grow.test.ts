@@ -14,34 +14,13 @@ import { assertClean } from "../ext4/support.js";
 import { imgbuild } from "../support/cli.js";
 import { Guest } from "../support/guest.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
+import { growingPrograms } from "./growing-programs.js";
 import { bootCommand, buildImage } from "./image.js";
 
 const PROJECT = path.resolve(import.meta.dirname, "../../..");
 const PARTS = path.join(PROJECT, ".cache/debian/armhf/usr/lib/u-boot/qemu_arm64/u-boot.bin");
 const DEMO = path.join(PROJECT, "out/demo/arm64");
 const GiB = 2 ** 30;
-
-/** Debian's programs for arm64 with the libraries that they need, laid out as in a root file system. */
-function growingPrograms(folder: string): string {
-  const parts = path.join(PROJECT, ".cache/debian/systemd");
-  const places = ["bin", "sbin", "lib/aarch64-linux-gnu"].flatMap((place) => [place, `usr/${place}`]);
-  const copy = (wanted: RegExp, to: string) => {
-    fs.mkdirSync(path.join(folder, to), { recursive: true });
-    for (const place of places) {
-      const from = path.join(parts, place);
-      for (const name of fs.existsSync(from) ? fs.readdirSync(from) : []) {
-        if (wanted.test(name)) fs.copyFileSync(path.join(from, name), path.join(folder, to, name));
-      }
-    }
-  };
-  copy(/^(sfdisk|partx|resize2fs)$/, "sbin");
-  copy(
-    /^lib(c|fdisk|blkid|uuid|smartcols|ext2fs|e2p|com_err|readline|tinfo|pthread|crypto|z|zstd)\.so\.\d+$/,
-    "lib/aarch64-linux-gnu",
-  );
-  copy(/^ld-linux-aarch64\.so\.1$/, "lib");
-  return folder;
-}
 
 /**
  * What resize2fs does with a mounted file system, as a program of 120 bytes: open the folder, EXT4_IOC_RESIZE_FS, and exit

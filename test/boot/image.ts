@@ -34,8 +34,15 @@ export function buildImage(folder: string, profile: string, args: readonly strin
   return {
     ...{ folder, manifest, image: path.join(folder, "emmc.img") },
     plan: planOfResolved(manifest.profile.name, manifest.profile.resolved),
-    userdata: manifest.partitions.find(({ name }) => name === "userdata")!,
+    userdata: manifest.partitions.find(({ role }) => role === "userdata")!,
   };
+}
+
+/** A partition by its name in the profile. */
+export function partition({ manifest }: TestImage, wanted: string): ManifestPartition {
+  const found = manifest.partitions.find(({ name }) => name === wanted);
+  assert.ok(found, `the image has no partition ${wanted}`);
+  return found;
 }
 
 /** The command that boots the image, or another disk with the same content, and writes to it. */

@@ -1,9 +1,10 @@
 /**
  * What the emulated disk was told to write is recorded while a device does the steps that power cuts are tried on, and replayed
  * up to many points: after each flush, and between flushes with any part of what a disk had not promised to keep. Each point
- * is looked at from outside, by e2fsck and by the project's reader, and preinit runs over it on this machine's kernel.
+ * is looked at from outside, by e2fsck, debugfs and the project's reader, and preinit runs over it on this machine's kernel. Those
+ * where the state of an overlay or a slot has just changed are booted in the emulator besides.
  *
- * POINTS says how many points there are, SEED which of those between flushes are chosen.
+ * POINTS says how many points there are, SEED which of those between flushes are chosen. BOOTED=all boots points of every step.
  */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
@@ -14,30 +15,18 @@ import { fromText } from "../../src/bytes/bytestring.js";
 import { newDirectory } from "../../src/tree/node.js";
 import { addNode } from "../../src/tree/tree.js";
 import { device, TOOLS } from "../overlay/device.js";
-import { afterCut, type LoggedWrite, readLog } from "../support/log-writes.js";
+import { afterCut, type LoggedWrite, readLog, recorded } from "../support/log-writes.js";
 import { lacks, lacksRoot } from "../support/tools.js";
 import { cutPower, GatedMachine } from "./gate.js";
-import { DEMO, PROJECT } from "./image.js";
+import { DEMO, PROJECT, partition } from "./image.js";
 import { moments, STEPS } from "./steps.js";
-import { checkUserdata, shownIn } from "./userdata-check.js";
+import { checkSettled, checkUserdata, shownIn, stateTexts } from "./userdata-check.js";
 
-const POINTS = Number(process.env.POINTS ?? 54);
+const POINTS = Number(process.env.POINTS ?? 60);
 const SEED = Number(process.env.SEED ?? 1);
 
-/** The arguments of the emulator with the disk's writes recorded in a file. */
-const recorded = (log: string) => (args: readonly string[]) =>
-  args.flatMap((arg, i) => {
-    if (arg === "-drive") return [];
-    if (args[i - 1] !== "-drive") return [arg];
-    const image = /file=(.*)$/.exec(arg)![1];
-    const nodes = [
-      { driver: "file", "node-name": "file", filename: image!.replaceAll(",,", ",") },
-      { driver: "raw", "node-name": "image", file: "file" },
-      { driver: "file", "node-name": "log", filename: log },
-      { driver: "blklogwrites", "node-name": "disk", file: "image", log: "log" },
-    ];
-    return nodes.flatMap((node) => ["-blockdev", JSON.stringify(node)]);
-  });
+/** The steps of which points are booted. */
+const BOOTED = process.env.BOOTED === "all" ? STEPS : STEPS.filter(({ name }) => /update|full|a snapshot$/.test(name));
 
 /** What the device has said so far, which it wrote to a sector of BootFS: fixtures/powercut. */
 function saidIn(writes: readonly LoggedWrite[], at: number): string {
@@ -50,11 +39,23 @@ function saidIn(writes: readonly LoggedWrite[], at: number): string {
     .join("");
 }
 
+/** The flushes right before and right after which a state of an overlay or the chosen slot is another, two of them at most. */
+async function decisive(machine: GatedMachine, flushes: readonly number[], at: (count: number) => Buffer) {
+  let last: string | undefined;
+  for (const [i, count] of flushes.entries()) {
+    const disk = at(count);
+    const decided = (await stateTexts(machine.userdata(disk))) + machine.slots(disk);
+    if (last !== undefined && last !== decided) return [flushes[i - 1]!, count];
+    last = decided;
+  }
+  return [flushes.at(-1)!];
+}
+
 test(`${POINTS} points of what was written, of seed ${SEED}`, async (t) => {
   if (lacks(t, "qemu-system-aarch64", "e2fsck", ...TOOLS) || lacksRoot(t)) return;
   const machine = await GatedMachine.create(t);
-  const { manifest, userdata, folder } = machine.built;
-  const bootfs = manifest.partitions.find(({ name }) => name === "bootfs")!;
+  const { folder } = machine.built;
+  const bootfs = partition(machine.built, "bootfs");
   const script = fs.readFileSync(path.join(PROJECT, "fixtures/powercut/sbin/init"), "utf8");
   const host = await device(t, {
     paths: ["/home/root", "/opt"],
@@ -67,9 +68,13 @@ test(`${POINTS} points of what was written, of seed ${SEED}`, async (t) => {
   assert.ok(fs.existsSync(path.join(DEMO, "arm64/rootfs/home/root/readme.txt")));
   // The same functions, of the script that the device has.
   const functions = script.slice(script.indexOf("show() {"), script.indexOf("# say TEXT"));
-  const show = (content: Uint8Array) => {
-    fs.writeFileSync(host.userdata, content);
-    return shownIn(host.boot(`${functions}\nshow`));
+  const show = async (disk: Buffer) => {
+    fs.writeFileSync(host.userdata, machine.userdata(disk));
+    const shown = shownIn(host.boot(`${functions}\nshow`));
+    const after = fs.readFileSync(host.userdata);
+    await checkUserdata(after);
+    await checkSettled(after);
+    return shown + (await machine.check(disk));
   };
   const random = moments(SEED);
   let points = 0;
@@ -84,10 +89,11 @@ test(`${POINTS} points of what was written, of seed ${SEED}`, async (t) => {
     const writes = readLog(log);
     fs.rmSync(log);
     const after = machine.read();
-    const replayed = afterCut(from, userdata.offset, writes, writes.length, () => true);
+    const replayed = afterCut(from, 0, writes, writes.length, () => true);
     assert.ok(replayed.equals(after), "the log has all that was written");
-    const [before, whole] = [show(from), show(after)];
+    const [before, whole] = [await show(from), await show(after)];
 
+    const said = (count: number) => saidIn(writes.slice(0, count), bootfs.offset + 81919 * 512);
     const wanted = Math.round((POINTS * (number + 1)) / STEPS.length) - points;
     const flushes = writes.flatMap(({ flush }, i) => (flush ? [i + 1] : []));
     for (let point = 0; point < wanted; point++) {
@@ -98,19 +104,31 @@ test(`${POINTS} points of what was written, of seed ${SEED}`, async (t) => {
       const count = afterFlush ? flushes[chosen]! : chosen;
       const share = [1, 0, 0.5][point % 3]!;
       const what = `seed ${SEED}: ${step.name} (${number}), ${count} of ${writes.length} writes, ${share} of what is not flushed`;
-      const left = afterCut(from, userdata.offset, writes, count, () => random.next().value < share);
+      const left = afterCut(from, 0, writes, count, () => random.next().value < share);
       try {
-        await checkUserdata(left);
-        const shown = show(left);
-        step.check({ shown, said: saidIn(writes.slice(0, count), bootfs.offset + 81919 * 512), whole, before });
-        await checkUserdata(fs.readFileSync(host.userdata));
+        step.check({ shown: await show(left), said: said(count), whole, before });
       } catch (error) {
-        const saved = path.join(os.tmpdir(), `imgbuild-point-${SEED}-${number}-${count}.ext4`);
+        const saved = path.join(os.tmpdir(), `imgbuild-point-${SEED}-${number}-${count}.img`);
         fs.writeFileSync(saved, left);
         throw new Error(`${what}; what was left is in ${saved}: ${(error as Error).message}`, { cause: error });
       }
       points++;
     }
-    t.diagnostic(`${step.name}: ${writes.length} writes, ${flushes.length} flushes, ${wanted} points`);
+    let booted = 0;
+    if (BOOTED.includes(step)) {
+      machine.write(from);
+      const shown = { before: await machine.show(), whole: "" };
+      machine.write(after);
+      shown.whole = await machine.show();
+      for (const count of await decisive(machine, flushes, (to) => afterCut(from, 0, writes, to, () => false))) {
+        machine.write(afterCut(from, 0, writes, count, () => false));
+        step.check({ shown: await machine.show(), said: said(count), ...shown });
+        booted++;
+      }
+      machine.write(after);
+    }
+    t.diagnostic(
+      `${step.name}: ${writes.length} writes, ${flushes.length} flushes, ${wanted} points, ${booted} of them booted`,
+    );
   }
 });

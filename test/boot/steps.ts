@@ -1,8 +1,9 @@
 /**
  * What a device does when its power is cut, step by step, and what may be seen after it. Each step begins where the one before
- * has ended. A step for updates of the root belongs here as well.
+ * has ended.
  */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 
 /** What the boot after a cut has shown, and what had been said before it. */
 export interface Outcome {
@@ -30,13 +31,32 @@ export const finished = ({ shown, whole }: Outcome) => assert.equal(shown, whole
 const oldOrNew = ({ shown, said, whole, before }: Outcome) =>
   assert.ok(shown === whole || (shown === before && !said.includes("done")), `${said}\nthen:\n${shown}`);
 
+/** Everything that was there before, and of what is new some, everything when it was said to be done. */
+const growing = ({ shown, said, whole, before }: Outcome) => {
+  const [seen, old, all] = [shown, before, whole].map((text) => new Set(text.split("\n"))) as [
+    Set<string>,
+    Set<string>,
+    Set<string>,
+  ];
+  for (const line of old) assert.ok(seen.has(line), `${line} is not there any more:\n${shown}`);
+  for (const line of seen) assert.ok(all.has(line), `${line} should not be there:\n${shown}`);
+  if (said.includes("done")) assert.equal(shown, whole);
+};
+
+/** Of what `write` of fixtures/powercut has in the large file, by number. */
+const LARGE = Array.from({ length: 9 }, (_, i) =>
+  createHash("sha256")
+    .update(`number ${i + 1}\n`.repeat(30_000).slice(0, 200_000))
+    .digest("hex"),
+);
+
 export const STEPS: readonly Step[] = [
   {
     name: "first boot",
     prepare: [],
     commands: "ready; sync; say completed; echo mine >/home/root/mine; echo mine >/opt/mine; sync; say written",
     check({ shown, said, whole, before }) {
-      const mine = /mine: (?:mine)?$/;
+      const mine = /\/mine(?:: (?:mine)?| regular file 644 0:0)$/;
       const rest = (text: string) =>
         text
           .split("\n")
@@ -49,11 +69,17 @@ export const STEPS: readonly Step[] = [
   {
     name: "writes",
     prepare: ["ready; echo mine >/home/root/mine; echo mine >/opt/mine; sync"],
-    commands: "write 12",
+    commands: "write 9",
     check({ shown, said }) {
       const last = Number(/written (\d+)\n(?![\s\S]*written \d+\n)/.exec(said)?.[1] ?? 0);
       const counter = Number(/^\/home\/root\/counter: number (\d+)$/m.exec(shown)?.[1] ?? 0);
       assert.ok(counter === last || counter === last + 1, `${last} were written, the counter is ${counter}`);
+      const large = /^([0-9a-f]{64}) {2}\/home\/root\/large$/m.exec(shown)?.[1];
+      const number = large === undefined ? 0 : 1 + LARGE.indexOf(large);
+      assert.ok(
+        (large === undefined || number > 0) && (number === counter || number === counter + 1),
+        `the counter is ${counter}, and the large file is of number ${number}, or none that was written`,
+      );
       const lines = [...(/\/opt\/log: ([^/]*)\n(?:\/|home|opt)/.exec(shown)?.[1] ?? "").matchAll(/line (\d+)/g)];
       assert.ok(
         lines.length === last || lines.length === last + 1,
@@ -90,14 +116,35 @@ export const STEPS: readonly Step[] = [
   },
   { name: "a merge", prepare: ["echo 5 >/opt/five; overlayctl merge"], commands: "", check: finished },
   {
+    name: "an import",
+    prepare: ["overlayctl snapshot three", "overlayctl export three /userdata/three.tar"],
+    commands: "overlayctl import /userdata/three.tar copied && say done",
+    // Each overlay gets its part by itself.
+    check: growing,
+  },
+  {
+    name: "an update of the root",
+    prepare: [],
+    commands: "overlayctl update - </dev/vda2 && say done",
+    check: oldOrNew,
+  },
+  {
     name: "a reset that keeps a file",
-    prepare: ["overlayctl snapshot three", "overlayctl reset"],
+    prepare: ["overlayctl reset"],
     commands: "ready",
     check: finished,
   },
   {
     name: "a reset by a file, of one overlay, that keeps nothing",
     prepare: ["ready; echo mine >/opt/mine; sync; echo /opt >/userdata/factory-reset; sync"],
+    commands: "ready",
+    check: finished,
+  },
+  {
+    name: "a reset of a full UserData, that keeps nothing",
+    prepare: [
+      "ready; overlayctl reset --no-keep; dd if=/dev/zero of=/opt/full bs=64k 2>/dev/null; echo 1 >/home/root/more; sync",
+    ],
     commands: "ready",
     check: finished,
   },

@@ -8,6 +8,7 @@ import { fromText } from "../../src/bytes/bytestring.js";
 import { type Ext4Reader, openExt4 } from "../../src/ext4/index.js";
 import { readContent } from "../../src/tree/node.js";
 import { assertClean } from "../ext4/support.js";
+import { run } from "../support/tools.js";
 
 /** The lines between the marks of `show`, in fixtures/powercut. */
 export function shownIn(printed: string): string {
@@ -18,10 +19,11 @@ export function shownIn(printed: string): string {
 
 /**
  * Fails unless UserData, a copy of which `content` is, is in order once its journal is replayed: e2fsck has nothing more to
- * mend, the project's reader finds the same, and every overlay's state is whole and names layers that are there.
+ * mend, the project's reader finds the same, and every overlay's state is whole, names layers that are there, and is read alike by
+ * debugfs after the replay.
  */
 export async function checkUserdata(content: Buffer): Promise<void> {
-  await checkReader(content);
+  const states = await checkReader(content);
   const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-userdata-")), "ext4");
   try {
     fs.writeFileSync(file, content);
@@ -29,9 +31,31 @@ export async function checkUserdata(content: Buffer): Promise<void> {
     // The counts in the superblock are brought up to date with every replay; 1 says so.
     assert.ok(status === 0 || status === 1, `e2fsck -p ended with ${status}: ${stdout}`);
     assertClean(file);
+    for (const [name, state] of states) {
+      assert.equal(run("debugfs", ["-R", `cat /${name}`, file]), state, `${name}, read by debugfs`);
+    }
   } finally {
     fs.rmSync(path.dirname(file), { recursive: true });
   }
+}
+
+/**
+ * Fails unless a boot has left nothing half-made on UserData: what was asked for is gone, and so is what no state names, but for
+ * what others may have put there.
+ */
+export async function checkSettled(content: Buffer): Promise<void> {
+  const reader = await openUserdata(content);
+  const left = [...(await names(reader, ""))!].filter((name) => /^(?:request|factory-reset|import)|\+new$/.test(name));
+  for (const name of (await names(reader, "overlay"))!) {
+    const entries = (await names(reader, `overlay/${name}`))!;
+    const state = entries.has("state") ? await textOf(reader, `overlay/${name}/state`) : "";
+    const named = new Set([...state.matchAll(/^(?:top|layer) (upper\S*) /gm)].map(([, layer]) => layer!));
+    const top = /^top upper(\S*) /m.exec(state)?.[1];
+    for (const entry of entries) {
+      if (entry !== "state" && !named.has(entry) && entry !== `work${top}`) left.push(`${name}/${entry}`);
+    }
+  }
+  assert.deepEqual(left, []);
 }
 
 /** Opens a copy of UserData with the project's reader. */
@@ -42,6 +66,11 @@ export function openUserdata(content: Buffer): Promise<Ext4Reader> {
   });
 }
 
+/** The overlays' states, one after another. */
+export async function stateTexts(content: Buffer): Promise<string> {
+  return [...(await readStates(await openUserdata(content))).values()].join("");
+}
+
 /** The content of a file on UserData. */
 export async function textOf(reader: Ext4Reader, name: string): Promise<string> {
   const file = await reader.lookup(fromText(name));
@@ -49,21 +78,33 @@ export async function textOf(reader: Ext4Reader, name: string): Promise<string> 
   return Buffer.from(await readContent(await reader.content(file))).toString("latin1");
 }
 
-async function checkReader(content: Buffer): Promise<void> {
+/** Returns the overlays' states, by the files that they are in. */
+async function checkReader(content: Buffer): Promise<Map<string, string>> {
   const reader = await openUserdata(content);
   assert.notEqual(reader.facts.state, "errors");
   for await (const { severity, message } of reader.check()) assert.notEqual(severity, "error", message);
-  const overlays = await names(reader, "overlay");
-  for (const name of overlays ?? []) {
-    if (name.includes("+")) continue;
-    const folder = `overlay/${name}`;
-    const entries = (await names(reader, folder))!;
-    const state = await textOf(reader, `${folder}/${entries.has("state") ? "state" : "resetting"}`);
+  const states = await readStates(reader);
+  for (const [file, state] of states) {
+    const folder = path.dirname(file);
     assert.match(state, /^state (?:ready|pending|pending again)\n[\s\S]*\nend\n$/, folder);
+    const entries = (await names(reader, folder))!;
     for (const [, layer] of state.matchAll(/^(?:top|layer) (upper\S*) /gm)) {
       assert.ok(entries.has(layer!), `${folder} has no ${layer}, which its state names`);
     }
   }
+  return states;
+}
+
+/** The overlays' states, by the files that they are in. */
+async function readStates(reader: Ext4Reader): Promise<Map<string, string>> {
+  const states = new Map<string, string>();
+  for (const name of (await names(reader, "overlay")) ?? []) {
+    if (name.includes("+")) continue;
+    const folder = `overlay/${name}`;
+    const file = `${folder}/${(await names(reader, folder))!.has("state") ? "state" : "resetting"}`;
+    states.set(file, await textOf(reader, file));
+  }
+  return states;
 }
 
 async function names(reader: Ext4Reader, folder: string): Promise<Set<string> | undefined> {

@@ -65,6 +65,7 @@ test("env print says what to do with a file that is no environment, or too long 
     [["disk"], /no environment has 8589934592 bytes\nhint: Set --size/],
     [["."], /neither a file nor a block device/],
     [["env", "--second-offset", "4K"], /--second-offset has no meaning here\nhint: Add --redundant/],
+    [["env", "--redundant", "--second-offset", "4K"], /copies of 8192 bytes at 0 and 4096 lie over each other/],
     [["env", "--offset", "9K"], /has 8192 bytes, and no/],
   ] as const) {
     const { status, stderr } = imgbuild(["env", "print", ...args], { cwd });

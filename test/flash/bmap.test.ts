@@ -58,7 +58,15 @@ test("what is no map, or not as it was made, is refused", () => {
   refuses(OLD.replace("> 0-1 <", "> 0-2 <"), /4 blocks/);
   refuses(OLD.replace("> 4 <", "> 1 <"), /out of order/);
   refuses(OLD.replace("20000", "many"), /no ImageSize/);
+  refuses(OLD.replace("<!--", "<!-- <!--").replace("<Range> 4", "<!-- <Range> 4"), /2 blocks/);
   const checksum = `<BmapFileSHA1> ${"12".repeat(20)} </BmapFileSHA1>`;
   refuses(OLD.replace("</BlockMap>", `</BlockMap>${checksum}`), /its own sha1/);
   refuses(OLD.replace("</BlockMap>", `</BlockMap>${checksum}<ChecksumType>none</ChecksumType>`), /the kind "none"/);
+});
+
+test("hostile text is refused in time", { timeout: 20_000 }, () => {
+  for (const text of ["<!--", "<Range", "<ImageSize> ", " ", "<bmap ", "<Range> 1 "]) {
+    const hostile = OLD.replace("<ImageSize>", `${text.repeat(300_000)}<ImageSize`);
+    assert.throws(() => readBlockMap(hostile, "a.bmap"), { code: "source-invalid" }, text);
+  }
 });

@@ -39,6 +39,22 @@ test("features that ext4 does not have, or that the overlay needs", () => {
   load("colibri-imx6", "partitions.app={filesystem: ext4, size: 8MiB, features: '-filetype'}");
 });
 
+test("a kernel's format and the loader are ones that the processor has", () => {
+  for (const [name, right, wrong] of [
+    ["colibri-imx6", ["zImage"], ["Image", "Image.gz", "bzImage"]],
+    ["verdin-imx8mp", ["Image", "Image.gz"], ["zImage", "bzImage"]],
+    ["qemu-x86_64", ["bzImage"], ["zImage", "Image", "Image.gz"]],
+  ] as const) {
+    for (const format of right) load(name, `boot.kernel=${format}`);
+    for (const format of wrong) {
+      assert.throws(() => load(name, `boot.kernel=${format}`), { code: "profile-invalid", message: /no kernel for/ });
+    }
+  }
+  load("raspberrypi4", "architecture=arm", "boot.kernel=zImage");
+  const pc = ["architecture=x86_64", "boot.kernel=bzImage"];
+  assert.throws(() => load("raspberrypi4", ...pc), { code: "profile-invalid", message: /processor x86_64/ });
+});
+
 test("types, numbers and names", () => {
   refused(["partitions.rootfs.type=nonsense"], /nonsense/);
   refused(["partitions.rootfs.number=1"], /bootfs and rootfs both have the number 1/);

@@ -7,8 +7,8 @@ import { fromText } from "../../src/bytes/bytestring.js";
 import { FileReader } from "../../src/bytes/file-device.js";
 import { openExt4 } from "../../src/ext4/index.js";
 import { lookup } from "../../src/tree/tree.js";
-import { lacks, lacksRoot, mounted } from "../support/tools.js";
-import { device, type Shell, TOOLS } from "./device.js";
+import { lacks, lacksRoot, mounted, run } from "../support/tools.js";
+import { device, put, type Shell, TOOLS } from "./device.js";
 
 const SHELLS: readonly Shell[] = ["busybox", "dash"];
 
@@ -325,4 +325,161 @@ test("a damaged state is not guessed at: memory, until it is reset", async (t) =
     assert.equal(debugfs("cat /overlay/home-root/upper/x"), "x\n");
   }
   assert.equal(boot("ls /home/root", { arguments: "imgbuild.reset" }), "changed\ndeleted\nkept\n");
+});
+
+test("what is asked for in one boot is carried out in order: a snapshot can be gone back to before it is taken", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
+  assert.equal(
+    boot(`exec 2>&1; echo 1 >/etc/one; overlayctl snapshot --overlay /etc a; echo 2 >/etc/two
+      overlayctl export a - ; overlayctl restore a; overlayctl delete a; overlayctl snapshot --overlay /etc a; overlayctl restore none`),
+    `It is done at the next boot.
+overlayctl: the snapshot a is taken at the next boot, and can be exported then
+It is done at the next boot.
+It is done at the next boot.
+It is done at the next boot.
+overlayctl: no overlay has a snapshot none
+`,
+  );
+  assert.equal(
+    boot("ls /etc; overlayctl status | grep -c ': a$'; overlayctl reset; overlayctl restore a 2>&1"),
+    "one\ntwo\n1\nIt is done at the next boot.\noverlayctl: no overlay has a snapshot a\n",
+  );
+});
+
+test("what could not be done is shown for as long as the boot lasts", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t);
+  boot(
+    "printf 'id 1\\nrestore home-root none\\nexplode \"x\\n' >/userdata/request; echo /nowhere >/userdata/factory-reset",
+  );
+  const shown = boot(`overlayctl status | grep Not; overlayctl status --json`)
+    .split("\n")
+    .filter((line) => !line.startsWith("imgbuild"));
+  assert.deepEqual(shown.slice(0, 3), [
+    "Not done at this boot: there is no overlay /nowhere: no reset",
+    "Not done at this boot: /home/root: no restore (none): there is none; it stays as it is",
+    "Not done at this boot: the request has a line that is not understood: explode",
+  ]);
+  assert.deepEqual(
+    JSON.parse(shown[3]!).notDone,
+    shown.slice(0, 3).map((line) => line.replace("Not done at this boot: ", "")),
+  );
+  assert.doesNotMatch(boot("overlayctl status"), /Not done/);
+});
+
+test("a reset while the first boot has not completed keeps what is below it, and what overlayctl was told to keep", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, { hook: true, keep: ["/home/root/*.key"] });
+  boot("echo whole >/home/root/a.key; overlayctl ready; overlayctl reset");
+  boot("echo half >/home/root/b.key");
+  assert.match(boot("cd /home/root; cat *.key", { arguments: "imgbuild.reset" }), /^whole\n$/);
+  boot("echo mine >/home/root/c.key; overlayctl reset");
+  assert.match(boot("cd /home/root; cat *.key"), /^whole\nmine\n$/);
+});
+
+/** What somebody put before the path: from the count in /dev/fails on, a program fails. */
+const failing = (program: string) => `#!/bin/busybox sh
+if [ -e /dev/fails ]; then
+  read -r left </dev/fails
+  echo $((left - 1)) >/dev/fails
+  [ "$left" -gt 0 ] || exit 1
+fi
+exec /bin/busybox ${program} "$@"
+`;
+
+const FILES = "cd /home/root; for f in $(find . -type f | sort); do echo $f=$(cat $f); done";
+
+test("a fold that fails half-way: what is seen stays, the snapshot that goes cannot be gone back to, a later boot ends it", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const commands of ["overlayctl delete one", "overlayctl merge"]) {
+    const { boot, userdata } = await device(t, {
+      shell: "dash",
+      root: (tree) => put(tree, "usr/sbin/mv", failing("mv"), 0o755),
+    });
+    boot("cd /home/root; mkdir -p d/e; for f in a b c d/e/f; do echo 1 >$f; done; rm kept; overlayctl snapshot one");
+    boot("cd /home/root; echo 2 >a; rm -r d; mkdir d; echo 2 >d/g; overlayctl snapshot two");
+    const before = boot(`${FILES}; ${commands} >/dev/null`);
+    const saved = `${userdata}.saved`;
+    fs.copyFileSync(userdata, saved);
+    let half = 0;
+    for (let fails = 1; ; fails++) {
+      fs.copyFileSync(saved, userdata);
+      const shown = boot(`rm -f /dev/fails; ${FILES}; overlayctl status --json`, { sys: `echo ${fails} >dev/fails` });
+      const [json] = shown.split("\n").slice(-2);
+      assert.equal(shown.replace(/^imgbuild.*\n/gm, "").replace(/\{".*\n/, ""), before, `${commands}, ${fails}`);
+      const { notDone, overlays } = JSON.parse(json!);
+      const going = overlays[0].layers.filter((layer: { use: string }) => layer.use === "going");
+      if (notDone.length === 0) break;
+      if (/no (delete|merge)/.test(notDone[0])) {
+        assert.deepEqual(going, [], "old");
+        continue;
+      }
+      assert.match(notDone[0], /cannot be moved/);
+      half++;
+      assert.match(going[0].name, /one|two/);
+      // Its name is free, it is not to be had, and what is above it is.
+      const tried = boot(
+        `exec 2>&1; rm -f /dev/fails; cd /home/root; overlayctl restore ${going[0].name}; overlayctl export ${going[0].name}
+        [ "${commands}" != "overlayctl delete one" ] || overlayctl export two - | tar -t -f - | grep -c files/b; overlayctl snapshot one`,
+        { sys: `echo 0 >dev/fails` },
+      );
+      assert.equal(
+        tried.replace(/^imgbuild.*\n/gm, ""),
+        `overlayctl: no overlay has a snapshot ${going[0].name}\noverlayctl: there is no snapshot ${going[0].name}\n${
+          commands === "overlayctl merge" ? "" : "1\n"
+        }It is done at the next boot.\n`,
+      );
+      assert.equal(boot(FILES), before);
+      assert.equal(
+        boot("grep going /userdata/overlay/home-root/state; overlayctl status | grep -c 'snapshot of'"),
+        commands === "overlayctl merge" ? "1\n" : "2\n",
+      );
+      run("e2fsck", ["-fn", userdata]);
+    }
+    assert.ok(half >= 2, `${half}`);
+  }
+});
+
+test("restore, snapshot and reset on the way: what is going goes with what is above it", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, userdata } = await device(t, {
+    shell: "dash",
+    root: (tree) => put(tree, "usr/sbin/mv", failing("mv"), 0o755),
+  });
+  boot("cd /home/root; echo 0 >z; overlayctl snapshot base");
+  boot("cd /home/root; for f in a b c; do echo 1 >$f; done; overlayctl snapshot one");
+  boot("echo 2 >/home/root/y; overlayctl delete one");
+  const stuck = { sys: "echo 3 >dev/fails" };
+  const failed = /^imgbuild: \/home\/root: a snapshot .* cannot be moved/;
+  assert.match(boot("rm /dev/fails; overlayctl restore base", stuck), failed);
+  assert.equal(boot(FILES), "./changed=shipped\n./deleted=shipped\n./kept=kept\n./z=0\n");
+  assert.deepEqual((await folders(userdata)).filter((name) => name.startsWith("upper")).length, 2);
+  // A mark that no layer has, as scripts that know nothing of marks may leave it.
+  await mounted(userdata, { type: "ext4", writable: true }, (folder) =>
+    fs.appendFileSync(path.join(folder, "overlay/home-root/state"), "going  upper.77 upper upper\nend\n"),
+  );
+  assert.equal(
+    boot("cd /home/root; echo $(ls); grep -c going /userdata/overlay/home-root/state"),
+    "changed deleted kept z\n0\n",
+  );
+});
+
+test("a medium that fails when it is written out leaves the old state", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, {
+    shell: "dash",
+    root: (tree) => put(tree, "usr/sbin/sync", failing("sync"), 0o755),
+  });
+  boot("echo 1 >/home/root/a; overlayctl snapshot one");
+  assert.match(
+    boot("cat /home/root/a; overlayctl snapshot two 2>&1; ls /userdata", { sys: "echo 0 >dev/fails" }),
+    /^imgbuild: \/home\/root: no snapshot \(\d+ one\): it failed[^\n]*\n1\noverlayctl: the request cannot be written to UserData[^\n]*\nlost\+found\noverlay\n$/,
+  );
+  assert.equal(boot("cat /home/root/a; overlayctl status | grep -c snapshot; true"), "1\n0\n");
+  // The rename is done, and nobody knows whether it lasts: what either state names stays.
+  boot("overlayctl snapshot two");
+  const folders = "echo $(ls -d /userdata/overlay/home-root/upper*); cat /home/root/a";
+  boot(`${folders}; overlayctl restore two`);
+  assert.match(boot(folders, { sys: "echo 1 >dev/fails" }), /no restore \(two\): [^\n]*\n(\S+ ){2}\S+\n1\n$/);
 });

@@ -199,6 +199,18 @@ test("a boot that completes confirms, unless it is degraded or an application is
   // The other way round as well.
   missing.boot("overlayctl rollback", 4);
   assert.equal((missing.environment as Variables).trial_note, `back,${trial_note}`);
+  // A UserData that is dead with every root.
+  fs.writeFileSync(missing.device.userdata, new Uint8Array(8 * 2 ** 20));
+  missing.environment = { ...TRIAL, bootcount: "1" };
+  assert.match(
+    missing.boot("/etc/init.d/S99imgbuild-ready start 2>&1; true", 4),
+    /not confirmed: UserData \(\/dev\/data\) cannot/,
+  );
+  missing.environment = OLD;
+  missing.boot("overlayctl update /dev/new");
+  missing.environment = { ...missing.environment, bootcount: "1" };
+  missing.boot("/etc/init.d/S99imgbuild-ready start", 4);
+  assert.equal((missing.environment as Variables).upgrade_available, "0");
   const unnoticed = TwoSlots.make(t, { slots: { ...SLOTS, confirm: "automatic" } });
   await assert.rejects(unnoticed, { code: "profile-invalid", message: /nothing would confirm a new root/ });
   const manual = await TwoSlots.make(t, { hook: true });

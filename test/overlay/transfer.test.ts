@@ -40,7 +40,9 @@ for (const shell of SHELLS) {
       two.boot(
         "echo other >/home/root/other; overlayctl import /userdata/s.tar; overlayctl import - t </userdata/s.tar; overlayctl import /userdata/s.tar 2>&1; overlayctl restore t; ls /userdata",
       ),
-      `overlayctl: /home/root has a snapshot s already; overlayctl import FILE NAME gives this one another name
+      `Imported as s, for /home/root. Go back to it: overlayctl restore s
+Imported as t, for /home/root. Go back to it: overlayctl restore t
+overlayctl: /home/root has a snapshot s already; overlayctl import FILE NAME gives this one another name
 It is done at the next boot.
 lost+found
 overlay
@@ -91,7 +93,8 @@ test("an import deletes nothing outside of its layer, and takes no symlink for o
       ln -s /userdata s/home-root/files/link; ln -s /home s/etc/files
       printf '/link/safe\n/../../../userdata/safe\n/kept\n' >s/home-root/deleted
       tar -c -f s.tar -C s .; overlayctl import s.tar; ls /userdata; overlayctl restore s; overlayctl status | grep -c snapshot`),
-    `lost+found
+    `Imported as s, for /home/root. Go back to it: overlayctl restore s
+lost+found
 overlay
 safe
 It is done at the next boot.
@@ -140,6 +143,74 @@ test("status tells layers, sizes, changes, requests and what does not work", asy
   assert.equal(degraded.userdata, null);
   assert.match(degraded.degraded[0], /no partition 3/);
   assert.equal(degraded.overlays[0].in, "memory");
+});
+
+test("an export goes to names of any kind, and not over a folder; an import takes no pipe for a file", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t);
+  boot("echo 1 >/home/root/one; overlayctl snapshot s");
+  assert.equal(
+    boot(`cd /run; exec 2>&1; overlayctl export s host:s.tar && overlayctl import host:s.tar a; overlayctl export s "-a b
+c" && overlayctl import "-a b
+c" b; mkdir folder; overlayctl export s folder; ls folder; overlayctl import nowhere
+      mkfifo pipe; overlayctl export s pipe & tar -t -f pipe | tail -n 1; wait
+      mkdir -p t/home-root/files; mkfifo t/home-root/deleted; echo "snapshot p 1" >t/imgbuild-snapshot; tar -c -f t.tar -C t .; overlayctl import t.tar
+      rm t/imgbuild-snapshot; mkfifo t/imgbuild-snapshot; tar -c -f t.tar -C t .; overlayctl import t.tar
+      ls /userdata /run/imgbuild`),
+    `Imported as a, for /home/root. Go back to it: overlayctl restore a
+Imported as b, for /home/root. Go back to it: overlayctl restore b
+overlayctl: folder is a folder; name a file in it
+overlayctl: there is no file nowhere
+./imgbuild-snapshot
+overlayctl: /home/root: the list of deleted files is no file
+overlayctl: t.tar is no snapshot or not all of one, or there is no room for it
+/run/imgbuild:
+
+/userdata:
+lost+found
+overlay
+`,
+  );
+});
+
+test("two at once do not meet, and one that is interrupted leaves nothing mounted, half-written or locked", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const shell of SHELLS) {
+    const { boot } = await device(t, { shell, paths: ["/etc", "/home/root"] });
+    boot("cd /home/root; for i in 1 2 3 4 5 6 7 8 9; do echo $i >$i; done; overlayctl snapshot s");
+    assert.equal(
+      boot(`cd /run; for i in 1 2 3; do overlayctl status >status$i & done; wait; cmp status1 status2; cmp status1 status3
+        grep -c '9 added' status1
+        mounts=$(grep -c . /proc/mounts)
+        for signal in INT TERM HUP; do
+          for command in "export s out.tar" diff "status --json" "import in.tar"; do
+            for pause in 0.02 0.1 0.3; do
+              overlayctl $command >/dev/null 2>&1 &
+              sleep $pause; kill -$signal $! 2>/dev/null; wait
+            done
+          done
+        done
+        rm -f out.tar
+        mkfifo full; { overlayctl export s full & sleep 0.3; head -c 1 <full >/dev/null; wait; } 2>/dev/null
+        overlayctl diff | head -n 1 >/dev/null
+        [ "$(grep -c . /proc/mounts)" = "$mounts" ] || cat /proc/mounts; ls /run /run/imgbuild /userdata`),
+      `1
+/run:
+full
+imgbuild
+status1
+status2
+status3
+
+/run/imgbuild:
+
+/userdata:
+lost+found
+overlay
+`,
+      shell,
+    );
+  }
 });
 
 test("the command says how it is called", async (t) => {

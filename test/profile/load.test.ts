@@ -169,9 +169,9 @@ test("a profile that extends itself, and one that is not there", (t) => {
 test("profiles of three levels: the nearest wins, key by key", (t) => {
   const grandparent = profileFile(t, "extends: qemu-arm\nseed: old\nstorage: { size: 3GiB }\n", "a.yaml");
   const parent = profileFile(t, `extends: ${grandparent}\nseed: newer\nboot: { console: tty0 }\n`, "b.yaml");
-  const plan = loadPlan(profileFile(t, `extends: ${parent}\nboot: { kernel: Image }\n`), { folder });
+  const plan = loadPlan(profileFile(t, `extends: ${parent}\nboot: { initramfs: none }\n`), { folder });
   assert.deepEqual([plan.seed, plan.storage.size, plan.boot.console], ["newer", 3 * 2 ** 30, "tty0"]);
-  assert.equal(plan.boot.kernel, "Image");
+  assert.equal(plan.boot.initramfs, "none");
   assert.deepEqual(plan.boot.drivers, ["virtio_pci", "virtio_blk"]);
 });
 

@@ -55,6 +55,11 @@ test("virt: U-Boot finds the rest on a virtio disk", () => {
   );
 });
 
+test("a guest that reboots ends the emulator, unless it is to start again", () => {
+  const [disk, start] = [{ path: "emmc.img", format: "raw" }, { bios: "u-boot.bin" }] as const;
+  assert.equal(line(virt, disk, start).replace(" -no-reboot", ""), line(virt, disk, start, true));
+});
+
 test("virt: a kernel that has everything built in needs neither device tree nor initramfs", () => {
   assert.equal(
     line(virt, { path: "emmc.img", format: "raw" }, { kernel: "Image", append: "root=/dev/vda2 ro" }),

@@ -78,6 +78,15 @@ test("with write, the image itself is the disk, grown to a size that the card ma
   assert.ok(fs.readFileSync(image).equals(Buffer.concat([Buffer.alloc(3 * MiB, 1), Buffer.alloc(MiB)])));
 });
 
+test("a reboot ends it, unless the guest is to start again", async (t) => {
+  const { folder, image, machine, start } = bench(t, 'echo "$@" >>$folder/arguments');
+  await bootImage({ machine, image, start });
+  await bootImage({ machine, image, start, reboots: true });
+  const [ends, reboots] = fs.readFileSync(`${folder}/arguments`, "latin1").split("\n") as [string, string];
+  assert.match(ends, / -no-reboot /);
+  assert.doesNotMatch(reboots, /-no-reboot/);
+});
+
 test("an emulator that gives up is a failure", async (t) => {
   const { folder, image, machine, start } = bench(t, "exit 3");
   await assert.rejects(bootImage({ machine, image, start }), { code: "guest-failed", message: /ended with 3$/ });

@@ -13,6 +13,21 @@ import * as fs from "node:fs";
 const MAGIC = 0x6a736677736872n;
 const FLAG = { flush: 1, fua: 2, discard: 4, mark: 8 } as const;
 
+/** A function that changes the emulator's arguments so that the disk's writes are recorded in a file, which has to be there. */
+export const recorded = (log: string) => (args: readonly string[]) =>
+  args.flatMap((arg, i) => {
+    if (arg === "-drive") return [];
+    if (args[i - 1] !== "-drive") return [arg];
+    const image = /file=(.*)$/.exec(arg)![1];
+    const nodes = [
+      { driver: "file", "node-name": "file", filename: image!.replaceAll(",,", ",") },
+      { driver: "raw", "node-name": "image", file: "file" },
+      { driver: "file", "node-name": "log", filename: log },
+      { driver: "blklogwrites", "node-name": "disk", file: "image", log: "log" },
+    ];
+    return nodes.flatMap((node) => ["-blockdev", JSON.stringify(node)]);
+  });
+
 export interface LoggedWrite {
   /** In bytes on the disk. */
   readonly at: number;
