@@ -23,7 +23,12 @@ test("shellcheck has nothing to say", (t) => {
   const names = fs.readdirSync(`${ROOT}/scripts`).filter((name) => name.endsWith(".sh"));
   const scripts = names.map((name) => `${ROOT}/scripts/${name}`);
   assert.ok(scripts.length > 0);
-  const guests = ["demo/rootfs/etc/init.d/rcS", "demo/rootfs/etc/init.d/rcK", "powercut/sbin/gate", "powercut/sbin/init"];
+  const guests = [
+    "demo/rootfs/etc/init.d/rcS",
+    "demo/rootfs/etc/init.d/rcK",
+    "powercut/sbin/gate",
+    "powercut/sbin/init",
+  ];
   run("shellcheck", [...scripts, ...guests.map((name) => `${ROOT}/fixtures/${name}`)]);
 });
 
