@@ -23,7 +23,7 @@
  *     environment.sh   which of two root slots is booted: reading and writing that
  *     slots.sh         the slots: which one runs, rollback, confirm; update.sh: writing the other one
  *     overlayctl.sh    the command; arguments.sh: what it is called with; ask.sh: what it asks for at the next boot;
- *                      report.sh: what it prints; transfer.sh: export and import;
+ *                      report.sh: status; differences.sh: diff; transfer.sh: export and import;
  *                      storage-command.sh: UserData on another device
  */
 export {

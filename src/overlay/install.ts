@@ -101,6 +101,7 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
   ["before.sh", `${LIBRARY}/before.sh`, 0o644],
   ["root-change.sh", `${LIBRARY}/root-change.sh`, 0o644],
+  ["differences.sh", `${LIBRARY}/differences.sh`, 0o644],
   ["report.sh", `${LIBRARY}/report.sh`, 0o644],
   ["environment.sh", `${LIBRARY}/environment.sh`, 0o644],
   ["slots.sh", `${LIBRARY}/slots.sh`, 0o644],

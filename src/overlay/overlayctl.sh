@@ -193,10 +193,15 @@ case $command in
 update | rollback | confirm) find_slots ;;
 esac
 case $command in
-status | diff)
+status)
 	# shellcheck source=src/overlay/report.sh
 	. "$library/report.sh"
-	"report_$command"
+	report_status
+	;;
+diff)
+	# shellcheck source=src/overlay/differences.sh
+	. "$library/differences.sh"
+	report_diff
 	;;
 snapshot | restore | delete | merge | reset | cancel)
 	# shellcheck source=src/overlay/ask.sh

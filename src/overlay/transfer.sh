@@ -8,8 +8,8 @@
 # No whiteouts and no xattrs of overlayfs are in it: tar may lose them, and what is deleted is told by name. Import has the
 # kernel make whiteouts of that.
 
-# shellcheck source=src/overlay/report.sh
-. "$library/report.sh"
+# shellcheck source=src/overlay/differences.sh
+. "$library/differences.sh"
 # shellcheck source=src/overlay/ask.sh
 . "$library/ask.sh"
 features
