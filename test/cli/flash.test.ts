@@ -227,6 +227,9 @@ test("partitions: a disk's image is refused, a file system is taken, and a mount
       run("addpart", [device, number, `${mib * 2048}`, `${40 * 2048}`]);
   }
   refusesOnto(`${device}p1`, backing, /is a partition of loop\d+, and .* is an image of a whole disk/);
+  const json = path.join(temporaryFolder(t), "image.json");
+  fs.writeFileSync(json, "{}\n");
+  refusesOnto(`${device}p1`, backing, /image.json is a text, and no image/, json);
   const single = imgbuild(["flash", path.join(output(), "rootfs.squashfs"), `${device}p1`, "-y"]);
   assert.equal(single.status, 0, single.stderr);
   run("mkfs.ext4", ["-q", `${device}p2`]);
@@ -236,6 +239,116 @@ test("partitions: a disk's image is refused, a file system is taken, and a mount
     refusesOnto(device, backing, new RegExp(`is in use: loop\\d+p2 is mounted at ${mountPoint}`));
   } finally {
     run("umount", [mountPoint]);
+  }
+});
+
+test("what is no image is refused by its name, also compressed, and written only by force", (t) => {
+  if (lacks(t, "bzip2", "lz4", "img2simg", "tar", "cpio", "7z", "qemu-img")) return;
+  const cwd = temporaryFolder(t);
+  const image = path.join(output(), "rootfs.squashfs");
+  const commands = `
+    bzip2 -c ${image} > a.bz2; lz4 -qc ${image} > a.lz4; lz4 -qlc ${image} > legacy.lz4
+    7z a -bd a.zip ${image} > a.log; 7z a -bd a.7z ${image} > a.log
+    tar -cf a.tar -C ${output()} rootfs.squashfs; gzip -1k a.tar; echo ${image} | cpio --quiet -o -H newc > a.swu
+    img2simg ${output()}/emmc.img a.simg; qemu-img convert -O qcow2 ${image} a.qcow2; qemu-img convert -O vdi ${image} a.vdi`;
+  run("sh", ["-ec", commands], { cwd });
+  fs.writeFileSync(path.join(cwd, "image.json"), '{\n  "config_format": 2,\n  "name": "übung"\n}\n');
+  fs.writeFileSync(path.join(cwd, "noise"), Buffer.alloc(MiB, Buffer.from([1, 0x80, 0xfe])));
+  const target = path.join(cwd, "target");
+  for (const [name, what, hint] of [
+    ["a.bz2", "is a bzip2 file", "bunzip2"],
+    ["a.lz4", "is an lz4 file", "lz4 -d"],
+    ["legacy.lz4", "is an lz4 file", "lz4 -d"],
+    ["a.zip", "is a zip archive", "unpack it"],
+    ["a.7z", "is a 7z archive", "unpack it"],
+    ["a.tar", "is a tar archive", "Unpack it"],
+    ["a.tar.gz", "decompresses to is a tar archive", "Unpack it"],
+    ["a.swu", "is a cpio archive", "SWUpdate"],
+    ["a.simg", "is an Android sparse image", "simg2img .*--format img"],
+    ["a.qcow2", "is a qcow2 image", "qemu-img convert -O raw"],
+    ["a.vdi", "is a VDI image", "qemu-img convert -O raw"],
+    ["image.json", "is a text", "name the image itself"],
+    ["noise", "has neither a partition table nor a file system", "--force"],
+  ] as const) {
+    fs.writeFileSync(target, Buffer.alloc(64, 0xa5));
+    fs.truncateSync(target, 100 * MiB);
+    const { status, stderr } = imgbuild(["flash", name, target, "-y"], { cwd });
+    assert.equal(status, 1, name);
+    assert.match(stderr, new RegExp(`${name} ${what}.*\n(?:.*\n)*hint: .*${hint}`));
+    assert.equal(fs.readFileSync(target).readUInt8(0), 0xa5, name);
+  }
+  assert.equal(imgbuild(["flash", "noise", target, "-y", "--force"], { cwd }).status, 0);
+  run("cmp", ["--bytes=1048576", path.join(cwd, "noise"), target]);
+});
+
+test("an image that is no file is refused as that", (t) => {
+  const target = file(t, MiB);
+  assert.match(
+    imgbuild(["flash", "/dev/null", target, "-y"]).stderr,
+    /null is no file, and the image has to be a file/,
+  );
+  const empty = path.join(temporaryFolder(t), "empty");
+  fs.writeFileSync(empty, "");
+  assert.match(imgbuild(["flash", empty, target, "-y"]).stderr, /empty is empty/);
+  if (lacksRoot(t) || lacks(t, "losetup")) return;
+  const device = loop(t, file(t, MiB));
+  const { status, stderr } = imgbuild(["flash", device, target, "-y"]);
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    new RegExp(`${device} is a block device, and the image has to be a file\nhint: The image comes first`),
+  );
+});
+
+test("a boot partition is unlocked no longer than it is written, also when a signal ends the question", async (t) => {
+  if (lacksRoot(t) || lacks(t, "losetup", "unshare", "script")) return;
+  const backing = file(t, 4 * MiB);
+  const device = loop(t, backing);
+  // What sysfs says of an eMMC's boot partition, of a loop device.
+  const sys = temporaryFolder(t);
+  const folder = path.join(sys, "devices/mmcblk9boot0");
+  const number = fs.readFileSync(`/sys/class/block/${path.basename(device)}/dev`, "utf8").trim();
+  fs.mkdirSync(folder, { recursive: true });
+  fs.mkdirSync(path.join(sys, "dev/block"), { recursive: true });
+  for (const [name, value] of Object.entries({ dev: number, ro: "1", force_ro: "1", size: "8192" })) {
+    fs.writeFileSync(path.join(folder, name), `${value}\n`);
+  }
+  fs.symlinkSync("../../devices/mmcblk9boot0", path.join(sys, "dev/block", number));
+  const locked = () => fs.readFileSync(path.join(folder, "force_ro"), "utf8").trim();
+
+  const pidFile = path.join(sys, "pid");
+  const flash = `exec ${process.execPath} ${MAIN} flash ${output()}/boot0.img ${device}`;
+  const begin = (options: string) =>
+    spawn("unshare", ["--mount", "sh", "-c", `mount --bind ${sys} /sys && echo $$ > /sys/pid && ${flash} ${options}`], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  const done = begin("-y");
+  const [status] = await once(done, "close");
+  assert.deepEqual([status, locked()], [0, "1"]);
+  run("cmp", [
+    `--bytes=${fs.statSync(path.join(output(), "boot0.img")).size}`,
+    path.join(output(), "boot0.img"),
+    device,
+  ]);
+
+  for (const signal of ["SIGTERM", "SIGHUP", "SIGINT"] as const) {
+    const inner = `mount --bind ${sys} /sys && echo \\$\\$ > /sys/pid && ${flash}`;
+    const child = spawn("script", ["-qec", `unshare --mount sh -c "${inner}"`, "/dev/null"], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    let text = "";
+    let seen = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      const asked = text.includes("Type yes");
+      text += chunk;
+      if (asked || !text.includes("Type yes")) return;
+      seen = locked();
+      process.kill(Number(fs.readFileSync(pidFile, "utf8")), signal);
+    });
+    await once(child, "close");
+    assert.match(text, /interrupted: .* is as it was/, text);
+    // It was open, or the test would show nothing.
+    assert.deepEqual([seen, locked()], ["0", "1"], signal);
   }
 });
 
