@@ -8,6 +8,7 @@ import * as path from "node:path";
 import { after, type TestContext, test } from "node:test";
 import { imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
 import { lacks, lacksErrorTarget, lacksRoot, run, temporaryFolder } from "../support/tools.js";
+import { UbootConsole } from "./uboot-console.js";
 
 const MiB = 2 ** 20;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-flash-"));
@@ -498,6 +499,78 @@ test("--how has this image's own files, places and numbers", (t) => {
   ])
     assert.ok(stdout.includes(`  ${line}\n`), line);
   assert.match(imgbuild(["flash", "--how", folder]).stderr, /there is no manifest.json in/);
+});
+
+/** The recipe whose title begins so: its lines without the notes on when to take it. */
+function recipe(text: string, title: string): string[] {
+  const found = text.split(/\n\n/).find((part) => part.startsWith(title));
+  assert.ok(found, `there is no recipe ${title}`);
+  return found
+    .split("\n")
+    .slice(2)
+    .map((line) => line.trim());
+}
+
+test("U-Boot's recipe puts onto the eMMC and into boot0 what the image has there", (t) => {
+  const out = output();
+  const image = fs.readFileSync(path.join(out, "emmc.img"));
+  const boot0 = fs.readFileSync(path.join(out, "boot0.img"));
+  const lines = recipe(imgbuild(["flash", "--how", out]).stdout, "U-Boot: mmc write");
+  const start = lines.indexOf("# in U-Boot:");
+  const [stick] = [temporaryFolder(t)];
+  const host = lines.slice(0, start).map((line) => line.replaceAll("/media/STICK", stick));
+  run("sh", ["-euc", host.join("\n")]);
+
+  // A board that has the table already, and old data everywhere else.
+  const emmc = Buffer.alloc(image.length, 0xa5);
+  image.copy(emmc, 0, 0, 34 * 512);
+  const uboot = new UbootConsole(0, stick, [emmc, Buffer.alloc(4 * MiB, 0xa5)]);
+  for (const line of lines.slice(start)) if (!line.startsWith("#")) uboot.run(line);
+  const { partitions } = JSON.parse(fs.readFileSync(path.join(out, "manifest.json"), "utf8"));
+  for (const { name, offset, used, filesystem } of partitions) {
+    const [expected, found] = [image, uboot.areas[0]!].map((bytes) => bytes.subarray(offset, offset + used));
+    if (filesystem !== "ext4") assert.ok(found!.equals(expected!), name);
+    else
+      assert.ok(
+        found!.every((byte) => byte === 0xa5),
+        name,
+      );
+  }
+  const written = Math.ceil(boot0.length / 512) * 512;
+  assert.ok(uboot.areas[1]!.subarray(0, boot0.length).equals(boot0));
+  assert.ok(uboot.areas[1]!.subarray(written).every((byte) => byte === 0xa5));
+  // Acknowledge, boot from boot0, and let commands reach the user area again.
+  assert.deepEqual(uboot.bootConfig, [1, 1, 0]);
+  const [disk] = recipe(imgbuild(["flash", "--how", out]).stdout, "U-Boot: the eMMC as a USB disk");
+  assert.equal(disk, "ums 0 mmc 0");
+});
+
+test("the lines for a shell are lines of a shell, also where the folder has an odd name", (t) => {
+  if (lacks(t, "shellcheck")) return;
+  const out = path.join(temporaryFolder(t), "it's $HOME & more");
+  fs.cpSync(output(), out, { recursive: true });
+  for (const name of ["emmc.img.bmap", "emmc.simg", "uuu.auto", "image.json"])
+    fs.writeFileSync(path.join(out, name), "");
+  const text = imgbuild(["flash", "--how", out]).stdout;
+  // What is typed into U-Boot is not for a shell.
+  const console = /^(?:ums|usb|load|mmc (?:dev|write|partconf)|setenv|fastboot usb)\b/;
+  const lines = text
+    .split("\n")
+    .filter((line) => line.startsWith("  ") && !line.startsWith("  partition"))
+    .map((line) => line.trim())
+    .filter((line) => !console.test(line));
+  assert.ok(lines.length > 12, text);
+  const script = Buffer.from(`${lines.join("\n")}\n`);
+  run("sh", ["-n"], { input: script });
+  // That a folder's $ stays one is meant.
+  run("shellcheck", ["--shell=sh", "--exclude=SC2016", "-"], { input: script });
+  // Each word that names a file of the build names one, as the shell takes it.
+  const words = run("sh", ["-c", lines.map((line) => `printf '%s\\n' ${line.replace(/[|>].*/, "")}`).join("\n")]).split(
+    "\n",
+  );
+  const named = words.map((word) => word.replace(/^if=/, "")).filter((word) => word.includes("HOME & more"));
+  assert.ok(named.length > 7, named.join("\n"));
+  for (const word of named) assert.ok(fs.existsSync(word), word);
 });
 
 test("--how names no file that the build did not make", (t) => {
