@@ -229,6 +229,9 @@ export interface FlashPlan {
     | undefined;
 }
 
+/** At the end of boot0: what U-Boot's environment and Toradex's configuration block take, which nothing of ours may reach. */
+export const BOOT0_KEPT = 0x2200;
+
 export const TEZI_COMPRESSIONS = ["none", "gz", "xz", "zst"] as const;
 
 /** What the Toradex Easy Installer is told besides. */
