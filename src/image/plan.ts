@@ -221,6 +221,8 @@ export interface FlashPlan {
         readonly rom: "sdp" | "sdps";
         /** Where the SPL takes the second bootloader file to, where there is one. */
         readonly loadAddress?: number | undefined;
+        /** Where U-Boot has what fastboot downloads. */
+        readonly bufferAddress?: number | undefined;
         /** USB ids that uuu does not know, as its CFG: lines say them. */
         readonly devices: readonly string[];
       }

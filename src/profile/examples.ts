@@ -57,6 +57,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   "overlay.layers[].from": "userdata:app.squashfs",
   "flash.mmc": 0,
   "flash.uuu.loadAddress": 0x177fffc0,
+  "flash.uuu.bufferAddress": 0x14420000,
   "flash.uuu.devices": ["SDPV: -chip SPL -vid 0x1b67 -pid 0x4fff"],
   "update.device": "/dev/mmcblk0p",
   "update.version": "1.2.3",
