@@ -491,7 +491,7 @@ test("--how has this image's own files, places and numbers", (t) => {
     `cp ${["bootfs.vfat", "rootfs.squashfs", "boot0.img"].map((name) => `${output()}/${name}`).join(" ")} /media/STICK/`,
     `mmc write \${loadaddr} 0x${rootfs.start.toString(16)} 0x${used.toString(16)}`,
     `setenv fastboot_raw_partition_all '0x0 0x${(IMAGE_SIZE / 512).toString(16)} mmcpart 0'`,
-    `mmc write \${loadaddr} 0 0x${(boot0.size / 512).toString(16)}`,
+    `mmc write \${loadaddr} 0x0 0x${(boot0.size / 512).toString(16)}`,
     "mmc partconf 0 1 1 0",
     "echo 0 > /sys/block/mmcblk0boot0/force_ro",
     "mmc bootpart enable 1 1 /dev/mmcblk0",
