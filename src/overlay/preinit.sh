@@ -123,26 +123,27 @@ begin() {
 }
 
 # first_boot_again: the boot before was the first over this layer, and did not complete: what it left is half-made. It begins
-# anew, but not for ever: should nobody say when a boot has completed, what is written has to stay at last.
+# anew, but not for ever: should nobody say when a boot has completed, what is written has to stay at last. So it does where there is no
+# room for anything new.
 first_boot_again() {
-	case $status in
-	pending) begin "pending again" ;;
-	*)
-		status=ready
-		write_state
+	if [ "$status" != pending ]; then
+		note_ready
 		say "the first boot with $path was not completed twice; what it wrote stays"
-		return
-		;;
-	esac && say "the first boot with $path was not completed; it begins anew"
+	elif begin "pending again"; then
+		say "the first boot with $path was not completed; it begins anew"
+	else
+		degraded "the first boot with $path was not completed and cannot begin anew, perhaps for want of room; what it wrote is used"
+		read_state "$folder"
+	fi
 }
 
 # overlay: lays the overlay that name, id and path tell. The kernel keeps nothing of the user's in work: where what it left there
 # is in the way, work is made anew.
 overlay() {
 	[ "$base" ] && settle "$base/$name" && stack "$parent" || return
-	[ "$status" = ready ] || [ "$base" != "$mount/overlay" ] || true >"$run/pending"
-	mount_overlay && return
-	rm -rf "$folder/work${top#upper}" && mkdir "$folder/work${top#upper}" && mount_overlay
+	mount_overlay || { rm -rf "$folder/work${top#upper}" && mkdir "$folder/work${top#upper}" && mount_overlay; } || return
+	[ "$status" = ready ] || [ "$base" != "$mount/overlay" ] || echo "$name" >>"$run/pending"
+	return 0
 }
 
 # mount_overlay: the root's own overlay is laid over /rom, which then becomes the root.

@@ -73,3 +73,57 @@ test("what somebody put beside the layers is not removed", async (t) => {
     ["state", "upper", ...own.filter((name) => name.startsWith("upper")), "work", "work.old"].sort().join("\n") + "\n",
   );
 });
+
+/** Has a first boot fill UserData, but for folders: the kernel keeps some blocks for those, of inodes it keeps none. */
+const FILL = "echo mine >/home/root/mine; yes 2>/dev/null >/home/root/big; yes 2>/dev/null >/home/root/small";
+const SEE = "ls /home/root; cat /run/imgbuild/degraded 2>/dev/null || echo whole";
+const KEPT = "changed\ndeleted\nkept\nmine\nwhole\n";
+
+/** Makes room as the documentation says. */
+const makeRoom = ({ userdata }: Device) =>
+  mounted(userdata, { type: "ext4", writable: true }, (folder) => {
+    for (const top of fs.readdirSync(path.join(folder, "overlay/home-root")).filter((name) => name.startsWith("upper")))
+      for (const name of ["big", "small"])
+        fs.rmSync(path.join(folder, "overlay/home-root", top, name), { force: true });
+  });
+
+test("a first boot that completes is noted on a full UserData, too, and what it wrote stays", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const on = await device(t, { hook: true });
+  assert.equal(
+    on.boot(`${FILL}; { echo x >/userdata/x; } 2>/dev/null || echo full; overlayctl ready; echo $?; ls /run/imgbuild`),
+    "full\n0\n",
+  );
+  const filled = "big\nchanged\ndeleted\nkept\nmine\nsmall\nwhole\n";
+  assert.equal(on.boot(SEE), filled);
+  assert.equal(on.boot("overlayctl status | sed -n 's/^  in //p'"), "userdata, ready\n");
+  await makeRoom(on);
+  assert.equal(on.boot(SEE), KEPT);
+});
+
+test("a first boot that did not complete on a full UserData goes on with what there is, degraded, and can complete", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const on = await device(t, { hook: true });
+  on.boot(`${FILL}; (i=0; while : >/userdata/$i; do i=$((i + 1)); done) 2>/dev/null; sync`);
+  // An inode for what the kernel makes in work.
+  const room = (commands: string) =>
+    on.boot(commands, { sys: "mount dev/data userdata; rm -f userdata/0; umount userdata" });
+  const again = room(`${SEE}; overlayctl status | sed -n 's/^  in //p'`);
+  assert.match(
+    again,
+    /^the first boot with \/home\/root was not completed and cannot begin anew[^\n]*\nuserdata, pending$/m,
+  );
+  assert.match(again, /^big\nchanged\ndeleted\nkept\nmine\nsmall\n/m);
+  room("overlayctl ready");
+  await makeRoom(on);
+  assert.equal(on.boot(SEE), KEPT);
+});
+
+test("a completed first boot that cannot be noted is an error", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const on = await device(t, { hook: true });
+  assert.equal(
+    on.boot("mount -o remount,ro /userdata; overlayctl ready 2>&1 | grep -v '^\\(rm\\|/\\)'; ls /run/imgbuild"),
+    "overlayctl: it cannot be noted on UserData that the first boot has completed: the next one may begin it anew\npending\n",
+  );
+});
