@@ -100,7 +100,7 @@ settle() {
 	esac
 	if [ ! -d "$folder/$top" ]; then
 		# What the image was built with has none yet.
-		[ "$top" = - ] || say "$path has lost its topmost layer"
+		[ "$top" = - ] || degraded "$path has lost what was written since the last snapshot ($folder/$top); it may be in lost+found on UserData"
 		begin "$first" || return
 	elif [ "$status" != ready ]; then
 		first_boot_again || return
@@ -172,14 +172,14 @@ enter_root() {
 # overlay_or_degrade: overlay, on a tmpfs where UserData's state of this path cannot be used: over what was written, if that can
 # be read at least. A file system without a free inode is such a case.
 overlay_or_degrade() {
-	overlay && return
+	[ ! "$broken" ] && overlay && return
 	saved=$base
 	from_elsewhere=$layered
 	if [ "$base" = "$mount/overlay" ] && read_state "$base/$name" && [ -d "$folder/$top" ] && stack "$parent"; then
 		layered=$folder/$top:$lowers$layered
 	fi
 	if [ "$base" != "$run/volatile" ] && use_tmpfs && { overlay || { layered=$from_elsewhere && overlay; }; }; then
-		degraded "the overlay of $path on UserData cannot be mounted; $path is in memory"
+		[ "$broken" ] || degraded "the overlay of $path on UserData cannot be mounted; $path is in memory"
 	else
 		degraded "no overlay can be mounted on $path; it is read-only"
 	fi
@@ -218,7 +218,7 @@ set_up() {
 	# shellcheck source=src/overlay/state.sh
 	. "$library/state.sh"
 	mount_userdata
-	if [ "$base" = "$mount/overlay" ] && [ "$grow" ] && ! grown; then
+	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ] && [ "$grow" ] && ! grown; then
 		# shellcheck source=src/overlay/grow.sh
 		. "$library/grow.sh" && grow_userdata
 	fi
@@ -230,7 +230,7 @@ set_up() {
 	features
 	read_resets
 	made='' stuck='' layered=''
-	if [ "$base" = "$mount/overlay" ]; then
+	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ]; then
 		if [ "$flag" ]; then
 			# shellcheck source=src/overlay/boot-flag.sh
 			. "$library/boot-flag.sh" && take_flag
