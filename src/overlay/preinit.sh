@@ -110,7 +110,7 @@ settle() {
 	esac
 	if [ ! -d "$folder/$top" ]; then
 		# What the image was built with has none yet.
-		[ "$top" = - ] || say "$path has lost its topmost layer"
+		[ "$top" = - ] || degraded "$path has lost what was written since the last snapshot ($folder/$top); it may be in lost+found on UserData"
 		begin "$first" || return
 	elif [ "$status" != ready ]; then
 		first_boot_again || return
@@ -133,26 +133,27 @@ begin() {
 }
 
 # first_boot_again: the boot before was the first over this layer, and did not complete: what it left is half-made. It begins
-# anew, but not for ever: should nobody say when a boot has completed, what is written has to stay at last.
+# anew, but not for ever: should nobody say when a boot has completed, what is written has to stay at last. So it does where there is no
+# room for anything new.
 first_boot_again() {
-	case $status in
-	pending) begin "pending again" ;;
-	*)
-		status=ready
-		write_state
+	if [ "$status" != pending ]; then
+		note_ready
 		say "the first boot with $path was not completed twice; what it wrote stays"
-		return
-		;;
-	esac && say "the first boot with $path was not completed; it begins anew"
+	elif begin "pending again"; then
+		say "the first boot with $path was not completed; it begins anew"
+	else
+		degraded "the first boot with $path was not completed and cannot begin anew, perhaps for want of room; what it wrote is used"
+		read_state "$folder"
+	fi
 }
 
 # overlay: lays the overlay that name, id and path tell. The kernel keeps nothing of the user's in work: where what it left there
 # is in the way, work is made anew.
 overlay() {
 	[ "$base" ] && settle "$base/$name" && stack "$parent" || return
-	[ "$status" = ready ] || [ "$base" != "$mount/overlay" ] || true >"$run/pending"
-	mount_overlay && return
-	rm -rf "$folder/work${top#upper}" && mkdir "$folder/work${top#upper}" && mount_overlay
+	mount_overlay || { rm -rf "$folder/work${top#upper}" && mkdir "$folder/work${top#upper}" && mount_overlay; } || return
+	[ "$status" = ready ] || [ "$base" != "$mount/overlay" ] || echo "$name" >>"$run/pending"
+	return 0
 }
 
 # mount_overlay: the root's own overlay is laid over /rom, which then becomes the root.
@@ -181,14 +182,14 @@ enter_root() {
 # overlay_or_degrade: overlay, on a tmpfs where UserData's state of this path cannot be used: over what was written, if that can
 # be read at least. A file system without a free inode is such a case.
 overlay_or_degrade() {
-	overlay && return
+	[ ! "$broken" ] && overlay && return
 	saved=$base
 	from_elsewhere=$layered
 	if [ "$base" = "$mount/overlay" ] && read_state "$base/$name" && [ -d "$folder/$top" ] && stack "$parent"; then
 		layered=$folder/$top:$lowers$layered
 	fi
 	if [ "$base" != "$run/volatile" ] && use_tmpfs && { overlay || { layered=$from_elsewhere && overlay; }; }; then
-		degraded "the overlay of $path on UserData cannot be mounted; $path is in memory"
+		[ "$broken" ] || degraded "the overlay of $path on UserData cannot be mounted; $path is in memory"
 	else
 		degraded "no overlay can be mounted on $path; it is read-only"
 	fi
@@ -227,7 +228,7 @@ set_up() {
 	# shellcheck source=src/overlay/state.sh
 	. "$library/state.sh"
 	mount_userdata
-	if [ "$base" = "$mount/overlay" ] && [ "$grow" ] && ! grown; then
+	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ] && [ "$grow" ] && ! grown; then
 		# shellcheck source=src/overlay/grow.sh
 		. "$library/grow.sh" && grow_userdata
 	fi
@@ -239,7 +240,7 @@ set_up() {
 	features
 	read_resets
 	made='' stuck='' layered='' flag_left=
-	if [ "$base" = "$mount/overlay" ]; then
+	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ]; then
 		if [ "$flag" ]; then
 			# shellcheck source=src/overlay/boot-flag.sh
 			. "$library/boot-flag.sh" && take_flag

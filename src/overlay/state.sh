@@ -4,6 +4,7 @@
 #     state              which of the folders beside it are the overlay's layers; see below
 #     upper, upper.N     a layer; the topmost is overlayfs's upperdir, the others are frozen
 #     work, work.N       overlayfs's workdir, beside the topmost layer
+#     pending, pending.N an empty file beside a topmost layer whose first boot has not completed: see note_ready
 #     factory            an empty file: upper is what the image was built with, whatever has become of state
 #     manifest.ID        what the root of that identity has below the path; see root-change.sh
 #     shadowing          files that hide what a new root changed; see root-change.sh
@@ -12,7 +13,7 @@
 #
 # state, one setting a line; others are kept:
 #     state STATUS                   ready; or pending, as long as the first boot over the topmost layer has not completed, and
-#                                    "pending again" when that is the second attempt
+#                                    "pending again" when that is the second attempt; without the file pending.N these mean ready
 #     root ID                        identity of the root that the topmost layer was made over; - is unknown
 #     top FOLDER PARENT              the topmost layer, and the layer below it; - is the root
 #     layer FOLDER PARENT TIME NAME  a frozen layer; TIME in seconds since 1970
@@ -84,6 +85,7 @@ read_state_file() {
 		*) more="$more$key $value$newline" ;;
 		esac
 	done <"$1"
+	[ -e "$folder/pending${top#upper}" ] || status=ready
 	[ "$complete" ]
 }
 
@@ -103,6 +105,14 @@ write_state() {
 	flush "$folder" && return
 	unsure="$unsure $folder "
 	return 1
+}
+
+# note_ready: notes that the first boot over the topmost layer has completed. A full UserData has no room for another state; that a file
+# is gone needs none.
+note_ready() {
+	status=ready
+	write_state || rm -f "$folder/state+new"
+	rm -f "$folder/pending${top#upper}" && flush "$folder"
 }
 
 # layer FOLDER: sets layer_parent, layer_time and layer_name of a frozen layer; false when there is none of that folder.
@@ -175,9 +185,10 @@ new_layer() {
 	fi
 }
 
-# new_top PARENT: makes an empty topmost layer and sets top and parent. write_state makes it count.
+# new_top PARENT: makes an empty topmost layer of that status, and sets top and parent. write_state makes it count.
 new_top() {
-	new_layer "$1" && mkdir "$folder/work$suffix" && top=upper$suffix parent=$1
+	new_layer "$1" && mkdir "$folder/work$suffix" &&
+		{ [ "$status" = ready ] || true >"$folder/pending$suffix"; } && top=upper$suffix parent=$1
 }
 
 # set_aside FOLDER: renames what is in a state folder's place and is none. Nothing here makes one: it is somebody's own.
@@ -219,6 +230,7 @@ remove_garbage() {
 		manifest.*) [ "$entry" = "manifest.$root" ] || of_before "$entry" ;;
 		upper | upper.*) foreign "$entry" || [ "$entry" = "$top" ] || layer "$entry" || of_before "$entry" ;;
 		work | work.*) foreign "$entry" || [ "$entry" = "work${top#upper}" ] ;;
+		pending | pending.*) foreign "$entry" || [ "$entry" = "pending${top#upper}" ] || of_before "upper${entry#pending}" ;;
 		esac || rm -rf "${folder:?}/$entry"
 	done
 }

@@ -87,12 +87,13 @@ use_other_storage() {
 	fi
 	device=$other
 	if ! mount_checked; then
-		reason="it cannot be mounted"
+		reason="it cannot be mounted, or not be mended by e2fsck"
 	elif ! belongs "$mount" || [ "$unit" != "$wanted_unit" ]; then
 		reason="it belongs to another unit"
 	elif [ "$copy" ] && ! copy_overlays; then
 		reason="what the internal one has cannot be copied to it"
 	else
+		broken=
 		return
 	fi
 	! mounted "$mount" || umount "$mount"

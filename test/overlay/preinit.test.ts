@@ -302,7 +302,7 @@ test("what the kernel left in work is not in the way", async (t) => {
   assert.doesNotMatch(debugfs("ls /overlay/home-root/work/work"), /incompat/);
 });
 
-test("e2fsck: -p, and -fy once where -p gives up; UserData is mounted for as long as it can be", async (t) => {
+test("e2fsck: -p, and -fy once where -p gives up; what that cannot mend is not written to", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { e2fsck: true });
   const calls = (p: number, fy: number) =>
@@ -311,5 +311,14 @@ test("e2fsck: -p, and -fy once where -p gives up; UserData is mounted for as lon
   assert.equal(calls(3, 0), "e2fsck -p\nwhole\n");
   const mended = /^imgbuild: e2fsck -p \/dev\/data ended with 4; see .*\ne2fsck -p\ne2fsck -fy\nwhole\n$/;
   assert.match(calls(4, 1), mended);
-  assert.match(calls(8, 8), /e2fsck -fy \/dev\/data ended with 8; see .*\ne2fsck -p\ne2fsck -fy\nwhole\n$/);
+  for (const status of [4, 8]) {
+    assert.match(
+      calls(status, status),
+      new RegExp(
+        `e2fsck -fy /dev/data ended with ${status}; see .*\n.*\ne2fsck -p\ne2fsck -fy\nUserData .* cannot be mended by e2fsck; it is read-only, .*\n$`,
+      ),
+    );
+  }
+  // One that cannot be run.
+  assert.match(calls(127, 127), /e2fsck -p \/dev\/data ended with 127; see .*\ne2fsck -p\nwhole\n$/);
 });
