@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
+import { BOOT0_KEPT } from "../image/plan.js";
 import type { BlockDevice } from "./block-device.js";
 import type { Uses } from "./device-uses.js";
 
@@ -17,9 +18,6 @@ export interface ImageFacts {
   /** Of its GPT; undefined where it does not say. */
   readonly sectorSize: number | undefined;
 }
-
-/** At the end of boot0: what U-Boot's environment and Toradex's configuration block take, which no image may reach. */
-const BOOT0_KEPT = 0x2200;
 
 const refused = (message: string, hint: string, data: Record<string, unknown> = {}) =>
   new ImgbuildError("device-refused", message, { hint, data });

@@ -7,7 +7,7 @@ import * as os from "node:os";
 import * as path from "node:path";
 import { after, type TestContext, test } from "node:test";
 import { imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
-import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
+import { lacks, lacksErrorTarget, lacksRoot, run, temporaryFolder } from "../support/tools.js";
 
 const MiB = 2 ** 20;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-flash-"));
@@ -104,6 +104,27 @@ test("on a terminal, only yes is yes; what is on the device is shown", async (t)
   const done = await ask("yes");
   assert.equal(done.status, 0, done.text);
   assert.match(done.text, /written, and read back/);
+});
+
+test("each partition of the device is shown by its own label", (t) => {
+  if (lacks(t, "sfdisk", "mke2fs")) return;
+  const target = file(t, IMAGE_SIZE, 0);
+  const labels = ["one", "two", "three", "four", "five"];
+  const table = ["label: gpt", ...labels.map((_, i) => `start=${1 + i * 8}MiB, size=8MiB`)];
+  run("sfdisk", ["-q", target], { input: Buffer.from(`${table.join("\n")}\n`) });
+  for (const [i, label] of labels.entries()) {
+    run("mke2fs", ["-q", "-F", "-t", "ext4", "-L", label, "-E", `offset=${(1 + i * 8) * MiB}`, target, "8M"]);
+  }
+  const { stderr } = imgbuild(["flash", output(), target]);
+  assert.match(stderr, /would be overwritten/);
+  const shown = [...stderr.matchAll(/^ {2}partition (\d): 8 MiB ext4 "(.*)"$/gm)].map(([, number, label]) => [
+    number,
+    label,
+  ]);
+  assert.deepEqual(
+    shown,
+    labels.map((label, i) => [`${i + 1}`, label]),
+  );
 });
 
 test("compressed images, with their length unknown until they are read", (t) => {
@@ -218,14 +239,16 @@ test("partitions: a disk's image is refused, a file system is taken, and a mount
   }
 });
 
-/** Fails unless flashing onto `device` fails at a byte that it names, with `reason`. */
-function failsHalfWay(device: string, reason: RegExp): void {
+/** Fails unless flashing onto `device` fails at a byte that it names, with `reason`; where `from` is given, in the MiB that begins there. */
+function failsHalfWay(device: string, reason: RegExp, from?: number): void {
   const { status, stderr, stdout } = imgbuild(["flash", output(), device, "-y", "--whole", "--json"]);
   assert.equal(status, 1);
   assert.match(
     stderr,
     new RegExp(`cannot write ${device} at byte \\d+: ${reason.source}.*; ${device} is incomplete now`),
   );
+  const at = Number(/at byte (\d+)/.exec(stderr)?.[1]);
+  if (from !== undefined) assert.ok(at >= from && at < from + MiB, `${at}`);
   assert.deepEqual(JSON.parse(stdout).error.data, { device, incomplete: true });
 }
 
@@ -251,12 +274,10 @@ test("a medium that fails half-way: the byte is named, and there is no table", (
     run("losetup", ["--detach", full]);
     run("umount", [disk]);
   }
+});
 
-  // Where the kernel has a device mapper, its error target, which fails at a byte that is known.
-  if (!/^error/m.test(spawnSync("dmsetup", ["targets"], { encoding: "utf8" }).stdout ?? "")) {
-    t.diagnostic("this kernel has no device mapper: only a full disk failed");
-    return;
-  }
+test("a medium that fails at a byte that is known: the device mapper's error target", (t) => {
+  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS, "dmsetup") || lacksErrorTarget(t)) return;
   const under = file(t, 100 * MiB);
   const name = `imgbuild-test-${process.pid}`;
   const [good, all] = [(60 * MiB) / 512, (100 * MiB) / 512];
@@ -264,22 +285,33 @@ test("a medium that fails half-way: the byte is named, and there is no table", (
     input: Buffer.from(`0 ${good} linear ${loop(t, under)} 0\n${good} ${all - good} error\n`),
   });
   try {
-    failsHalfWay(`/dev/mapper/${name}`, /the medium reports an error/);
+    failsHalfWay(`/dev/mapper/${name}`, /the medium reports an error .EIO./, 60 * MiB);
     assert.ok(isZero(under));
   } finally {
     run("dmsetup", ["remove", "--retry", name]);
   }
 });
 
-test("a medium that cannot be read stays as it was", (t) => {
+test("a medium that cannot be read where it is written all the same", (t) => {
   if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS)) return;
-  // What is behind the end of a loop device's file is an error to read.
+  // What is behind the end of a loop device's file is an error to read, until it is written.
+  const backing = file(t, 100 * MiB);
+  const device = loop(t, backing);
+  fs.truncateSync(backing, 40 * MiB);
+  const { status, stderr } = imgbuild(["flash", output(), device, "-y", "--whole"]);
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, new RegExp(`${device}: file .*medium, 100 MiB`));
+  assert.match(run("sgdisk", ["-v", device]), /No problems found/);
+});
+
+test("a medium whose beginning cannot be read stays as it was", (t) => {
+  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS)) return;
   const backing = file(t, 100 * MiB);
   const device = loop(t, backing);
   fs.truncateSync(backing, 0);
   const { status, stderr } = imgbuild(["flash", output(), device, "-y"]);
   assert.equal(status, 1);
-  assert.match(stderr, new RegExp(`cannot read ${device}: the medium reports an error \\(EIO\\)$`, "m"));
+  assert.match(stderr, new RegExp(`cannot read ${device} at byte 0: the medium reports an error \\(EIO\\)$`, "m"));
   assert.equal(fs.statSync(backing).size, 0);
 });
 
@@ -345,7 +377,7 @@ test("--how has this image's own files, places and numbers", (t) => {
     `cp ${["bootfs.vfat", "rootfs.squashfs", "boot0.img"].map((name) => `${output()}/${name}`).join(" ")} /media/STICK/`,
     `mmc write \${loadaddr} 0x${rootfs.start.toString(16)} 0x${used.toString(16)}`,
     `setenv fastboot_raw_partition_all '0x0 0x${(IMAGE_SIZE / 512).toString(16)} mmcpart 0'`,
-    `mmc write \${loadaddr} 0 0x${(boot0.size / 512).toString(16)}`,
+    `mmc write \${loadaddr} 0x0 0x${(boot0.size / 512).toString(16)}`,
     "mmc partconf 0 1 1 0",
     "echo 0 > /sys/block/mmcblk0boot0/force_ro",
     "mmc bootpart enable 1 1 /dev/mmcblk0",
