@@ -150,8 +150,16 @@ perform() {
 	fi
 	if [ "$request" ]; then
 		[ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ] && return
-		finished="$request $line"
 	fi
+	if [ "$action" != reset ] && [ "$root" != "$id" ] && [ "$policy" != keep ]; then
+		# shellcheck source=/dev/null # shellcheck looks at it from preinit.sh
+		. "$library/root-change.sh"
+		change_root_first || {
+			not_done "$path: no $action${1:+ (${*})}: ${refusal:-it was asked for over another root}"
+			return
+		}
+	fi
+	[ ! "$request" ] || finished="$request $line"
 	refusal=
 	# A reset leaves nothing that could come back.
 	[ "$action" != reset ] || rm -f "$folder/before"

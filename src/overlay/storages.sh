@@ -11,9 +11,9 @@
 #     imgbuild-storage, on the other one     unit ID
 
 # add_layer: mounts the layer that a line of preinit.conf tells: name is its number, path where it comes from. Those that come
-# later lie above those before. Without it the others are there all the same.
+# later lie above those before. Without it the others are there all the same. A request may have needed it already (root-change.sh).
 add_layer() {
-	if mount_layer "$run/layers/$name" "${path%% *}" "${path#* }" 2>>"$run/layers.log"; then
+	if mounted "$run/layers/$name" || mount_layer "$run/layers/$name" "${path%% *}" "${path#* }" 2>>"$run/layers.log"; then
 		layered=$run/layers/$name:$layered
 	else
 		degraded "the layer from ${path#* } is missing or broken; it is left out"
