@@ -108,6 +108,7 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["update.sh", `${LIBRARY}/update.sh`, 0o644],
   ["transfer.sh", `${LIBRARY}/transfer.sh`, 0o644],
   ["arguments.sh", `${LIBRARY}/arguments.sh`, 0o644],
+  ["locks.sh", `${LIBRARY}/locks.sh`, 0o644],
   ["ask.sh", `${LIBRARY}/ask.sh`, 0o644],
   ["overlayctl.sh", "/usr/sbin/overlayctl", 0o755],
 ];
@@ -119,7 +120,7 @@ const INITS = ["/sbin/init", "/lib/systemd/systemd", "/etc/init", "/bin/init", "
 const PROGRAMS = ["chmod", "chown", "mkdir", "mount", "mv", "rm", "stat", "sync"];
 /** What requests, new roots and overlayctl need besides. */
 const MORE_PROGRAMS = [
-  ...["cat", "cmp", "cp", "date", "df", "du", "grep", "readlink", "rmdir", "sed", "sha256sum", "tar", "touch", "tr"],
+  ...["cat", "cmp", "cp", "date", "df", "du", "grep", "ln", "readlink", "rmdir", "sed", "sha256sum", "tar", "touch", "tr"],
   "umount",
 ];
 /** What UserData grows with. */

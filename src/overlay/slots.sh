@@ -88,9 +88,11 @@ tried() {
 	0) return 1 ;;
 	[1-9]/[1-9]) return ;;
 	esac
+	work=$run/environment
 	read_environment && on_trial && trial=$bootcount/$bootlimit
 }
 
+# shellcheck disable=SC2154 # own is overlayctl's
 # find_slots: for overlayctl: sets running, other, disk and other_device, and the environment's variables.
 find_slots() {
 	read_slots || fail "this image has one slot for the root; the profile can have two"
@@ -99,7 +101,11 @@ find_slots() {
 	running_hex=$(printf %x "$running")
 	other_hex=$(printf %x "$other")
 	variables="$variables root_hash_$running_hex root_hash_$other_hex"
-	read_environment || say "the slots have no environment of this installation yet: the next change makes one"
+	work_folder
+	work=$own/environment
+	# Who only looks has no lock: both copies may be half-written at the moments when they are read, but not twice in a row.
+	read_environment || read_environment ||
+		say "the slots have no environment of this installation yet: the next change makes one"
 	[ "$root_part" ] || root_part=$running_hex
 }
 
@@ -158,6 +164,8 @@ confirm_slot() {
 		rm -f "$mount"/overlay/*/before
 	elif [ "$upgrade_available" = 1 ]; then
 		fail "the new root does not run yet: it is tried at the next boot"
+	elif [ ! "$counts" ] && [ -e "$run/trial" ]; then
+		fail "the root on trial is not confirmed: the slots' environment cannot be read from $disk"
 	fi
 	rm -f "$run/trial"
 }

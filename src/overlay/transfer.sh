@@ -30,7 +30,10 @@ export_snapshot() {
 		each_overlay is_asked || fail "the snapshot $snapshot is taken at the next boot, and can be exported then"
 		fail "there is no snapshot $snapshot"
 	fi
-	printf 'snapshot %s %s\n%s' "$snapshot" "$time" "$lines" >"$stage/imgbuild-snapshot" && write_tar "$2"
+	printf 'snapshot %s %s\n%s' "$snapshot" "$time" "$lines" >"$stage/imgbuild-snapshot" || fail "there is no room in $run"
+	# Only a boot changes the layers that are mounted here; others need not wait for a slow medium.
+	drop_lock overlays
+	write_tar "$2"
 }
 
 # is_asked: false where it is to be taken at the next boot.
@@ -101,6 +104,7 @@ import_snapshot() {
 	snapshot=${2:-$snapshot}
 	valid_name "$snapshot"
 	case $time in '' | *[!0-9]*) time=0 ;; esac
+	take_lock overlays 60
 	show_root
 	found='' imported=
 	each_overlay import_overlay
