@@ -98,8 +98,8 @@ settle() {
 		. "$library/before.sh" && settle_before "$1" || return
 	fi
 	if ! read_state "$1"; then
-		if [ -e "$1/state" ]; then
-			say "$1/state is damaged: reset it, or see to it"
+		if [ "$damaged" ]; then
+			say "$1/state $damaged: reset it, or see to it"
 			return 1
 		fi
 		create "$1"

@@ -145,7 +145,7 @@ perform() {
 	fi
 	if ! read_state "$base/$name"; then
 		# A reset mends a damaged state. Without any there is nothing to be done: a new one is about to be made.
-		[ "$action" = reset ] && [ -e "$folder/state" ] || return
+		[ "$action" = reset ] && [ "$damaged" ] || return
 		top=-
 	fi
 	if [ "$request" ]; then
@@ -209,7 +209,7 @@ do_reset() {
 # finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.
 finish_reset() {
 	folder=$1
-	read_state_file "$folder/resetting"
+	read_state_file "$folder/resetting" || known_factory
 	base_layers=
 	below=-
 	if named factory; then

@@ -4,6 +4,7 @@
 #     state              which of the folders beside it are the overlay's layers; see below
 #     upper, upper.N     a layer; the topmost is overlayfs's upperdir, the others are frozen
 #     work, work.N       overlayfs's workdir, beside the topmost layer
+#     factory            an empty file: upper is what the image was built with, whatever has become of state
 #     manifest.ID        what the root of that identity has below the path; see root-change.sh
 #     shadowing          files that hide what a new root changed; see root-change.sh
 #     resetting          the state that a reset began with which had no room for a new one; see requests.sh
@@ -25,23 +26,43 @@
 # All that is new is made first; then one rename, of state, makes it count; then what no state names is removed, and what is in layers
 # that are going is moved. So a power cut, a full disk or an I/O error leaves either state whole. What is seen through a layer that is going
 # and the one above it together never changes, but it cannot be gone back to, and its name is free. A folder without a state file is from a
-# time before there were any: upper is its only layer.
+# time before there were any: upper is its only layer. Where there is more, the file has been lost, and nobody knows what the layers are.
 
 newline='
 '
 # Folders of overlays with blanks around each: see write_state.
 unsure=
 
-# read_state FOLDER: sets folder, status, root, top, parent, layers, going, finished and more. False where there is none, or a damaged
-# one.
+# read_state FOLDER: sets folder, status, root, top, parent, layers, going, finished and more. False where there is none, or one that
+# cannot be used; damaged says what is wrong with that.
 read_state() {
 	folder=$1
+	damaged=
 	if [ -e "$folder/state" ]; then
-		read_state_file "$folder/state"
+		read_state_file "$folder/state" || damaged="is damaged"
 	else
 		no_state
-		[ -d "$folder/upper" ]
+		for entry in "$folder"/upper.[0-9]* "$folder"/work.[0-9]* "$folder/factory"; do
+			foreign "${entry##*/}" || [ ! -e "$entry" ] || damaged="is lost"
+		done
+		[ "$damaged" ] || [ -d "$folder/upper" ] || return
 	fi
+	[ "$damaged" ] || return 0
+	known_factory
+	return 1
+}
+
+# foreign ENTRY: whether it is somebody's own, upper.bak say. Ours have nothing but digits behind a dot.
+foreign() {
+	case $1 in
+	*.*[!0-9]* | *.) return 0 ;;
+	esac
+	return 1
+}
+
+# known_factory: has the factory layer be among the layers of a state that cannot be used, for a reset to keep it.
+known_factory() {
+	named factory || [ ! -e "$folder/factory" ] || layers="layer upper - 0 factory$newline"
 }
 
 no_state() {
@@ -192,12 +213,13 @@ remove_garbage() {
 	*" $folder "*) return ;;
 	esac
 	for entry in "$folder"/*; do
-		case ${entry##*/} in
-		state+new | before+new | upper*+work) false ;;
-		upper | upper.*) [ "${entry##*/}" = "$top" ] || layer "${entry##*/}" || of_before "${entry##*/}" ;;
-		work | work.*) [ "${entry##*/}" = "work${top#upper}" ] ;;
-		manifest.*) [ "${entry##*/}" = "manifest.$root" ] || of_before "${entry##*/}" ;;
-		esac || rm -rf "$entry"
+		entry=${entry##*/}
+		case $entry in
+		state+new | before+new | upper+work | upper.[0-9]*+work) false ;;
+		manifest.*) [ "$entry" = "manifest.$root" ] || of_before "$entry" ;;
+		upper | upper.*) foreign "$entry" || [ "$entry" = "$top" ] || layer "$entry" || of_before "$entry" ;;
+		work | work.*) foreign "$entry" || [ "$entry" = "work${top#upper}" ] ;;
+		esac || rm -rf "${folder:?}/$entry"
 	done
 }
 
