@@ -10,6 +10,7 @@ import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { type BlockDevice, blockDevice } from "../flash/block-device.js";
 import { type BlockMap, readBlockMap } from "../flash/bmap.js";
+import { artifactOf, checkArtifact, checkPartitionsInside } from "../flash/check-source.js";
 import { describeMedium } from "../flash/describe-medium.js";
 import { deviceNumberOf, usesOfFile } from "../flash/device-uses.js";
 import { headOfSource, type ImageSource, measureSource, openImageSource } from "../flash/image-source.js";
@@ -44,7 +45,7 @@ const options = {
   force: {
     type: "flag",
     short: "f",
-    describe: "also where image and device do not suit each other; never a device in use",
+    describe: "also an image that is cut short or changed, or does not suit the device; never a device in use",
     default: false,
     group,
   },
@@ -86,7 +87,9 @@ async function run(args: FlashArguments): Promise<void> {
   const device = number === undefined ? undefined : blockDevice(number);
   checkUnused(target, device?.uses ?? usesOfFile(target));
   const { map, named } = await mapOf(source, args, reporter);
-  const image = await factsOf(source, map.imageSize);
+  const head = await headOfSource(source);
+  const image = await factsOf(source, map.imageSize, head);
+  if (image.hasTable && !args.force) await checkPartitionsInside(source.path, head, image.size);
   if (device !== undefined && !args.force) checkSuits(target, device, image);
   refuseItself(source.path, target);
 
@@ -158,10 +161,14 @@ function imageFile(named: string): string {
   throw noImageIn(named);
 }
 
-/** What has to be written: by the block map, or everything. Holes of a sparse file do not count: they may have to be zeros. */
+/**
+ * What has to be written: by the block map, or everything. Holes of a sparse file do not count: they may have to be zeros. Damage
+ * that a checksum shows is an error already here, before the device is touched, unless the block map has the checksums of what
+ * is read as it is.
+ */
 async function mapOf(
   source: ImageSource,
-  { bmap, whole }: FlashArguments,
+  { bmap, whole, force }: FlashArguments,
   reporter: Reporter,
 ): Promise<{ map: BlockMap; named: string | undefined }> {
   if (bmap !== undefined && whole) {
@@ -171,12 +178,18 @@ async function mapOf(
   }
   const named = whole ? undefined : (bmap ?? mapBeside(source));
   const map = named === undefined ? undefined : readBlockMap(readMap(named), named);
-  if (source.size === undefined && map === undefined) {
-    // How long it is has to be known before anything is erased; and damage shows before that, too.
-    reporter.stage(`reading ${source.path}`);
+  const checkedByMap = source.compression === undefined && map?.ranges.every(({ checksum }) => checksum !== undefined);
+  const artifact = force || checkedByMap ? undefined : artifactOf(source);
+  if (artifact !== undefined) {
+    reporter.stage(`checking ${source.path}`);
+    await checkArtifact(source, artifact);
   }
-  const size =
-    source.size ?? map?.imageSize ?? (await measureSource(source, (bytes) => reporter.observer.progress?.(bytes, 0)));
+  let size = source.size;
+  if (map !== undefined && (artifact !== undefined || force)) size ??= map.imageSize;
+  if (size === undefined) {
+    reporter.stage(`reading ${source.path}`);
+    size = await measureSource(source, (bytes) => reporter.observer.progress?.(bytes, 0));
+  }
   if (size === 0) {
     throw new ImgbuildError("source-invalid", `${source.path} is empty`, { hint: "Build the image again." });
   }
@@ -206,8 +219,8 @@ function mapBeside({ path: file }: ImageSource): string | undefined {
   return names.map((name) => `${name}.bmap`).find((name) => fs.existsSync(name));
 }
 
-async function factsOf(source: ImageSource, size: number): Promise<ImageFacts> {
-  const head = new MemoryDevice(await headOfSource(source));
+async function factsOf(source: ImageSource, size: number, bytes: Uint8Array): Promise<ImageFacts> {
+  const head = new MemoryDevice(bytes);
   const kind = await detectFileSystem(head);
   const isGpt = (at: number) => Buffer.from(head.bytes.subarray(at, at + 8)).toString("latin1") === "EFI PART";
   return {
