@@ -23,6 +23,7 @@ import { checkForFat, contentBytes, inTezi, writeArchive } from "./files.js";
 import type { TeziBlockDevice, TeziContent, TeziImage, TeziPartition, TeziRawFile } from "./image-json.js";
 import { IMAGE_LIST, imageList } from "./image-list.js";
 import { checkTezi, MIN_FAT32, teziBootloader } from "./rules.js";
+import { checkSideFiles } from "./side-files.js";
 
 const IMAGE_JSON = "image.json";
 const MIB = 2 ** 20;
@@ -181,8 +182,12 @@ async function bootloaderContent(
   return { filesystem_type: "raw", rawfiles };
 }
 
-/** Throws `bootloader-missing` where the build has a bootloader, but not what some modules need of it. */
+/**
+ * Throws `source-invalid` for files that the installer could not use, `bootloader-missing` where the build has a bootloader, but not
+ * what some modules need of it.
+ */
 function checkInputs(plan: Plan, prepared: Prepared): void {
+  checkSideFiles(checkTezi(plan));
   if (prepared.bootloader.size === 0) return;
   const missing = teziBootloader(plan).filter(({ file }) => !prepared.bootloader.has(file));
   if (missing.length === 0) return;
