@@ -7,7 +7,10 @@ import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { blockDevice } from "../flash/block-device.js";
 import { type BlockMap, readBlockMap } from "../flash/bmap.js";
+
 import { BootLock } from "../flash/boot-lock.js";
+import { artifactOf, checkArtifact, checkPartitionsInside } from "../flash/check-source.js";
+
 import { deviceNumberOf, usesOfFile } from "../flash/device-uses.js";
 import { readImageContent } from "../flash/image-content.js";
 import { type ImageSource, measureSource, openImageSource } from "../flash/image-source.js";
@@ -42,7 +45,7 @@ const options = {
   force: {
     type: "flag",
     short: "f",
-    describe: "also what is no image, or does not suit the device; never a device in use",
+    describe: "also what is no image, is cut short or changed, or does not suit the device; never a device in use",
     default: false,
     group,
   },
@@ -87,6 +90,7 @@ async function run(args: FlashArguments): Promise<void> {
   if (!args.force) checkContent(content);
   const { map, named } = await mapOf(source, args, reporter);
   const image = { ...content, size: map.imageSize };
+  if (image.hasTable && !args.force) await checkPartitionsInside(image);
   if (device !== undefined && !args.force) checkSuits(target, device, image);
   refuseItself(source.path, target);
 
@@ -141,10 +145,14 @@ function imageFile(named: string): string {
   throw noImageIn(named);
 }
 
-/** What has to be written: by the block map, or everything. Holes of a sparse file do not count: they may have to be zeros. */
+/**
+ * What has to be written: by the block map, or everything. Holes of a sparse file do not count: they may have to be zeros. Damage
+ * that a checksum shows is an error already here, before the device is touched, unless the block map has the checksums of what
+ * is read as it is.
+ */
 async function mapOf(
   source: ImageSource,
-  { bmap, whole }: FlashArguments,
+  { bmap, whole, force }: FlashArguments,
   reporter: Reporter,
 ): Promise<{ map: BlockMap; named: string | undefined }> {
   if (bmap !== undefined && whole) {
@@ -154,12 +162,18 @@ async function mapOf(
   }
   const named = whole ? undefined : (bmap ?? mapBeside(source));
   const map = named === undefined ? undefined : readBlockMap(readMap(named), named);
-  if (source.size === undefined && map === undefined) {
-    // How long it is has to be known before anything is erased; and damage shows before that, too.
-    reporter.stage(`reading ${source.path}`);
+  const checkedByMap = source.compression === undefined && map?.ranges.every(({ checksum }) => checksum !== undefined);
+  const artifact = force || checkedByMap ? undefined : artifactOf(source);
+  if (artifact !== undefined) {
+    reporter.stage(`checking ${source.path}`);
+    await checkArtifact(source, artifact);
   }
-  const size =
-    source.size ?? map?.imageSize ?? (await measureSource(source, (bytes) => reporter.observer.progress?.(bytes, 0)));
+  let size = source.size;
+  if (map !== undefined && (artifact !== undefined || force)) size ??= map.imageSize;
+  if (size === undefined) {
+    reporter.stage(`reading ${source.path}`);
+    size = await measureSource(source, (bytes) => reporter.observer.progress?.(bytes, 0));
+  }
   if (size === 0) {
     throw new ImgbuildError("source-invalid", `${source.path} is empty`, { hint: "Build the image again." });
   }

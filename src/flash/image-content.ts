@@ -9,6 +9,8 @@ import { headOfSource, type ImageSource } from "./image-source.js";
 
 export interface ImageContent {
   readonly path: string;
+  /** Its first bytes, those of a partition table among them. */
+  readonly head: Uint8Array;
   readonly compressed: boolean;
   /** Set where it is no image at all. */
   readonly foreign: ForeignFormat | undefined;
@@ -29,6 +31,7 @@ export async function readImageContent(source: ImageSource): Promise<ImageConten
   const isGpt = (at: number) => fromBytes(head.bytes.subarray(at, at + 8)) === "EFI PART";
   return {
     path: source.path,
+    head: head.bytes,
     compressed: source.compression !== undefined,
     foreign: detectForeignFormat(head.bytes),
     fileSystem,

@@ -120,7 +120,23 @@ const INITS = ["/sbin/init", "/lib/systemd/systemd", "/etc/init", "/bin/init", "
 const PROGRAMS = ["chmod", "chown", "mkdir", "mount", "mv", "rm", "stat", "sync"];
 /** What requests, new roots and overlayctl need besides. */
 const MORE_PROGRAMS = [
-  ...["cat", "cmp", "cp", "date", "df", "du", "grep", "ln", "readlink", "rmdir", "sed", "sha256sum", "tar", "touch", "tr"],
+  ...[
+    "cat",
+    "cmp",
+    "cp",
+    "date",
+    "df",
+    "du",
+    "grep",
+    "ln",
+    "readlink",
+    "rmdir",
+    "sed",
+    "sha256sum",
+    "tar",
+    "touch",
+    "tr",
+  ],
   "umount",
 ];
 /** What UserData grows with. */

@@ -6,6 +6,7 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { after, type TestContext, test } from "node:test";
+import { noise } from "../codecs/deflate-data.js";
 import { imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
 import { lacks, lacksErrorTarget, lacksRoot, run, temporaryFolder } from "../support/tools.js";
 import { UbootConsole } from "./uboot-console.js";
@@ -150,6 +151,68 @@ test("compressed images, with their length unknown until they are read", (t) => 
     assert.match(failed.stderr, /damaged/);
     assert.ok(fs.readFileSync(other).every((byte) => byte === 0xa5));
   }
+});
+
+/** A copy of the output's files in a folder of its own. */
+function copies(t: TestContext, ...names: string[]): string {
+  const copy = temporaryFolder(t);
+  for (const name of names) fs.cpSync(path.join(output(), name), path.join(copy, name));
+  return copy;
+}
+
+const isUntouched = (target: string) => fs.readFileSync(target).every((byte) => byte === 0xa5);
+
+for (const [suffix, program] of [
+  ["zst", "zstd"],
+  ["gz", "gzip"],
+  ["xz", "xz"],
+] as const) {
+  test(`a byte that changed in a .${suffix} shows before anything is written, with a block map and without`, (t) => {
+    if (lacks(t, program, "bmaptool")) return;
+    const image = path.join(copies(t, "emmc.img"), "emmc.img");
+    // Noise is stored as it is: a changed byte gives other content, and no other error.
+    const fd = fs.openSync(image, "r+");
+    fs.writeSync(fd, noise(2 * MiB, 1), 0, 2 * MiB, 60 * MiB);
+    fs.closeSync(fd);
+    run("bmaptool", ["create", image, "-o", `${image}.bmap`]);
+    const compressed = `${image}.${suffix}`;
+    const bytes = spawnSync(program, ["-1", "-c", image], { maxBuffer: 2 ** 28 }).stdout;
+    const at = bytes.length - MiB;
+    bytes[at]! ^= 0x10;
+    fs.writeFileSync(compressed, bytes);
+    for (const options of [[], ["--whole"]]) {
+      const target = file(t, IMAGE_SIZE);
+      const { status, stderr } = imgbuild(["flash", compressed, target, "-y", ...options]);
+      assert.match(stderr, /damaged/);
+      assert.equal(status, 1);
+      assert.ok(isUntouched(target));
+    }
+  });
+}
+
+test("an image that is not the one in the manifest beside it is refused", (t) => {
+  const copy = copies(t, "emmc.img", "manifest.json");
+  const image = path.join(copy, "emmc.img");
+  const fd = fs.openSync(image, "r+");
+  fs.writeSync(fd, Buffer.from("other"), 0, 5, 50 * MiB);
+  fs.closeSync(fd);
+  const target = file(t, IMAGE_SIZE);
+  const refused = imgbuild(["flash", copy, target, "-y"]);
+  assert.match(refused.stderr, /emmc\.img is not what manifest\.json beside it says: its SHA-256 is .*\n.*--force/);
+  assert.equal(refused.status, 1);
+  assert.ok(isUntouched(target));
+  assert.equal(imgbuild(["flash", copy, target, "-y", "--force"]).status, 0);
+});
+
+test("an image that ends before its partitions do is refused", (t) => {
+  const image = path.join(copies(t, "emmc.img"), "emmc.img");
+  fs.truncateSync(image, 70 * MiB);
+  const target = file(t, IMAGE_SIZE);
+  const refused = imgbuild(["flash", image, target, "-y"]);
+  assert.match(refused.stderr, /partition 3 ends at byte \d+, and .*emmc\.img at byte 73400320: is it complete\?/);
+  assert.equal(refused.status, 1);
+  assert.ok(isUntouched(target));
+  assert.equal(imgbuild(["flash", image, target, "-y", "--force"]).status, 0);
 });
 
 test("files and devices that cannot be written are refused by name", (t) => {

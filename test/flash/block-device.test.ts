@@ -56,6 +56,7 @@ const mount = (number: string, folder: string, source = "/dev/none") =>
 
 const DISK_IMAGE: ImageFacts = {
   path: "emmc.img",
+  head: new Uint8Array(),
   compressed: false,
   foreign: undefined,
   fileSystem: undefined,

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { crc32 } from "../../src/bytes/checksum.js";
 import { run } from "../support/tools.js";
 
 interface RawFile {
@@ -251,4 +252,17 @@ function fill(folder: string, content: Content, window: string, temporary: strin
   } finally {
     run("umount", [mount]);
   }
+}
+
+/** The beginning of a PNG of that many pixels (ISO/IEC 15948, sections 5.2, 5.3 and 11.2.2): all that tells what it is. */
+export function png(width: number, height: number): Uint8Array {
+  const header = Buffer.alloc(33);
+  header.write("\x89PNG\r\n\x1a\n", 0, "latin1");
+  header.writeUInt32BE(13, 8);
+  header.write("IHDR", 12, "latin1");
+  header.writeUInt32BE(width, 16);
+  header.writeUInt32BE(height, 20);
+  header.set([8, 2, 0, 0, 0], 24);
+  header.writeUInt32BE(crc32(header.subarray(12, 29)), 29);
+  return header;
 }

@@ -1,5 +1,6 @@
 /** What the Toradex Easy Installer cannot do, and what it takes that others make. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
@@ -14,11 +15,14 @@ import { loadPlan } from "../../src/profile/load.js";
 import type { Content } from "../../src/tree/node.js";
 import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
 import { temporaryFolder } from "../support/tools.js";
-import { placesOf, readImageJson } from "./tezi-installer.js";
+import { placesOf, png, readImageJson } from "./tezi-installer.js";
 
 const IDS = ["--set", 'tezi.productIds=["0014", "0015"]'];
 /** Sectors of eMMCs that are sold as 4, 8 and 16 GB. */
 const EMMC = [7_634_944, 15_269_888, 30_777_344];
+
+/** What a file that is in order gets. */
+const TAKEN = /^$/;
 
 test("what the installer cannot do is refused, with the key to change", (t) => {
   const folder = temporaryFolder(t);
@@ -56,6 +60,36 @@ test("what the installer cannot do is refused, with the key to change", (t) => {
   refused([ids, "tezi.bootloader={SPL: {SPL-a: ['0014'], SPL-b: ['0014']}}"], /does not have 0014 once/);
   refused([ids, "tezi.bootloader={SPL: {u-boot.img: ['0014']}}"], /u-boot\.img is in tezi\.bootloader twice/);
   refused([ids, "tezi.bootloader={SPL: {SPL.xz: ['0014']}}"], /decompress SPL\.xz/);
+});
+
+test("a file that the installer could not use is refused before the build starts, with its key", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const refused = (key: string, content: string | Uint8Array, message: RegExp) => {
+    const file = path.join(folder, "side");
+    fs.writeFileSync(file, content);
+    const result = imgbuild([...SMALL, root, "--format", "tezi", "--dry-run", ...IDS, "--set", `tezi.${key}=${file}`]);
+    assert.equal(result.status, message === TAKEN ? 0 : 1, result.stderr);
+    if (message !== TAKEN) assert.match(result.stderr, message);
+  };
+  refused("environment", "# of ours\nbootdelay=1\n", TAKEN);
+  refused("environment", "bootdelay=1\nnonsense\n", /side:2: there is no = in "nonsense"/);
+  refused("environment", Buffer.from([0x61, 0x3d, 0]), /tezi\.environment: .*side is no text/);
+  for (const key of ["prepareScript", "wrapupScript", "errorScript"]) {
+    refused(key, "#!/bin/sh\nexit 0\n", TAKEN);
+    refused(key, "exit 0\n", new RegExp(`tezi\\.${key}: .*side does not begin with #!`));
+    refused(key, "#!/bin/sh\r\nexit 0\r\n", /CR LF/);
+  }
+  refused("icon", png(40, 40), TAKEN);
+  refused("icon", png(41, 40), /tezi\.icon: .*side has 41 by 40 pixels/);
+  refused("icon", "GIF89a", /tezi\.icon: .*side is no PNG/);
+  const tar = spawnSync("tar", ["-cC", folder, "rootfs/sbin"]).stdout;
+  refused("marketing", tar, TAKEN);
+  refused("marketing", gzipSync(tar), TAKEN);
+  refused("marketing", png(40, 40), /tezi\.marketing: .*side is no tar/);
+  refused("license", "<p>Ours</p>", TAKEN);
+  refused("license", "", /tezi\.license: .*side is empty/);
+  refused("releaseNotes", Buffer.from([0xff, 0xfe]), /tezi\.releaseNotes: .*side is no text in UTF-8/);
 });
 
 test("where modules differ, each gets its own file of the bootloader", (t) => {
@@ -322,7 +356,12 @@ test("a list for a web server takes what public tools make", (t) => {
   const folder = temporaryFolder(t);
   for (const [name, sample] of Object.entries(SAMPLES)) {
     fs.mkdirSync(path.join(folder, name));
-    fs.writeFileSync(path.join(folder, name, "image.json"), JSON.stringify(sample));
+    const text = JSON.stringify(sample);
+    fs.writeFileSync(path.join(folder, name, "image.json"), text);
+    const named = text.matchAll(
+      /"(?:filename|u_boot_env|[a-z]+_script|icon|license|marketing|releasenotes)":"([^"]+)"/g,
+    );
+    for (const [, file] of named) fs.writeFileSync(path.join(folder, name, file!), "");
   }
   const expected = Object.entries(SAMPLES).map(([name, sample]) => ({ file: `${name}/image.json`, ...sample }));
   const found = findImages(folder).map(({ file, name, productIds }) => [file, name, productIds]);

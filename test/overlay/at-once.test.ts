@@ -87,10 +87,14 @@ END
       wait
       ls`;
     const log = run(shell[0]!, [...shell.slice(1), "-c", text], { cwd: folder });
-    assert.deepEqual(log.split("\n").filter((line) => line !== "").sort().slice(-6), [
-      ...Array(5).fill("done"),
-      "one",
-    ]);
+    assert.deepEqual(
+      log
+        .split("\n")
+        .filter((line) => line !== "")
+        .sort()
+        .slice(-6),
+      [...Array(5).fill("done"), "one"],
+    );
     assert.doesNotMatch(log, /two at once|at work/);
   }
 });
@@ -152,7 +156,8 @@ test("what is written is read back from the medium, also without blockdev", asyn
     slots.medium = false;
     slots.environment = { ...TRIAL, bootcount: "1" };
     assert.match(slots.boot("overlayctl confirm 2>&1; echo $?", 4), /\n0\n$/);
-    const neither = "mount --bind /dev/null /proc/sys/vm/drop_caches; mount -o remount,bind,ro /proc/sys/vm/drop_caches";
+    const neither =
+      "mount --bind /dev/null /proc/sys/vm/drop_caches; mount -o remount,bind,ro /proc/sys/vm/drop_caches";
     slots.environment = { ...TRIAL, bootcount: "1" };
     assert.equal(
       slots.boot(`${neither} 2>/dev/null; overlayctl confirm >/dev/null 2>&1; echo $?`, 4).trimEnd().split("\n").at(-1),

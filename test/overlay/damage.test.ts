@@ -70,7 +70,7 @@ test("what somebody put beside the layers is not removed", async (t) => {
   });
   assert.equal(
     on.boot("ls /userdata/overlay/home-root"),
-    ["state", "upper", ...own.filter((name) => name.startsWith("upper")), "work", "work.old"].sort().join("\n") + "\n",
+    `${["state", "upper", ...own.filter((name) => name.startsWith("upper")), "work", "work.old"].sort().join("\n")}\n`,
   );
 });
 

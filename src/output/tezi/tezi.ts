@@ -24,7 +24,9 @@ import { configFormat } from "./config-format.js";
 import { checkForFat, contentBytes, inTezi, writeArchive } from "./files.js";
 import type { TeziBlockDevice, TeziContent, TeziImage, TeziPartition, TeziRawFile } from "./image-json.js";
 import { IMAGE_LIST, imageList } from "./image-list.js";
+
 import { checkTezi, MIN_FAT32, plansByProduct, teziBootloader } from "./rules.js";
+import { checkSideFiles } from "./side-files.js";
 
 const IMAGE_JSON = "image.json";
 const MIB = 2 ** 20;
@@ -183,8 +185,12 @@ async function bootloaderContent(
   return { filesystem_type: "raw", rawfiles };
 }
 
-/** Throws `bootloader-missing` where the build has a bootloader, but not what some modules need of it; as boot0Size, for each module. */
+/**
+ * Throws `source-invalid` for files that the installer could not use; `bootloader-missing` where the build has a bootloader, but not
+ * what some modules need of it; as boot0Size, for each module.
+ */
 function checkInputs(plan: Plan, prepared: Prepared): void {
+  checkSideFiles(checkTezi(plan));
   if (prepared.bootloader.size === 0) return;
   const missing = teziBootloader(plan).filter(({ file }) => !prepared.bootloader.has(file));
   if (missing.length === 0) {
