@@ -3,6 +3,7 @@ import { formatSize } from "../bytes/size.js";
 import type { Plan } from "../image/plan.js";
 import { BOOT0, IMAGE } from "../output/artifacts.js";
 import type { Manifest, ManifestPartition } from "../output/manifest.js";
+import { blocks, boot0Commands, mmcWrite as writeCommand } from "../output/mmc-commands.js";
 
 export interface RecipeInputs {
   readonly manifest: Manifest;
@@ -21,10 +22,6 @@ interface Recipe {
   readonly lines: readonly string[];
 }
 
-const SECTOR = 512;
-const hex = (value: number) => `0x${value.toString(16)}`;
-const sectors = (bytes: number) => hex(Math.ceil(bytes / SECTOR));
-
 /** The recipes as text. What the board or the image lacks has none. */
 export function recipesText(inputs: RecipeInputs): string {
   const { manifest, plan } = inputs;
@@ -42,7 +39,7 @@ export function recipesText(inputs: RecipeInputs): string {
     `${plan.profile}: ${IMAGE}${image === undefined ? "" : ` (${image} bytes, ${formatSize(image)})`}, ${manifest.table.type.toUpperCase()}`,
     ...manifest.partitions.map(
       ({ number, name, filesystem, offset, size }) =>
-        `  partition ${number}: ${name}, ${filesystem}, ${formatSize(size)} from sector ${sectors(offset)} on`,
+        `  partition ${number}: ${name}, ${filesystem}, ${formatSize(size)} from sector ${blocks(offset)} on`,
     ),
   ];
   const body = recipes.flatMap(({ title, about, lines }) => [
@@ -59,6 +56,10 @@ const sizeOf = ({ artifacts }: Manifest, name: string) => artifacts.find(({ file
 /** The eMMC's number in U-Boot. Where the profile does not say, it is for the reader to fill in. */
 const mmcOf = ({ flash }: Plan) => (flash.mmc === undefined ? "N" : `${flash.mmc}`);
 const aboutMmc = ({ flash }: Plan) => (flash.mmc === undefined ? " Put its number in the place of N: mmc list." : "");
+
+/** Where `load` puts a file: `mmc write` takes it from there. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: U-Boot's variable
+const LOADED = "${loadaddr}";
 
 const isQemu = ({ emulator, bootloader }: Plan) => emulator?.machine === "virt" && bootloader === undefined;
 
@@ -100,12 +101,12 @@ function massStorage(inputs: RecipeInputs): Recipe | undefined {
 function mmcWrite({ manifest, plan, folder }: RecipeInputs): Recipe | undefined {
   if (isQemu(plan)) return undefined;
   const mmc = mmcOf(plan);
-  const load = (file: string) => `load usb 0:1 \${loadaddr} ${file}`;
+  const load = (file: string) => `load usb 0:1 ${LOADED} ${file}`;
   const boot0 = sizeOf(manifest, BOOT0);
   const write = ({ name, offset, used }: ManifestPartition, file: string) => [
     `# ${name}`,
     load(file),
-    `mmc write \${loadaddr} ${sectors(offset)} ${sectors(used)}`,
+    writeCommand(LOADED, offset, used),
   ];
   const found = manifest.partitions.flatMap((partition) => {
     const file = fileOf(manifest, partition);
@@ -123,20 +124,16 @@ function mmcWrite({ manifest, plan, folder }: RecipeInputs): Recipe | undefined 
       "usb start",
       `mmc dev ${mmc} 0`,
       ...found.flatMap(({ partition, file }) => write(partition, file)),
-      ...(boot0 === undefined ? [] : boot0Lines(load, boot0, mmc)),
+      ...(boot0 === undefined
+        ? []
+        : [
+            "# the bootloader, in the eMMC's boot partition; then the boot ROM is told to take it from there",
+            load(BOOT0),
+            ...boot0Commands(mmc, LOADED, boot0),
+            `mmc dev ${mmc} 0`,
+          ]),
     ],
   };
-}
-
-function boot0Lines(load: (file: string) => string, size: number, mmc: string): string[] {
-  return [
-    "# the bootloader, in the eMMC's boot partition; then the boot ROM is told to take it from there",
-    load(BOOT0),
-    `mmc dev ${mmc} 1`,
-    `mmc write \${loadaddr} 0 ${sectors(size)}`,
-    `mmc partconf ${mmc} 1 1 0`,
-    `mmc dev ${mmc} 0`,
-  ];
 }
 
 /** The artifact that holds a partition on its own. */
@@ -156,8 +153,8 @@ function fastboot({ manifest, plan, folder, files }: RecipeInputs): Recipe | und
     about: `Its raw partitions are places on the eMMC in blocks of 512 bytes, set in U-Boot first. U-Boot's CONFIG_FASTBOOT_FLASH_MMC_DEV says which eMMC.${aboutMmc(plan)}`,
     lines: [
       // Without "mmcpart 0" it would go where the last command went: to boot0.
-      `setenv fastboot_raw_partition_all '0x0 ${sectors(image)} mmcpart 0'`,
-      ...(boot0 === undefined ? [] : [`setenv fastboot_raw_partition_boot0 '0x0 ${sectors(boot0)} mmcpart 1'`]),
+      `setenv fastboot_raw_partition_all '0x0 ${blocks(image)} mmcpart 0'`,
+      ...(boot0 === undefined ? [] : [`setenv fastboot_raw_partition_boot0 '0x0 ${blocks(boot0)} mmcpart 1'`]),
       "fastboot usb 0",
       "# on the host; Ctrl-C on the board's console ends it afterwards:",
       `fastboot flash all ${quoted(`${folder}/${file}`)}`,

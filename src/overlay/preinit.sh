@@ -61,15 +61,25 @@ mount_kernel_filesystems() {
 	mounted /run || mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /run
 }
 
-# read_resets: sets resets to what the kernel's arguments name for a factory reset, and no_keep where it is to keep nothing.
+# read_resets: sets resets to what the kernel's arguments name for a factory reset, no_keep where it is to keep nothing, and once
+# where that value of imgbuild.resetonce has not been done before.
 read_resets() {
-	resets='' no_keep=
+	resets='' no_keep='' once='' done_once=
 	read -r arguments </proc/cmdline
 	case " $arguments " in
 	*" imgbuild.reset "*) resets=all ;;
 	*" imgbuild.reset="*)
 		resets=${arguments##*imgbuild.reset=}
 		resets=${resets%% *}
+		;;
+	esac
+	case " $arguments " in
+	*" imgbuild.resetonce="*)
+		once=${arguments##*imgbuild.resetonce=}
+		once=${once%% *}
+		[ ! -e "$mount/reset-once" ] || read -r done_once <"$mount/reset-once"
+		[ "$once" != "$done_once" ] || once=
+		[ ! "$once" ] || resets=${resets:+$resets,}${once%%:*}
 		;;
 	esac
 	case " $arguments " in
@@ -230,19 +240,20 @@ set_up() {
 	load overlay
 	features
 	read_resets
-	made='' stuck='' layered=''
+	made='' stuck='' layered='' flag_left=
 	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ]; then
 		if [ "$flag" ]; then
 			# shellcheck source=src/overlay/boot-flag.sh
 			. "$library/boot-flag.sh" && take_flag
 		fi
 		# What overlayctl was writing when the power failed; an import may be large.
-		for entry in "$mount/request+new" "$mount/factory-reset+new" "$mount/import+new"; do
+		for entry in "$mount/request+new" "$mount/factory-reset+new" "$mount/reset-once+new" "$mount/import+new"; do
 			[ ! -e "$entry" ] || rm -rf "$entry"
 		done
 		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then
 			# shellcheck source=src/overlay/requests.sh
 			. "$library/requests.sh" && carry_out
+			[ ! "$flag_left" ] || drop_flag
 		fi
 	fi
 	while read -r key name id path <&3; do

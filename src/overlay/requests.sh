@@ -11,8 +11,13 @@
 #         restore NAME SNAPSHOT
 #         delete NAME SNAPSHOT
 #         merge NAME [SNAPSHOT]
+#     the file factory-reset on UserData; empty, or one name or path a line; with a line imgbuild.nokeep nothing is carried over
 #     the kernel argument imgbuild.reset[=WHICH,...], by names or paths; with imgbuild.nokeep nothing is carried over
-#     the file factory-reset on UserData; empty, or one name or path a line
+#     the kernel argument imgbuild.resetonce=WHICH,...[:TOKEN], which our boot script makes of a saved variable: what the file
+#     reset-once on UserData says too has been done
+#
+# Arguments may be for this boot only: where there is room they become the file factory-reset first, so that a reset which is cut
+# off goes on at the next boot without them.
 #
 # Each line is carried out by one write_state, which notes the line as done: after a cut it is done or is begun anew. What
 # cannot be done is said, and changes nothing; the request is gone after one pass in any case, so that no boot is caught in it.
@@ -24,8 +29,16 @@ carry_out() {
 	# shellcheck source=src/overlay/layers.sh
 	. "$library/layers.sh"
 	request=
-	read_keeps
-	[ ! "$resets" ] || reset_each "$resets"
+	if [ "$resets" ]; then
+		[ ! "$no_keep" ] || resets=$resets,imgbuild.nokeep
+		if write_wish "$resets"; then
+			[ ! "$once" ] || ! note_once || once=
+		else
+			reset_each "$resets"
+		fi
+		# A full UserData has room by now.
+		[ ! "$once" ] || note_once || not_done "that $once has been reset cannot be noted; it is reset at the next boot again"
+	fi
 	if [ -e "$mount/factory-reset" ]; then
 		read_flag "$mount/factory-reset"
 		reset_each "$wanted"
@@ -33,6 +46,7 @@ carry_out() {
 		rm -rf "$mount/factory-reset"
 	fi
 	if [ -e "$mount/request" ]; then
+		read_keeps
 		carry_out_file "$mount/request"
 		rm -f "$mount/request"
 	fi
@@ -69,19 +83,50 @@ read_flag() {
 	wanted=${wanted:-all}
 }
 
-# reset_each WHICH: names or paths, with commas between them, or all.
+# write_wish WHICH: adds it to what the file factory-reset on UserData asks for; false where there is no room.
+write_wish() {
+	wanted=
+	[ ! -e "$mount/factory-reset" ] || read_flag "$mount/factory-reset"
+	case ,$wanted, in
+	*",$1,"*) return 0 ;;
+	esac
+	put_file factory-reset "${wanted:+$wanted,}$1"
+}
+
+# note_once: the value of imgbuild.resetonce is not done a second time.
+note_once() {
+	put_file reset-once "$once"
+}
+
+# put_file NAME LINE: makes that file on UserData, whole or not at all.
+put_file() {
+	echo "$2" >"$mount/$1+new" && flush "$mount" && mv -f "$mount/$1+new" "$mount/$1" && flush "$mount" && return
+	rm -f "$mount/$1+new"
+	return 1
+}
+
+# reset_each WHICH: names or paths, with commas between them, or all; imgbuild.nokeep among them has nothing be carried over.
 reset_each() {
-	if [ "$1" = all ]; then
+	read_keeps
+	case ,$1, in
+	*,imgbuild.nokeep,*) keeps= ;;
+	esac
+	case ,$1, in
+	*,all,* | ,imgbuild.nokeep,)
 		while read -r key which _ <&4; do
 			[ "$key" = overlay ] && perform reset "$which"
 		done 4<"$config"
 		return
-	fi
+		;;
+	esac
 	which_rest=$1,
 	while [ "$which_rest" ]; do
 		which=${which_rest%%,*}
 		which_rest=${which_rest#*,}
-		[ ! "$which" ] || perform reset "$which"
+		case $which in
+		'' | imgbuild.nokeep) ;;
+		*) perform reset "$which" ;;
+		esac
 	done
 }
 

@@ -64,3 +64,9 @@ test("a default that is printed is what holds: the printed profile resolves to t
   const again = JSON.parse(imgbuild(["profiles", "./again.json", "--json"], { cwd }).stdout);
   assert.deepEqual(again.profile, profile);
 });
+
+test("addresses are printed in hexadecimal", () => {
+  const { stdout } = imgbuild(["profiles", "colibri-imx6"]);
+  assert.match(stdout, /^ +loadAddress: 0x177fffc0 +# from colibri-imx6$/m);
+  assert.match(stdout, /^ +bufferAddress: 0x14420000 +# from colibri-imx6$/m);
+});

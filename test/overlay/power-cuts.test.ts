@@ -83,6 +83,39 @@ test("the first boot", async (t) => {
   assert.ok(cutEverywhere(from, [undisturbed(from)]) >= 10);
 });
 
+test("a reset by the kernel's arguments, given for one boot: all of it, or not begun", async (t) => {
+  if (skipped(t)) return;
+  const from = await device(t, { ...CUTTABLE, paths: ["/etc", "/home/root"], keep: ["/etc/kept"] });
+  from.boot("touch /etc/kept /etc/written /home/root/written; sync");
+  const saved = `${from.userdata}.saved`;
+  fs.copyFileSync(from.userdata, saved);
+  const see = "ls /etc /home/root/written 2>&1; ls /userdata";
+  for (const [how, after] of [
+    ["imgbuild.reset", undefined],
+    ["imgbuild.reset imgbuild.nokeep", undefined],
+    ["imgbuild.resetonce=all:1", "imgbuild.resetonce=all:1"],
+  ] as const) {
+    const shown = (cutAt?: number) => {
+      fs.copyFileSync(saved, from.userdata);
+      const end = from.boot("echo done >/dev/power", { arguments: how, cutAt: cutAt ?? 10_000 });
+      const seen = from.boot(see, after === undefined ? {} : { arguments: after });
+      return { seen, cut: end.trimEnd().endsWith("cut") };
+    };
+    const reset = shown().seen;
+    assert.doesNotMatch(reset, /^(written|\/home\/root\/written)$/m);
+    fs.copyFileSync(saved, from.userdata);
+    const old = from.boot(see);
+    const seen = new Set<string>();
+    for (let cutAt = 1; ; cutAt += STEP === 1 ? 1 : 4) {
+      const one = shown(cutAt);
+      if (!one.cut) break;
+      assert.ok(one.seen === reset || (after === undefined && one.seen === old), `${how}, ${cutAt}: ${one.seen}`);
+      seen.add(one.seen);
+    }
+    assert.equal(seen.size, after === undefined ? 2 : 1, "with a saved variable it goes on in any case");
+  }
+});
+
 test("a reset that carries files over; asked for by the kernel's arguments it may also not have begun", async (t) => {
   if (skipped(t)) return;
   const from = await device(t, { ...CUTTABLE, keep: ["/home/root/*.conf", "/home/root/sub/x"] });
