@@ -160,7 +160,8 @@ overlay() {
 mount_overlay() {
 	point=$path
 	[ "$path" != / ] || point=/rom
-	lay "noatime,lowerdir=$lowers$layered$path,upperdir=$folder/$top,workdir=$folder/work${top#upper}" "$point" || return
+	overlay_options "$top" "work${top#upper}"
+	lay "$overlay_options" "$point" || return
 	[ "$path" != / ] || enter_root
 }
 

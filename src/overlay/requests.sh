@@ -294,7 +294,7 @@ do_snapshot() {
 		return 1
 	fi
 	layers="layer $top $parent $1 $2$newline$layers"
-	if ! stack "$top"; then
+	if ! mountable "$top"; then
 		refusal="there are too many layers; delete some, or merge them"
 		return 1
 	fi

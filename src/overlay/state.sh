@@ -142,16 +142,37 @@ is_going() {
 	return 1
 }
 
+# The kernel takes a page of options, with a zero byte at its end (copy_mount_options in fs/namespace.c).
+most_options=4095
+
 # stack FOLDER: sets lowers to the frozen layers from that one down, as overlayfs's lowerdir wants them, with a colon behind
-# each. The kernel takes 4096 bytes of options at most; a chain without an end gets there too.
+# each. A chain without an end comes to an end where no kernel takes it.
 stack() {
 	lowers=
 	next=$1
 	while [ "$next" != - ]; do
-		layer "$next" && [ ${#lowers} -lt 3500 ] || return 1
+		layer "$next" && [ ${#lowers} -lt "$most_options" ] || return 1
 		lowers=$lowers$folder/$next:
 		next=$layer_parent
 	done
+}
+
+# overlay_options TOP WORK: sets overlay_options to mount's for the overlay of path, over lowers and layered.
+overlay_options() {
+	overlay_options=noatime,lowerdir=$lowers$layered$path,upperdir=$folder/$1,workdir=$folder/$2
+}
+
+# mountable FOLDER: whether the kernel would take a topmost layer over that one, with all layers from elsewhere that the path has, be
+# they there or not. What comes later may have a longer number.
+mountable() {
+	stack "$1" || return
+	layered=
+	while read -r layer_key layer_number layer_overlay _; do
+		[ "$layer_key" != layer ] || [ "$layer_overlay" != "$name" ] || layered=$run/layers/$layer_number:$layered
+	done <"$config"
+	overlay_options upper.000000 work.000000
+	layered=
+	[ $((${#overlay_options} + ${#options})) -le "$most_options" ]
 }
 
 # generation: sets suffix to what no layer's folder ends with yet: nothing for the first, then .1, .2, ...

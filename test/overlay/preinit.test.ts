@@ -6,6 +6,8 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { makeDirectories } from "../../src/tree/tree.js";
 import { lacks, lacksRoot, mounted, run } from "../support/tools.js";
 import { device, put, TOOLS } from "./device.js";
 
@@ -255,6 +257,24 @@ test("many layers are mounted, by a mount that uses the new system calls too; in
     boot(`${STATE}; cat /home/root/x; overlayctl diff; echo $LIBMOUNT_FORCE_MOUNT2`),
     "whole\nx\nA /home/root/x\n\n",
   );
+});
+
+test("no snapshot is taken that would make more of the layers than the kernel mounts", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const length of [200, 223]) {
+    const long = `srv/${"x".repeat(length - 5)}`;
+    const { boot } = await device(t, {
+      paths: [`/${long}`],
+      root: (tree) => makeDirectories(tree, fromText(long)),
+    });
+    boot(`echo x >/${long}/x; for i in $(seq 20); do overlayctl snapshot s$i >/dev/null; done`);
+    const printed = boot(`cat /${long}/x; overlayctl status | grep -c in.userdata`);
+    assert.match(printed, /no snapshot \(\d+ s\d+\): there are too many layers[\s\S]*\nx\n1\n$/);
+    assert.doesNotMatch(printed, /is in memory/);
+    // As many as there is room for: with one more, the path, upperdir and workdir it would not have been mounted.
+    const taken = Number(/\(\d+ s(\d+)\)/.exec(printed)![1]) - 1;
+    assert.ok((taken + 4) * (length + 28) + 150 > 4095, `${taken}`);
+  }
 });
 
 test("what a power cut left half-made is made again; initial content is used as it is", async (t) => {
