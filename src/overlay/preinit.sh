@@ -13,7 +13,8 @@
 #     grow -|NUMBER            UserData is to fill its disk; the number is that of the extended partition which it lies in
 #     reserved SECTOR          where something begins that it must not grow over, in sectors of 512 bytes
 #     init PATH                the real init
-#     slots A B BLOCK HEADER TRIES CONFIRM   two slots for the root (slots.sh): their partitions, and where their environment is
+#     slots A B BLOCK HEADER TRIES CONFIRM DEADLINE   two slots for the root (slots.sh): their partitions, and where their
+#                              environment is
 #     first pending|ready      what a new overlay is: whether something in the root says when the first boot has completed
 #     policy POLICY            what becomes of what was written, over another root: keep, reset or refresh
 #     flag NUMBER              BootFS's partition, where the file factory-reset asks for a factory reset, too
@@ -273,6 +274,7 @@ set_up() {
 		esac
 		layered=
 	done 3<"$config"
+	[ ! "$slots" ] || leave_deadline
 }
 
 grow='' flag='' root_numbers=''

@@ -5,9 +5,9 @@
 . "$library/environment.sh"
 
 # shellcheck disable=SC2034 # tries is for update.sh
-# read_slots: sets slot_a and slot_b (partition numbers), block, usual_header, tries and confirm; false where there is one slot only.
+# read_slots: sets slot_a and slot_b (partition numbers), block, usual_header, tries, confirm and deadline; false where there is one slot only.
 read_slots() {
-	while read -r key slot_a slot_b block usual_header tries confirm; do
+	while read -r key slot_a slot_b block usual_header tries confirm deadline; do
 		[ "$key" = slots ] && return
 	done <"$config"
 	return 1
@@ -76,6 +76,13 @@ note_slots() {
 		true >"$run/trial"
 		say "this root is on trial, ${trial%/*} of ${trial#*/}"
 	fi
+}
+
+# leave_deadline: for preinit, before it becomes the real init: on trial, leaves a process behind which restarts a root that hangs. It is a
+# shell of its own, so that it has none of what is open here.
+leave_deadline() {
+	[ -e "$run/trial" ] && [ "${deadline:-0}" != 0 ] || return 0
+	sh "$library/deadline.sh" "$deadline" "$run/trial" </dev/null >/dev/null 2>&1 &
 }
 
 # tried: whether the root that runs is on trial; sets trial to the number of this try, a slash and how many there may be. The boot

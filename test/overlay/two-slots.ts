@@ -8,7 +8,13 @@ import { type BootOptions, type Device, type DeviceOptions, device } from "./dev
 
 /** The block of the environment, the length of one, and of a slot, in bytes. */
 export const [BLOCK, SIZE, SLOT] = [3, 4096, 8 * 2 ** 20];
-export const SLOTS = { partitions: [2, 4], environmentAt: BLOCK * SIZE, redundant: false, tries: 3 } as const;
+export const SLOTS = {
+  partitions: [2, 4],
+  environmentAt: BLOCK * SIZE,
+  redundant: false,
+  tries: 3,
+  deadline: 600,
+} as const;
 /** What the boot script tells the kernel of the installation. */
 export const ID = "0badcafe-02";
 
