@@ -222,7 +222,13 @@ function summaryOf(
 }
 
 async function printRecipes(named: string): Promise<void> {
-  const isFolder = fs.statSync(named, { throwIfNoEntry: false })?.isDirectory();
+  const stat = fs.statSync(named, { throwIfNoEntry: false });
+  if (stat === undefined) {
+    throw new ImgbuildError("source-missing", `${named} does not exist`, {
+      hint: "Name the output folder of a build, or an image in one.",
+    });
+  }
+  const isFolder = stat.isDirectory();
   const folder = isFolder ? named : path.dirname(named);
   const manifest = readManifest(folder);
   if (manifest === undefined) {

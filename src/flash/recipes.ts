@@ -27,6 +27,7 @@ export function recipesText(inputs: RecipeInputs): string {
   const { manifest, plan } = inputs;
   const image = sizeOf(manifest, IMAGE);
   const recipes = [
+    emulator(inputs),
     reader(inputs),
     massStorage(inputs),
     mmcWrite(inputs),
@@ -61,13 +62,26 @@ const aboutMmc = ({ flash }: Plan) => (flash.mmc === undefined ? " Put its numbe
 // biome-ignore lint/suspicious/noTemplateCurlyInString: U-Boot's variable
 const LOADED = "${loadaddr}";
 
-const isQemu = ({ emulator, bootloader }: Plan) => emulator?.machine === "virt" && bootloader === undefined;
+/** Whether the board is a machine of QEMU's own, and no emulated real one. */
+const isQemu = ({ emulator }: Plan) => emulator?.machine === "virt" || emulator?.machine === "pc";
+
+/** Whether there is a console of U-Boot on which its commands could be given. */
+const hasUboot = (plan: Plan) => !isQemu(plan) && plan.boot.loader !== "raspberrypi";
 
 /** What decompresses the whole image onto standard output, by the image's suffix. */
 const UNPACKERS: Readonly<Record<string, string>> = { "": "", ".zst": "zstd -dc", ".gz": "gzip -dc", ".xz": "xz -dc" };
 
+function emulator({ folder, files, plan }: RecipeInputs): Recipe | undefined {
+  if (!isQemu(plan) || !files.has(IMAGE)) return undefined;
+  return {
+    title: "QEMU",
+    about: "The board is a machine of QEMU's: nothing has to be flashed.",
+    lines: [`imgbuild boot ${quoted(folder)}`],
+  };
+}
+
 /** A build may have the image only compressed, or not at all. */
-function reader({ folder, files, plan, manifest }: RecipeInputs): Recipe | undefined {
+function reader({ folder, files, manifest }: RecipeInputs): Recipe | undefined {
   const found = Object.entries(UNPACKERS).find(([suffix]) => files.has(IMAGE + suffix));
   if (found === undefined) return undefined;
   const [suffix, unpack] = found;
@@ -76,7 +90,7 @@ function reader({ folder, files, plan, manifest }: RecipeInputs): Recipe | undef
   const dd = "of=/dev/sdX bs=4M oflag=direct conv=fsync status=progress";
   return {
     title: "A card in a reader, or an eMMC that shows up as a disk",
-    about: `Put the disk's name in the place of /dev/sdX: lsblk lists them.${isQemu(plan) ? " For QEMU itself there is `imgbuild boot`." : ""}`,
+    about: `Put the disk's name in the place of /dev/sdX: lsblk lists them.`,
     lines: [
       `imgbuild flash ${quoted(folder)} /dev/sdX`,
       ...(bmap ? [`bmaptool copy ${image} /dev/sdX`] : []),
@@ -90,7 +104,7 @@ function reader({ folder, files, plan, manifest }: RecipeInputs): Recipe | undef
 
 function massStorage(inputs: RecipeInputs): Recipe | undefined {
   const { plan, folder } = inputs;
-  if (isQemu(plan) || reader(inputs) === undefined) return undefined;
+  if (!hasUboot(plan) || reader(inputs) === undefined) return undefined;
   return {
     title: "U-Boot: the eMMC as a USB disk",
     about: `On the board's console, in U-Boot; the board is connected by its USB device port. Ctrl-C ends it.${aboutMmc(plan)}`,
@@ -99,7 +113,7 @@ function massStorage(inputs: RecipeInputs): Recipe | undefined {
 }
 
 function mmcWrite({ manifest, plan, folder }: RecipeInputs): Recipe | undefined {
-  if (isQemu(plan)) return undefined;
+  if (!hasUboot(plan)) return undefined;
   const mmc = mmcOf(plan);
   const load = (file: string) => `load usb 0:1 ${LOADED} ${file}`;
   const boot0 = sizeOf(manifest, BOOT0);
@@ -142,7 +156,7 @@ function fileOf({ artifacts }: Manifest, { name }: ManifestPartition): string | 
 }
 
 function fastboot({ manifest, plan, folder, files }: RecipeInputs): Recipe | undefined {
-  if (isQemu(plan)) return undefined;
+  if (!hasUboot(plan)) return undefined;
   const mmc = mmcOf(plan);
   const file = ["emmc.simg", IMAGE].find((name) => files.has(name));
   const image = sizeOf(manifest, IMAGE) ?? plan.storage.size;

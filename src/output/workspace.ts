@@ -48,6 +48,13 @@ export class Workspace {
       markOwner(partial);
       return partial;
     } catch (error) {
+      const { code, path: there } = error as NodeJS.ErrnoException;
+      if (code === "EEXIST") {
+        throw new ImgbuildError("io-failed", `cannot write ${this.folder}: ${there} is a file, not a folder`, {
+          hint: "Name another folder, or move the file away.",
+          cause: error,
+        });
+      }
       throw hostWriteError(this.folder, error);
     }
   }

@@ -248,6 +248,14 @@ test("SOURCE_DATE_EPOCH clamps what is newer, and two builds of touched files ar
   assert.match(lines, /2001-09-09 01:46/);
 });
 
+test("what the overlay adds to the root is counted, and listed with --verbose", (t) => {
+  const folder = temporaryFolder(t);
+  const told = (...more: string[]) =>
+    imgbuild([...SMALL, makeRoot(temporaryFolder(t)), "--dry-run", ...more], { cwd: folder }).stderr;
+  assert.match(told(), /^note: \d+ files added to the root for the overlay; --verbose lists them$/m);
+  assert.match(told("--verbose"), /^note: added to the root: .*overlayctl/m);
+});
+
 test("--dry-run prints the layout and writes nothing", (t) => {
   const folder = temporaryFolder(t);
   const root = makeRoot(folder);

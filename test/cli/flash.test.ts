@@ -240,6 +240,11 @@ test("a loop device is written past the page cache, and gets a table that reache
   assert.doesNotMatch(stderr, /cannot be read past/);
   assert.match(run("sgdisk", ["-v", device]), /No problems found/);
   run("cmp", [`--ignore-initial=${MiB}`, `--bytes=${IMAGE_SIZE - 2 * MiB}`, path.join(output(), "emmc.img"), device]);
+  // A card that was written is looked into as an image is.
+  const verified = imgbuild(["verify", device]);
+  assert.equal(verified.status, 0, verified.stderr);
+  assert.match(verified.stdout, /: sound$/m);
+  assert.match(imgbuild(["ls", `${device}:3`]).stdout, /overlay|lost\+found/);
 });
 
 /** Fails unless flashing onto `target` is refused, and leaves `backing` as it was. */
@@ -562,6 +567,8 @@ test("--how has this image's own files, places and numbers", (t) => {
   ])
     assert.ok(stdout.includes(`  ${line}\n`), line);
   assert.match(imgbuild(["flash", "--how", folder]).stderr, /there is no manifest.json in/);
+  const nothing = imgbuild(["flash", "--how", path.join(folder, "nothing")]);
+  assert.match(nothing.stderr, /nothing does not exist/);
 });
 
 /** The recipe whose title begins so: its lines without the notes on when to take it. */
