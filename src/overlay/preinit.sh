@@ -92,7 +92,7 @@ read_resets() {
 settle() {
 	if [ -e "$1/resetting" ]; then
 		# shellcheck source=/dev/null # looked at further down: shellcheck takes each of these as a copy
-		. "$library/requests.sh" && finish_reset "$1" || return
+		. "$library/reset.sh" && finish_reset "$1" || return
 	fi
 	if [ -e "$1/before" ]; then
 		# shellcheck source=src/overlay/before.sh

@@ -22,8 +22,8 @@ change_root() {
 	if [ "$root" = - ]; then
 		adopt_root
 	elif [ "$policy" = reset ]; then
-		# shellcheck source=src/overlay/requests.sh
-		. "$library/requests.sh"
+		# shellcheck source=src/overlay/reset.sh
+		. "$library/reset.sh"
 		say "$path is reset, because the root has changed"
 		read_keeps
 		# shellcheck source=src/overlay/before.sh
