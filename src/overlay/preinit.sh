@@ -72,6 +72,7 @@ read_resets() {
 	*" imgbuild.reset="*)
 		resets=${arguments##*imgbuild.reset=}
 		resets=${resets%% *}
+		[ "$resets" ] || not_done "imgbuild.reset= names no overlay: no reset"
 		;;
 	esac
 	case " $arguments " in

@@ -305,10 +305,10 @@ drop_layer() {
 	[ "$parent" != "$1" ] || parent=$below
 }
 
-# find_overlay WHICH: sets name, id and path of an overlay, by its name or its path.
+# find_overlay WHICH: sets name, id and path of an overlay, by its name or its path, which may have a slash at its end.
 find_overlay() {
 	while read -r key name id path; do
-		[ "$key" = overlay ] && case $1 in "$name" | "$path") return ;; esac
+		[ "$key" = overlay ] && case $1 in "$name" | "$path" | "${path%/}/") return ;; esac
 	done <"$config"
 	return 1
 }

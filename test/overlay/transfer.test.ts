@@ -132,7 +132,7 @@ test("status tells layers, sizes, changes, requests and what does not work", asy
   ).split("----\n") as [string, string];
   assert.match(
     plain,
-    /^UserData: \/dev\/\S+ on \/userdata, \d+ of \d+ KiB used\nAt the next boot: restore home-root s\n\/etc\n {2}in userdata, ready\n {2}from the root differ: 0 added, 0 changed, 0 deleted\n {2}\d+ KiB {2}what was written last\n\/home\/root\n {2}in userdata, ready\n {2}from the root differ: 1 added, 1 changed, 1 deleted\n {2}\d+ KiB {2}what was written last\n {2}10\d KiB {2}snapshot of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: s\n$/,
+    /^UserData: \/dev\/\S+ on \/userdata, \d+ of \d+ KiB used\nAt the next boot: restore s of \/home\/root\n\/etc\n {2}in userdata, ready\n {2}from the root differ: 0 added, 0 changed, 0 deleted\n {2}\d+ KiB {2}what was written last\n\/home\/root\n {2}in userdata, ready\n {2}from the root differ: 1 added, 1 changed, 1 deleted\n {2}\d+ KiB {2}what was written last\n {2}10\d KiB {2}snapshot of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: s\n$/,
   );
   const status = JSON.parse(json);
   assert.deepEqual(status.degraded, []);
