@@ -39,8 +39,9 @@ build: node_modules ## compile to build/
 check: build ## format and lint
 	npx biome check .
 
-docs: build ## make docs/profiles.md from the schema of profiles
+docs: build ## make docs/profiles.md from the schema of profiles, and the costs in docs/outputs.md from what was measured
 	node scripts/profile-docs.mjs
+	node scripts/cost-docs.mjs
 
 unit: build ## the tests that need no emulator
 	$(RUN_TESTS) --test-concurrency=2 $(UNIT)

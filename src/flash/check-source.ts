@@ -8,6 +8,7 @@ import type { Artifact } from "../output/manifest.js";
 import { readManifest } from "../output/manifest.js";
 import { sha256 } from "../output/sha256.js";
 import { type PartitionTable, readPartitionTable } from "../partition/index.js";
+import type { ImageContent } from "./image-content.js";
 import type { ImageSource } from "./image-source.js";
 
 const DAMAGED = "It was cut short, damaged or changed: copy it again. If it is meant so, say --force.";
@@ -35,11 +36,12 @@ export async function checkArtifact({ path: file }: ImageSource, artifact: Artif
   if (digest !== artifact.sha256) throw differs("SHA-256", digest, artifact.sha256);
 }
 
-/**
- * Throws `image-corrupt` where a partition ends behind the image of `size` bytes, which begins with `head`. What has no table that
- * can be read is not judged.
- */
-export async function checkPartitionsInside(file: string, head: Uint8Array, size: number): Promise<void> {
+/** Throws `image-corrupt` where a partition ends behind the image. What has no table that can be read is not judged. */
+export async function checkPartitionsInside({
+  path: file,
+  head,
+  size,
+}: ImageContent & { size: number }): Promise<void> {
   let table: PartitionTable;
   try {
     table = await readPartitionTable(new MemoryDevice(head));

@@ -229,6 +229,9 @@ export interface FlashPlan {
     | undefined;
 }
 
+/** At the end of boot0: what U-Boot's environment and Toradex's configuration block take, which nothing of ours may reach. */
+export const BOOT0_KEPT = 0x2200;
+
 export const TEZI_COMPRESSIONS = ["none", "gz", "xz", "zst"] as const;
 
 /** What the Toradex Easy Installer is told besides. */
@@ -276,6 +279,8 @@ export interface SlotsPlan {
   readonly tries: number;
   /** Who says that a new root is good: the end of its boot, or an application by `overlayctl confirm`. */
   readonly confirm: (typeof CONFIRMATIONS)[number];
+  /** After how many seconds a root on trial that has not been confirmed is restarted; 0: never. */
+  readonly deadline: number;
   /** Whether U-Boot was built for redundant environments, whose copies have a flag byte. */
   readonly redundant: boolean;
   /** Where it is kept which slot is booted, in bytes from the medium's start; undefined: in front of the first partition. */

@@ -136,7 +136,11 @@ function findBootloader(plan: Plan, { bootloaderFiles, notice }: BuildInputs): M
       },
     );
   }
-  notice(`no bootloader (${missing.join(", ")}) in ${places}: left out, the board keeps its own`);
+  const without =
+    plan.bootloader.area === "boot0"
+      ? "left out, the board keeps its own"
+      : "left out; flashing may overwrite one that is on the medium";
+  notice(`no bootloader (${missing.join(", ")}) in ${places}: ${without}`);
   return found;
 }
 

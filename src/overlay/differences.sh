@@ -9,7 +9,9 @@
 show_root() {
 	work_folder
 	rom=$own/rom
-	mkdir "$rom" && mount --bind / "$rom" || fail "the root cannot be looked at"
+	# Read-only, for / may be writable; and private, or what is mounted anywhere meanwhile would appear here too, and go when this goes.
+	mkdir "$rom" && mount --bind / "$rom" && mount --make-private "$rom" && mount -o remount,bind,ro / "$rom" ||
+		fail "the root cannot be looked at"
 }
 
 # root_folder: sets under to what is below the overlay's layers on UserData, after show_root. leave_root_folder ends it.

@@ -11,7 +11,8 @@
 #
 # One with another slots_id than this installation's is what an earlier one left there: it does not count.
 #
-# In: disk, the disk's node; block; usual_header, for a new one; installation. The work files are in $run/environment.
+# In: disk, the disk's node; block; usual_header, for a new one; installation; work, the folder of the work files, which is for one process
+# alone.
 
 variables="slots_id root_part root_old root_failed trial_note upgrade_available bootcount bootlimit"
 
@@ -41,7 +42,6 @@ valid() {
 
 # read_environment: sets the variables, and counts to the file in $work that has them; false where neither copy counts.
 read_environment() {
-	work=$run/environment
 	forget_variables
 	mkdir -p "$work" || return
 	counts=current
@@ -83,8 +83,7 @@ write_environment() {
 		store "$work/current" $((block + 1)) || return
 	fi
 	store "$work/new" "$block" || return
-	forget_cache "$disk"
-	fetch "$block" "$work/current" && cmp -s "$work/current" "$work/new" && counts=current
+	forget_cache "$disk" && fetch "$block" "$work/current" && cmp -s "$work/current" "$work/new" && counts=current
 }
 
 make_environment() {
@@ -103,7 +102,8 @@ make_environment() {
 	valid "$work/new"
 }
 
-# forget_cache DEVICE: has the kernel read from the device again, and not what it remembers.
+# forget_cache DEVICE: has the kernel read from the device again, and not what it remembers; false where that cannot be had. Without
+# blockdev it forgets all that it remembers of any.
 forget_cache() {
-	! command -v blockdev >/dev/null || blockdev --flushbufs "$1"
+	blockdev --flushbufs "$1" 2>/dev/null || { sync && echo 1 >/proc/sys/vm/drop_caches; }
 }

@@ -37,4 +37,4 @@ export {
   type OverlayOptions,
 } from "./install.js";
 export { type LayerSource, parseLayerSource } from "./layer-source.js";
-export { factoryState, userdataState, userdataUpper } from "./userdata.js";
+export { factoryState, userdataFactory, userdataState, userdataUpper } from "./userdata.js";

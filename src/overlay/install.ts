@@ -70,6 +70,8 @@ export interface DeviceSlots {
   readonly redundant: boolean;
   readonly tries: number;
   readonly confirm: "automatic" | "manual";
+  /** After how many seconds a root on trial that has not been confirmed is restarted; 0: never. */
+  readonly deadline: number;
 }
 
 export interface InstalledOverlay {
@@ -105,9 +107,11 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["report.sh", `${LIBRARY}/report.sh`, 0o644],
   ["environment.sh", `${LIBRARY}/environment.sh`, 0o644],
   ["slots.sh", `${LIBRARY}/slots.sh`, 0o644],
+  ["deadline.sh", `${LIBRARY}/deadline.sh`, 0o644],
   ["update.sh", `${LIBRARY}/update.sh`, 0o644],
   ["transfer.sh", `${LIBRARY}/transfer.sh`, 0o644],
   ["arguments.sh", `${LIBRARY}/arguments.sh`, 0o644],
+  ["locks.sh", `${LIBRARY}/locks.sh`, 0o644],
   ["ask.sh", `${LIBRARY}/ask.sh`, 0o644],
   ["overlayctl.sh", "/usr/sbin/overlayctl", 0o755],
 ];
@@ -119,7 +123,23 @@ const INITS = ["/sbin/init", "/lib/systemd/systemd", "/etc/init", "/bin/init", "
 const PROGRAMS = ["chmod", "chown", "mkdir", "mount", "mv", "rm", "stat", "sync"];
 /** What requests, new roots and overlayctl need besides. */
 const MORE_PROGRAMS = [
-  ...["cat", "cmp", "cp", "date", "df", "du", "grep", "readlink", "rmdir", "sed", "sha256sum", "tar", "touch", "tr"],
+  ...[
+    "cat",
+    "cmp",
+    "cp",
+    "date",
+    "df",
+    "du",
+    "grep",
+    "ln",
+    "readlink",
+    "rmdir",
+    "sed",
+    "sha256sum",
+    "tar",
+    "touch",
+    "tr",
+  ],
   "umount",
 ];
 /** What UserData grows with. */
@@ -222,14 +242,14 @@ function growthLines(growth: Growth | undefined): string[] {
 
 function slotSettings(slots: DeviceSlots | undefined, hook: ReadyHook | undefined): string[] {
   if (slots === undefined) return [];
-  const { partitions, environmentAt, redundant, tries, confirm } = slots;
+  const { partitions, environmentAt, redundant, tries, confirm, deadline } = slots;
   if (confirm === "automatic" && hook === undefined) {
     throw refuse(
       "nothing in the root tells when a boot has completed, and so nothing would confirm a new root",
       "Set slots.confirm to manual, and have an application call `overlayctl confirm`.",
     );
   }
-  return [`slots ${partitions.join(" ")} ${environmentAt / 4096} ${redundant ? 5 : 4} ${tries} ${confirm}`];
+  return [`slots ${partitions.join(" ")} ${environmentAt / 4096} ${redundant ? 5 : 4} ${tries} ${confirm} ${deadline}`];
 }
 
 function script(name: string): Uint8Array {

@@ -75,41 +75,46 @@ usage() {
 # shellcheck source=src/overlay/arguments.sh
 . "$library/arguments.sh"
 
-# take_lock WHAT SECONDS: keeps others from the overlays or the slots, for as long as this runs; waits so long for one that is at work.
-# Two may be started at once: at the end of the boot, and by hand.
-take_lock() {
-	waited=0
-	until mkdir "$run/lock-$1" 2>/dev/null; do
-		waited=$((waited + 1))
-		[ $waited -le "$2" ] || fail "another overlayctl is at work; if not, remove $run/lock-$1"
-		sleep 1
-	done
-	locks="$locks $run/lock-$1"
-}
+# shellcheck source=src/overlay/locks.sh
+. "$library/locks.sh"
 
-# work_folder: makes the folder own, which this process alone mounts in.
+# work_folder: makes the folder own, unless it has been, which this process alone works and mounts in. One that is there already is of a
+# process with the same number which was killed: the root may still be mounted in it, and nothing there is touched.
 work_folder() {
-	rm -rf "$own" && mkdir -m 700 "$own" || fail "there is no room in $run"
+	[ ! "$own" ] || return 0
+	own=$run/overlayctl.$$
+	while [ -e "$own" ]; do own=$own+; done
+	mkdir -m 700 "$own" || {
+		own=
+		fail "there is no room in $run"
+	}
 }
 
-# clean_up: unmounts what is left in own, removes that and what is half-written, and gives the locks back. What is mounted is not to be
-# deleted.
-clean_up() {
-	trap '' HUP INT TERM PIPE
+# find_own_mounts: sets points to what is mounted in own, the last first.
+find_own_mounts() {
 	points=
 	while read -r _ _ _ _ point _; do
 		case $point in
 		"$own"/*) points="$point $points" ;;
 		esac
 	done </proc/self/mountinfo
-	kept=
-	for point in $points; do
-		umount "$point" || umount -l "$point" || kept=yes
-	done
-	[ "$kept" ] || [ ! -e "$own" ] || rm -rf "$own"
+}
+
+# clean_up: unmounts what is left in own, removes that and what is half-written, and gives the locks back. What is mounted is not to be
+# deleted.
+clean_up() {
+	trap '' HUP INT TERM PIPE
+	if [ "$own" ]; then
+		find_own_mounts
+		for point in $points; do
+			umount "$point" || umount -l "$point"
+		done
+		find_own_mounts
+		[ "$points" ] || rm -rf "$own"
+	fi
 	[ ! "$partial" ] || rm -rf "$partial"
 	# shellcheck disable=SC2086 # they have no blanks
-	[ ! "$locks" ] || rmdir $locks
+	[ ! "$locks" ] || rm -f $locks
 }
 
 need_userdata() {
@@ -135,11 +140,10 @@ wanted() {
 	return 1
 }
 
-# ready: one without a sound state is in memory, and nothing is to be noted of it.
+# ready: of one that is in memory nothing is to be noted, and pending does not have it.
 ready() {
-	read_state "$base/$name" && [ "$status" != ready ] || return 0
-	status=ready
-	write_state
+	grep -Fqx -- "$name" "$run/pending" 2>/dev/null && read_state "$base/$name" && [ "$status" != ready ] || return 0
+	note_ready
 }
 
 next_boot() {
@@ -165,19 +169,22 @@ while read -r key value; do
 	esac
 done <"$config"
 base=$mount/overlay
-own=$run/overlayctl.$$
-locks='' partial=''
+own='' locks='' partial=''
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM PIPE
 
 case $command in
-snapshot | restore | delete | merge | reset | import | cancel | storage)
+snapshot | restore | delete | merge | reset | cancel | storage)
 	need_userdata
 	take_lock overlays 10
 	;;
+import)
+	need_userdata
+	take_lock import 10
+	;;
 ready)
-	# Were it not noted, the next boot would throw away what this one has written. An import may take long. A root on trial may be a
-	# good one although UserData is none: slots.sh decides.
+	# Were it not noted, the next boot would throw away what this one has written. What is deleted by an import may be much. A root on
+	# trial may be a good one although UserData is none: slots.sh decides.
 	[ -e "$run/trial" ] || need_userdata
 	take_lock overlays 600
 	;;
@@ -219,7 +226,8 @@ storage)
 	esac
 	;;
 ready)
-	each_overlay ready && rm -f "$run/pending"
+	each_overlay ready || fail "it cannot be noted on UserData that the first boot has completed: the next one may begin it anew"
+	rm -f "$run/pending"
 	if [ -e "$run/trial" ]; then
 		take_lock slots 10
 		find_slots

@@ -145,13 +145,21 @@ perform() {
 	fi
 	if ! read_state "$base/$name"; then
 		# A reset mends a damaged state. Without any there is nothing to be done: a new one is about to be made.
-		[ "$action" = reset ] && [ -e "$folder/state" ] || return
+		[ "$action" = reset ] && [ "$damaged" ] || return
 		top=-
 	fi
 	if [ "$request" ]; then
 		[ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ] && return
-		finished="$request $line"
 	fi
+	if [ "$action" != reset ] && [ "$root" != "$id" ] && [ "$policy" != keep ]; then
+		# shellcheck source=/dev/null # shellcheck looks at it from preinit.sh
+		. "$library/root-change.sh"
+		change_root_first || {
+			not_done "$path: no $action${1:+ (${*})}: ${refusal:-it was asked for over another root}"
+			return
+		}
+	fi
+	[ ! "$request" ] || finished="$request $line"
 	refusal=
 	# A reset leaves nothing that could come back.
 	[ "$action" != reset ] || rm -f "$folder/before"
@@ -209,7 +217,7 @@ do_reset() {
 # finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.
 finish_reset() {
 	folder=$1
-	read_state_file "$folder/resetting"
+	read_state_file "$folder/resetting" || known_factory
 	base_layers=
 	below=-
 	if named factory; then
@@ -286,7 +294,7 @@ do_snapshot() {
 		return 1
 	fi
 	layers="layer $top $parent $1 $2$newline$layers"
-	if ! stack "$top"; then
+	if ! mountable "$top"; then
 		refusal="there are too many layers; delete some, or merge them"
 		return 1
 	fi

@@ -5,9 +5,9 @@
 . "$library/environment.sh"
 
 # shellcheck disable=SC2034 # tries is for update.sh
-# read_slots: sets slot_a and slot_b (partition numbers), block, usual_header, tries and confirm; false where there is one slot only.
+# read_slots: sets slot_a and slot_b (partition numbers), block, usual_header, tries, confirm and deadline; false where there is one slot only.
 read_slots() {
-	while read -r key slot_a slot_b block usual_header tries confirm; do
+	while read -r key slot_a slot_b block usual_header tries confirm deadline; do
 		[ "$key" = slots ] && return
 	done <"$config"
 	return 1
@@ -78,6 +78,13 @@ note_slots() {
 	fi
 }
 
+# leave_deadline: for preinit, before it becomes the real init: on trial, leaves a process behind which restarts a root that hangs. It is a
+# shell of its own, so that it has none of what is open here.
+leave_deadline() {
+	[ -e "$run/trial" ] && [ "${deadline:-0}" != 0 ] || return 0
+	sh "$library/deadline.sh" "$deadline" "$run/trial" </dev/null >/dev/null 2>&1 &
+}
+
 # tried: whether the root that runs is on trial; sets trial to the number of this try, a slash and how many there may be. The boot
 # script says so, 0 where it is not. One from before it did says nothing, nor does it of a slot that was chosen at U-Boot's
 # prompt: then the environment is read, which takes a dozen programs.
@@ -88,9 +95,11 @@ tried() {
 	0) return 1 ;;
 	[1-9]/[1-9]) return ;;
 	esac
+	work=$run/environment
 	read_environment && on_trial && trial=$bootcount/$bootlimit
 }
 
+# shellcheck disable=SC2154 # own is overlayctl's
 # find_slots: for overlayctl: sets running, other, disk and other_device, and the environment's variables.
 find_slots() {
 	read_slots || fail "this image has one slot for the root; the profile can have two"
@@ -99,7 +108,11 @@ find_slots() {
 	running_hex=$(printf %x "$running")
 	other_hex=$(printf %x "$other")
 	variables="$variables root_hash_$running_hex root_hash_$other_hex"
-	read_environment || say "the slots have no environment of this installation yet: the next change makes one"
+	work_folder
+	work=$own/environment
+	# Who only looks has no lock: both copies may be half-written at the moments when they are read, but not twice in a row.
+	read_environment || read_environment ||
+		say "the slots have no environment of this installation yet: the next change makes one"
 	[ "$root_part" ] || root_part=$running_hex
 }
 
@@ -158,6 +171,8 @@ confirm_slot() {
 		rm -f "$mount"/overlay/*/before
 	elif [ "$upgrade_available" = 1 ]; then
 		fail "the new root does not run yet: it is tried at the next boot"
+	elif [ ! "$counts" ] && [ -e "$run/trial" ]; then
+		fail "the root on trial is not confirmed: the slots' environment cannot be read from $disk"
 	fi
 	rm -f "$run/trial"
 }

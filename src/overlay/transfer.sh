@@ -30,7 +30,10 @@ export_snapshot() {
 		each_overlay is_asked || fail "the snapshot $snapshot is taken at the next boot, and can be exported then"
 		fail "there is no snapshot $snapshot"
 	fi
-	printf 'snapshot %s %s\n%s' "$snapshot" "$time" "$lines" >"$stage/imgbuild-snapshot" && write_tar "$2"
+	printf 'snapshot %s %s\n%s' "$snapshot" "$time" "$lines" >"$stage/imgbuild-snapshot" || fail "there is no room in $run"
+	# Only a boot changes the layers that are mounted here; others need not wait for a slow medium.
+	drop_lock overlays
+	write_tar "$2"
 }
 
 # is_asked: false where it is to be taken at the next boot.
@@ -101,6 +104,7 @@ import_snapshot() {
 	snapshot=${2:-$snapshot}
 	valid_name "$snapshot"
 	case $time in '' | *[!0-9]*) time=0 ;; esac
+	take_lock overlays 60
 	show_root
 	found='' imported=
 	each_overlay import_overlay
@@ -148,6 +152,17 @@ import_overlay() {
 		return 1
 	fi
 	imported="$imported $path"
+	made_over
+	[ ! "$made_over" ] || [ "$made_over" = "$id" ] ||
+		say "note: $path: the snapshot was made over another root than this one; overlayctl diff tells what it hides once it is restored"
+}
+
+# made_over: sets made_over to the identity of the root that the overlay's snapshot was made over; to nothing where the tar does not say.
+made_over() {
+	made_over=
+	while read -r told told_name told_id _; do
+		[ "$told $told_name" != "overlay $name" ] || made_over=$told_id
+	done <"$stage/imgbuild-snapshot"
 }
 
 # delete_listed: deletes in an overlay of the new layer over the root, so that the kernel makes the whiteouts. Nothing that a symlink,

@@ -150,7 +150,7 @@ check_slot() {
 	read -r hash _ <"$stage/packed.hash"
 	[ ! "$sha256" ] || [ "$hash" = "$sha256" ] || fail "its SHA-256 is $hash, and should be $sha256"
 	read -r length <"$stage/length"
-	forget_cache "$other_device"
+	forget_cache "$other_device" || fail "what was written cannot be read back: there is no blockdev, nor /proc/sys/vm/drop_caches"
 	dd if="$other_device" of="$stage/superblock" bs=96 count=1 2>/dev/null
 	read_superblock "$stage/superblock"
 	[ "$length" -ge "$used" ] || fail "it ends after $length bytes, and the file system in it has $used"

@@ -35,7 +35,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   "partitions.*.features": "-dir_index,-huge_file",
   "partitions.*.mountOptions": "user_xattr,acl,discard",
   "bootloader.size": "4MiB",
-  "bootloader.reservedEnd": 8704,
+  "bootloader.reservedEnd": "64KiB",
   "bootloader.files[].file": "u-boot.img",
   "bootloader.files[].sector": 138,
   "bootloader.files[].offset": "69KiB",

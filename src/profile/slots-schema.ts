@@ -10,6 +10,12 @@ export const slotsSchema = z
       .enum(CONFIRMATIONS)
       .default("automatic")
       .describe("Who says that a new root is good. automatic: the end of its boot. manual: overlayctl confirm."),
+    deadline: z
+      .int()
+      .min(0)
+      .max(86400)
+      .default(600)
+      .describe("Seconds after which a new root that has not been confirmed is restarted; 0: never."),
     redundant: z
       .boolean()
       .default(false)

@@ -51,6 +51,9 @@ const SIZE = hex(SLOT_ENVIRONMENT_SIZE);
  *
  * A new root is only tried after that try has been counted on the disk, and been read back: where writing does not work,
  * or U-Boot lacks a command for it, the old one is booted, for ever rather than not at all.
+ *
+ * When the tries are used up, and that has been noted on the disk, U-Boot's altbootcmd is run, where it is set; should it return, the old root
+ * is booted.
  */
 export function chooseSlot({ environmentAt, sectorSize, partitions, rootHash }: BootSlots): string[] {
   const [first, second] = partitions;
@@ -68,6 +71,7 @@ export function chooseSlot({ environmentAt, sectorSize, partitions, rootHash }: 
   return [
     "# Which of the two root slots: docs/device.md of imgbuild, Updates.",
     "setenv boot_slots",
+    "setenv boot_alt",
     "setenv boot_trial",
     `part uuid \${devtype} \${devnum}:${hex(first)} boot_slots`,
     'setenv boot_root "${root_part}"',
@@ -122,7 +126,12 @@ export function chooseSlot({ environmentAt, sectorSize, partitions, rootHash }: 
     "      setenv root_old; setenv trial_note",
     "      setenv upgrade_available 0",
     "      setenv bootcount 0",
-    "      run boot_save || echo 'That cannot be noted on the disk; it is so at every boot'",
+    // Only once that is on the disk: altbootcmd may run this script again.
+    '      if run boot_save && run boot_saved && test "${bootcount}" = 0; then',
+    "        setenv boot_alt yes",
+    "      else",
+    '        echo "That cannot be noted on the disk; it is so at every boot"',
+    "      fi",
     "    fi",
     "  fi",
     `  test -n "\${boot_root}" || setenv boot_root ${hex(first)}`,
@@ -130,6 +139,12 @@ export function chooseSlot({ environmentAt, sectorSize, partitions, rootHash }: 
     ...(rootHash === undefined
       ? ["  run boot_forget", "fi"]
       : ["fi", ...chooseHash(rootHash, first, second), "run boot_forget"]),
+    // With root_part in U-Boot's memory, what it boots would take that for U-Boot's own.
+    'if test -n "${boot_alt}" && test -n "${altbootcmd}"; then',
+    '  echo "Running altbootcmd, which is set"',
+    "  run altbootcmd",
+    '  echo "altbootcmd has come back: booting partition ${boot_root}"',
+    "fi",
   ];
 }
 

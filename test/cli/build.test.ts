@@ -182,6 +182,7 @@ test("--userdata goes to the upper layer of its overlay, under the owner and mod
   const ext4 = path.join(folder, "out/colibri-imx6/userdata.ext4");
   assert.equal(run("debugfs", ["-R", "cat /overlay/home-root/upper/sub/file.txt", ext4]), "from the start");
   assert.match(run("debugfs", ["-R", "stat /overlay/home-root/upper", ext4]), /Mode: +0700/);
+  assert.match(run("debugfs", ["-R", "ls -p /overlay/home-root", ext4]), /\/factory\/0\//);
   const refused = (message: RegExp) => {
     const { status, stderr } = imgbuild([...SMALL, root, "--userdata", "data"], { cwd: folder });
     assert.equal(status, 1);

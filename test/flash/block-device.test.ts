@@ -54,7 +54,17 @@ function fakePaths(t: TestContext, { mounts = "", swaps = "", backing = "/gone (
 const mount = (number: string, folder: string, source = "/dev/none") =>
   `36 35 ${number} / ${folder} rw,noatime shared:1 - ext4 ${source} rw\n`;
 
-const DISK_IMAGE: ImageFacts = { path: "emmc.img", size: 4096, hasTable: true, isBoot0: false, sectorSize: undefined };
+const DISK_IMAGE: ImageFacts = {
+  path: "emmc.img",
+  head: new Uint8Array(),
+  compressed: false,
+  foreign: undefined,
+  fileSystem: undefined,
+  size: 4096,
+  hasTable: true,
+  isBoot0: false,
+  sectorSize: undefined,
+};
 
 test("a disk is described", (t) => {
   const disk = fakeHost(t)("8:16")!;

@@ -107,7 +107,7 @@ test("two slots by the profile that docs/device.md shows, for every shipped boar
         ["userdata", 4],
       ],
     );
-    assert.deepEqual(plan.slots, { tries: 3, confirm: "automatic", redundant: false });
+    assert.deepEqual(plan.slots, { tries: 3, confirm: "automatic", deadline: 600, redundant: false });
     place({ ...plan, storage: { ...plan.storage, size: 2 ** 32 } }, new Map([["bootfs", 2 ** 25]]));
   }
   const at = (...set: string[]) => slotEnvironment(load("colibri-imx6", ...SLOTS, ...set))?.start;

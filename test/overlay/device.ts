@@ -268,7 +268,7 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
     flash,
     debugfs: (request) => run("debugfs", ["-R", request, userdata]),
     boot(commands, { env = {}, sys: more = "", arguments: kernelArguments, cutAt, left = "synced" } = {}) {
-      const proc = `mount -t proc proc proc; echo "$ARGUMENTS" >dev/cmdline; mount --bind dev/cmdline proc/cmdline;`;
+      const proc = `mount -t proc proc proc; echo "$ARGUMENTS" >dev/cmdline; mount --bind dev/cmdline proc/cmdline; true >dev/sysrq; mount --bind dev/sysrq proc/sysrq-trigger;`;
       const start = `unshare --mount --pid --fork sh -c '${kernelArguments === undefined ? "" : proc} exec chroot . ${init} "$COMMANDS"'`;
       // What of the namespaces is there to be found is unshare's child.
       const cut = `

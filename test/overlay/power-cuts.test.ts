@@ -143,23 +143,28 @@ test("snapshot, restore, delete and merge, and all in one request", async (t) =>
   assert.ok(cuts > 60, `${cuts}`);
 });
 
-test("a refresh over a new root", async (t) => {
-  if (skipped(t)) return;
-  const from = await device(t, {
-    ...CUTTABLE,
-    newRoot: "refresh",
-    root: (tree) => {
-      for (const name of ["one", "two", "sub/three"]) put(tree, `home/root/${name}`, "shipped\n");
-    },
+for (const [name, command] of [
+  ["a refresh over a new root", "sync"],
+  ["the same, and a snapshot that was asked for before", "overlayctl snapshot s"],
+] as const) {
+  test(name, async (t) => {
+    if (skipped(t)) return;
+    const from = await device(t, {
+      ...CUTTABLE,
+      newRoot: "refresh",
+      root: (tree) => {
+        for (const name of ["one", "two", "sub/three"]) put(tree, `home/root/${name}`, "shipped\n");
+      },
+    });
+    from.boot(`cd /home/root; touch one sub/three; echo mine >two; ${command}; sync`);
+    await from.flash((tree) => {
+      for (const name of ["one", "two", "sub/three"]) put(tree, `home/root/${name}`, "shipped later\n");
+    });
+    const shown = undisturbed(from);
+    assert.match(shown, /one: shipped later\n.*three: shipped later\n.*two: mine\n/s);
+    assert.ok(cutEverywhere(from, [shown]) > 20);
   });
-  from.boot("cd /home/root; touch one sub/three; echo mine >two; sync");
-  await from.flash((tree) => {
-    for (const name of ["one", "two", "sub/three"]) put(tree, `home/root/${name}`, "shipped later\n");
-  });
-  const shown = undisturbed(from);
-  assert.match(shown, /one: shipped later\n.*three: shipped later\n.*two: mine\n/s);
-  assert.ok(cutEverywhere(from, [shown]) > 20);
-});
+}
 
 test("a merge in the first boot after a reset is done whole, or again", async (t) => {
   if (skipped(t)) return;

@@ -18,6 +18,7 @@ const APPLETS = [
     "df",
     "du",
     "grep",
+    "ln",
     "mkdir",
     "mount",
     "mv",

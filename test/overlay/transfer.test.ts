@@ -59,6 +59,25 @@ s.tar
   });
 }
 
+test("an import of a snapshot that was made over another root says so; another one adds what the first did not get to", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, flash } = await device(t, { paths: ["/etc", "/home/root"] });
+  boot("echo 1 >/home/root/one; echo 2 >/etc/two; overlayctl snapshot s");
+  boot("overlayctl export s /userdata/s.tar");
+  await flash((tree) => put(tree, "etc/new", "new\n"));
+  assert.equal(
+    boot(`exec 2>&1; overlayctl import /userdata/s.tar --overlay /home/root a; overlayctl import /userdata/s.tar a
+      overlayctl restore a`),
+    `Imported as a, for /home/root. Go back to it: overlayctl restore a
+overlayctl: note: /etc: the snapshot was made over another root than this one; overlayctl diff tells what it hides once it is restored
+overlayctl: /home/root has a snapshot a already; overlayctl import FILE NAME gives this one another name
+Imported as a, for /etc. Go back to it: overlayctl restore a
+It is done at the next boot.
+`,
+  );
+  assert.equal(boot("cat /home/root/one /etc/two /etc/new"), "1\n2\nnew\n");
+});
+
 test("a tar that was cut short is no snapshot; an export goes to - as well, and says what failed", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { paths: ["/etc", "/home/root"] });

@@ -8,7 +8,13 @@ import { type BootOptions, type Device, type DeviceOptions, device } from "./dev
 
 /** The block of the environment, the length of one, and of a slot, in bytes. */
 export const [BLOCK, SIZE, SLOT] = [3, 4096, 8 * 2 ** 20];
-export const SLOTS = { partitions: [2, 4], environmentAt: BLOCK * SIZE, redundant: false, tries: 3 } as const;
+export const SLOTS = {
+  partitions: [2, 4],
+  environmentAt: BLOCK * SIZE,
+  redundant: false,
+  tries: 3,
+  deadline: 600,
+} as const;
 /** What the boot script tells the kernel of the installation. */
 export const ID = "0badcafe-02";
 
@@ -30,6 +36,8 @@ export class TwoSlots {
   readonly #folder: string;
   readonly disk: string;
   readonly other: string;
+  /** Whether the disk is there as /dev/medium, too, past what the kernel remembers of /dev/disk. */
+  medium = false;
 
   static async make(t: TestContext, options: DeviceOptions = {}): Promise<TwoSlots> {
     return new TwoSlots(await device(t, { slots: { ...SLOTS, confirm: "manual" }, ...options }));
@@ -94,7 +102,9 @@ export class TwoSlots {
       ln -sfn ../../devices/disk/p${running} sys/dev/block/$(mountpoint -d .)
       disk=$(losetup --find --show ${this.disk})
       other=$(losetup --find --show ${this.other})
-      trap 'losetup --detach $loop $disk $other' EXIT
+      medium=${this.medium ? `$(losetup --find --show ${this.disk})` : ""}
+      trap 'losetup --detach $loop $disk $other $medium' EXIT
+      ${this.medium ? "cp -a $medium dev/medium" : ""}
       cp -a $disk dev/disk
       cp -a $other dev/other
       mknod dev/zero c 1 5

@@ -140,6 +140,39 @@ test("a new root is tried so often, then the old one is back for good; confirmed
   for (let i = 0; i < 5; i++) assert.equal(confirmed.boot().root, "3");
 });
 
+test("altbootcmd is run when the tries are used up, once that is on the disk; should it return, the old root is booted", (t) => {
+  if (skipped(t)) return;
+  const used = { ...TRIAL, bootcount: "3" };
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: hush's
+  const alternative = 'echo "alternative for ${boot_root}, root_part=${root_part}"';
+  for (const [end, root] of [
+    ["", "2"],
+    ["; exit", ""],
+  ] as const) {
+    const disk = new Disk(t, used);
+    const { root: booted, log } = disk.boot({ altbootcmd: `${alternative}${end}` });
+    assert.match(log, /^alternative for 2, root_part=$/m);
+    assert.equal(/^boots (\S+)$/m.exec(log)?.[1] ?? "", root);
+    assert.equal(booted === "2", root === "2");
+    assert.deepEqual([disk.read()!.root_part, disk.read()!.upgrade_available], ["2", "0"]);
+    assert.doesNotMatch(disk.boot({ altbootcmd: alternative }).log, /alternative/);
+  }
+  // One that boots anew would go on for ever otherwise.
+  for (const WRITES of ["none", "ignored"]) {
+    const { root, log } = new Disk(t, used).boot({ altbootcmd: alternative, WRITES });
+    assert.equal(root, "2");
+    assert.match(log, /cannot be noted on the disk/);
+    assert.doesNotMatch(log, /alternative/);
+  }
+  assert.doesNotMatch(new Disk(t, TRIAL).boot({ altbootcmd: alternative }).log, /alternative/, "there are tries left");
+  // The hash is known still.
+  const checked = new CheckedDisk(t, { ...used, root_part: "2", root_old: "3", root_hash_3: "c3" });
+  assert.match(
+    checked.boot({ altbootcmd: alternative }).log,
+    /^alternative for 3, [\s\S]*^told .* imgbuild\.verity=c3 /m,
+  );
+});
+
 test("a root_part of U-Boot's own is booted, and nothing counted: somebody else does", (t) => {
   if (skipped(t)) return;
   const disk = new Disk(t, TRIAL);
