@@ -246,7 +246,7 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     name: "what a reset was to carry over is removed before the new state counts",
-    script: REQUESTS,
+    script: "usr/lib/imgbuild/reset.sh",
     from: 'if new_top "$below" && keep_manifest && write_state; then',
     to: 'if new_top "$below" && keep_manifest && rm -rf "$folder/upper" && write_state; then',
     options: { keep: ["/home/root/mine"] },
