@@ -82,6 +82,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   "tezi.licenseTitle": "Licence",
   "tezi.releaseNotes": "./release-notes.txt",
   "slots.tries": 3,
+  "slots.deadline": 300,
   "slots.redundant": true,
   "slots.environmentAt": "3MiB",
   "emulator.memory": "1GiB",

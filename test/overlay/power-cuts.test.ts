@@ -227,7 +227,6 @@ interface Mistake extends Mutation {
 }
 
 const STATE = "usr/lib/imgbuild/state.sh";
-const REQUESTS = "usr/lib/imgbuild/requests.sh";
 const MISTAKES: readonly Mistake[] = [
   {
     name: "the state is removed and then replaced, rather than replaced by a rename",
@@ -254,7 +253,7 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     name: "a request is removed before it is carried out",
-    script: REQUESTS,
+    script: "usr/lib/imgbuild/requests.sh",
     from: 'carry_out_file "$mount/request"\n\t\trm -f "$mount/request"',
     to: 'mv "$mount/request" "$run/request" && carry_out_file "$run/request"',
     prepare: ["echo 1 >/home/root/mine; overlayctl reset"],
