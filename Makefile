@@ -1,6 +1,6 @@
 # Everything a contributor runs. `make help` lists it.
 .NOTPARALLEL:
-.PHONY: help build check docs unit boot test powercut powercut-scripts powercut-kill powercut-writes image parts tools bench clean
+.PHONY: help build check docs unit boot test powercut powercut-scripts powercut-kill powercut-writes image parts parts-armhf tools bench clean
 
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
 BOOT := $(patsubst %.ts,build/%.js,$(shell find test/boot -name '*.test.ts' 2>/dev/null))
@@ -39,8 +39,9 @@ build: node_modules ## compile to build/
 check: build ## format and lint
 	npx biome check .
 
-docs: build ## make docs/profiles.md from the schema of profiles
+docs: build ## make docs/profiles.md from the schema of profiles, and the costs in docs/outputs.md from what was measured
 	node scripts/profile-docs.mjs
+	node scripts/cost-docs.mjs
 
 unit: build ## the tests that need no emulator
 	$(RUN_TESTS) --test-concurrency=2 $(UNIT)
@@ -79,13 +80,11 @@ powercut-writes:
 tools:
 	scripts/install-test-tools.sh
 
-parts: ## fetch kernels, bootloaders and BusyBox from Debian, and make root file systems of them
-	scripts/fetch-debian-parts.sh armhf $(ARMHF) linux-image-armmp busybox-static u-boot-imx u-boot-qemu
+parts: parts-armhf ## fetch kernels, bootloaders and BusyBox from Debian, and make root file systems of them
 	scripts/fetch-debian-parts.sh arm64 $(ARM64) linux-image-cloud-arm64 busybox-static u-boot-qemu
 	scripts/fetch-debian-parts.sh arm64 $(ARM64_BOARDS) linux-image-arm64 busybox-static
 	scripts/fetch-debian-parts.sh amd64 $(AMD64) linux-image-cloud-amd64 busybox-static
 	scripts/fetch-debian-parts.sh arm64 $(DMSETUP) dmsetup libdevmapper1.02.1 libudev1 libselinux1 libpcre2-8-0 libc6 libcap2
-	scripts/make-demo-rootfs.sh $(ARMHF) $(DEMO)/armhf 'imx6dl-colibri-*.dtb' imx6q-sabrelite.dtb
 	scripts/make-demo-rootfs.sh $(ARM64) $(DEMO)/arm64
 	scripts/make-demo-rootfs.sh $(ARM64_BOARDS) $(DEMO)/arm64-boards bcm2837-rpi-3-b.dtb imx8mp-evk.dtb
 	scripts/make-demo-rootfs.sh $(AMD64) $(DEMO)/amd64
@@ -93,7 +92,12 @@ parts: ## fetch kernels, bootloaders and BusyBox from Debian, and make root file
 	scripts/fetch-debian-parts.sh "$$(dpkg --print-architecture)" $(CACHE)/debian/sysvinit $(SYSVINIT)
 	scripts/make-systemd-rootfs.sh $(CACHE)/debian/systemd $(DEMO)/arm64/rootfs/lib/modules $(DEMO)/systemd
 
-image: build parts ## a Colibri iMX6 image from real parts, in out/colibri-imx6
+# What `make image` needs of them.
+parts-armhf:
+	scripts/fetch-debian-parts.sh armhf $(ARMHF) linux-image-armmp busybox-static u-boot-imx u-boot-qemu
+	scripts/make-demo-rootfs.sh $(ARMHF) $(DEMO)/armhf 'imx6dl-colibri-*.dtb' imx6q-sabrelite.dtb
+
+image: build parts-armhf ## a Colibri iMX6 image from real parts, in out/colibri-imx6
 	node build/src/cli/main.js --profile colibri-imx6 --output out/colibri-imx6 \
 	  --boot-files $(DEMO)/armhf/boot --bootloader $(ARMHF)/usr/lib/u-boot/colibri_imx6 \
 	  --devices fixtures/demo/devices.txt $(DEMO)/armhf/rootfs

@@ -20,7 +20,7 @@ partitions:
   userdata: { size: 256MiB }
 slots: { confirm: manual }
 bootloader: { area: boot0, files: [{ file: imx-boot, sector: 0 }] }
-flash: { mmc: 0, uuu: { rom: sdps } }
+flash: { mmc: 0, uuu: { rom: sdps, bufferAddress: 0x44200000 } }
 tezi: { productIds: ["0058"] }
 `;
 

@@ -11,6 +11,7 @@ tools='
 apt-get apt
 bmaptool bmap-tools
 busybox busybox-static
+bzip2 bzip2
 cpio cpio
 dmsetup dmsetup
 dpkg-deb dpkg

@@ -20,7 +20,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   initramfs: ["bytes", "tree", "codecs"],
   overlay: ["bytes", "tree"],
   image: ["bytes", "tree", "codecs", "overlay", ...FORMATS],
-  output: ["bytes", "tree", "codecs", "image", "partition"],
+  output: ["bytes", "tree", "codecs", "image", "partition", "uboot"],
   profile: ["bytes", "image", "output", "partition", "squashfs"],
   qemu: ["bytes", "tree", "image", "output", "fat", "partition"],
   flash: ["bytes", "tree", "codecs", "image", "output", "partition"],

@@ -96,4 +96,12 @@ test("what npm packs can be used, with its types, from another project", (t) => 
   const names = Object.keys(exports).filter((name) => !name.endsWith(".json"));
   const script = `for (const name of ${JSON.stringify(names)}) await import("imgbuild" + name.slice(1))`;
   run(process.execPath, ["--input-type=module", "-e", script], { cwd: folder });
+
+  // The command is there before anything is compiled, and says so.
+  const installed = path.join(folder, "node_modules/imgbuild");
+  const command = path.join(installed, "bin/imgbuild.js");
+  assert.match(run(process.execPath, [command, "--version"]), /^[0-9]+\.[0-9]+\.[0-9]+\n$/);
+  fs.rmSync(path.join(installed, "build"), { recursive: true });
+  const early = spawnSync(process.execPath, [command, "--version"], { encoding: "utf8" });
+  assert.deepEqual([early.status, early.stderr], [1, "imgbuild: it is not compiled yet: run make build\n"]);
 });

@@ -14,6 +14,9 @@ export function alignUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
 }
 
+/** "0x177fffc0": how addresses and whatever U-Boot counts are written. */
+export const hex = (value: number): string => `0x${value.toString(16)}`;
+
 /** Bytes from "4096", "64K", "64KiB", "1.5GiB" or a number. Throws a `usage` error that shows the forms it takes. */
 export function parseSize(text: string | number): number {
   const match = /^(\d+(?:\.\d+)?) ?(?:([KMGT])(?:iB|B)?|B)?$/i.exec(String(text).trim());

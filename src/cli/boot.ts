@@ -19,7 +19,7 @@ const options = {
   write: { type: "flag", describe: "keep in the image what the guest writes", default: false, group },
   direct: { type: "flag", describe: "start the kernel without U-Boot", default: false, group },
   reboot: { type: "flag", describe: "start again when the guest reboots; --no-reboot ends", default: true, group },
-  bios: { type: "text", value: "FILE", describe: "U-Boot's u-boot.bin for this machine", group },
+  bios: { type: "text", value: "FILE", describe: "U-Boot for this machine: u-boot.bin, of the PC u-boot.rom", group },
   ...commonOptions,
 } as const satisfies Options;
 

@@ -167,7 +167,7 @@ async function collect(
   }
   const time = madeTime(root);
   const notice = (text: string) => reporter.notice(text);
-  return { root, inputs: { root, bootFiles, bootloaderFiles, userdata, sources, time, notice } };
+  return { root, inputs: { root, bootFiles, bootloaderFiles, userdata, sources, time, notice, verbose: args.verbose } };
 }
 
 function folderSource(folder: string, recursive: boolean, option: string): FileSource {

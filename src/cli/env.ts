@@ -233,9 +233,7 @@ async function print(args: EnvArguments): Promise<void> {
   const wanted = args.more.map(fromText);
   const missing = wanted.find((name) => !variables.has(name));
   if (missing !== undefined) {
-    throw new ImgbuildError("source-missing", `the environment has no variable ${escapeName(missing)}`, {
-      hint: "imgbuild env print FILE shows all of them.",
-    });
+    throw noVariable(missing);
   }
   const shown: Environment =
     wanted.length === 0 ? variables : new Map(wanted.map((name) => [name, variables.get(name)!] as const));
@@ -246,6 +244,12 @@ async function print(args: EnvArguments): Promise<void> {
     return;
   }
   await writeOutput([toBytes(formatEnvironment(shown))]);
+}
+
+function noVariable(name: ByteString): ImgbuildError {
+  return new ImgbuildError("source-missing", `the environment has no variable ${escapeName(name)}`, {
+    hint: "imgbuild env print FILE shows all of them.",
+  });
 }
 
 /** NAME=VALUE, as it is: a shell has seen to what is special. */
@@ -259,6 +263,12 @@ function parseAssignment(argument: string): [name: ByteString, value: ByteString
   }
   const [name, value] = [text.slice(0, equals) as ByteString, text.slice(equals + 1) as ByteString];
   checkVariable(name, value);
+  // It could be stored, and nothing in U-Boot would find it: there a blank ends a name.
+  if (/\s/.test(name)) {
+    throw new ImgbuildError("usage", `the name of the variable ${escapeName(name)} has a blank in it`, {
+      hint: "Give each NAME=VALUE as an argument of its own.",
+    });
+  }
   return [name, value];
 }
 
@@ -269,7 +279,7 @@ function set(args: EnvArguments): void {
   }
   withEnvironment(args, "r+", ({ fd, offsets, size, current, copy }) => {
     const variables = new Map(copy.variables);
-    for (const name of args.remove.map(fromText)) variables.delete(name);
+    for (const name of args.remove.map(fromText)) if (!variables.delete(name)) throw noVariable(name);
     for (const [name, value] of changes) variables.set(name, value);
     const flag = copy.flag === undefined ? undefined : nextFlag(copy.flag);
     const bytes = encodeEnvironment(variables, { size, flag, padding: 0 });

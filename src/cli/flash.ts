@@ -1,27 +1,28 @@
 /** `imgbuild flash IMAGE DEVICE`: an image onto a card, an eMMC or a disk, and read back from there. */
-import { once } from "node:events";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { createInterface } from "node:readline/promises";
 import { safeText } from "../bytes/bytestring.js";
-import { MemoryDevice } from "../bytes/device.js";
-import { hostReadError, hostWriteError } from "../bytes/host-error.js";
+import { hostReadError } from "../bytes/host-error.js";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
-import { type BlockDevice, blockDevice } from "../flash/block-device.js";
+import { blockDevice } from "../flash/block-device.js";
 import { type BlockMap, readBlockMap } from "../flash/bmap.js";
-import { describeMedium } from "../flash/describe-medium.js";
+
+import { BootLock } from "../flash/boot-lock.js";
+import { artifactOf, checkArtifact, checkPartitionsInside } from "../flash/check-source.js";
+
 import { deviceNumberOf, usesOfFile } from "../flash/device-uses.js";
-import { headOfSource, type ImageSource, measureSource, openImageSource } from "../flash/image-source.js";
+import { readImageContent } from "../flash/image-content.js";
+import { type ImageSource, measureSource, openImageSource } from "../flash/image-source.js";
 import { Medium } from "../flash/medium.js";
 import { recipesText } from "../flash/recipes.js";
-import { checkKind, checkLength, checkSuits, checkUnused, type ImageFacts } from "../flash/refusals.js";
-import { type FlashProgress, incompleteText, wholeImage, writeImage } from "../flash/write-image.js";
-import { detectFileSystem } from "../image/file-system.js";
-import { BOOT0, IMAGE, MANIFEST } from "../output/artifacts.js";
+import { checkContent, checkKind, checkLength, checkSuits, checkUnused } from "../flash/refusals.js";
+import { type Flashed, type FlashProgress, incompleteText, wholeImage, writeImage } from "../flash/write-image.js";
+import { IMAGE, MANIFEST } from "../output/artifacts.js";
 import { readManifest } from "../output/manifest.js";
 import { planOfResolved } from "../profile/load.js";
 import { type Arguments, defineCommand, type Operands, type Options } from "./declare.js";
+import { consent, tellLimits } from "./flash-consent.js";
 import { noImageIn } from "./image-argument.js";
 import { interruptible } from "./interrupt.js";
 import { commonOptions, reporterFor } from "./options.js";
@@ -44,7 +45,7 @@ const options = {
   force: {
     type: "flag",
     short: "f",
-    describe: "also where image and device do not suit each other; never a device in use",
+    describe: "also what is no image, is cut short or changed, or does not suit the device; never a device in use",
     default: false,
     group,
   },
@@ -85,66 +86,52 @@ async function run(args: FlashArguments): Promise<void> {
   const number = deviceNumberOf(target);
   const device = number === undefined ? undefined : blockDevice(number);
   checkUnused(target, device?.uses ?? usesOfFile(target));
+  const content = await readImageContent(source);
+  if (!args.force) checkContent(content);
   const { map, named } = await mapOf(source, args, reporter);
-  const image = await factsOf(source, map.imageSize);
+  const image = { ...content, size: map.imageSize };
+  if (image.hasTable && !args.force) await checkPartitionsInside(image);
   if (device !== undefined && !args.force) checkSuits(target, device, image);
   refuseItself(source.path, target);
 
-  const lock = unlock(device);
-  try {
+  const lock = new BootLock(device);
+  const progress: FlashProgress = { begun: false, done: false };
+  const work = async () => {
+    lock.open();
     const medium = new Medium(target, device?.logicalBlockSize ?? 512);
     try {
       checkLength(target, medium.size, device, image);
-      await consent(args, medium, device, source, map);
+      await consent(args, { medium, device, image });
       tellLimits(medium, device, args, reporter);
-      const progress: FlashProgress = { begun: false, done: false };
-      const flashed = await interruptible(
-        lock,
-        () =>
-          writeImage(
-            {
-              ...{ source, map, medium, verify: args.verify, observer: reporter.observer },
-              stage: (name, bytes) => reporter.stage(name, { files: 0, bytes }),
-            },
-            progress,
-          ),
-        () => {
-          if (progress.done) return `${target} is written`;
-          return progress.begun ? incompleteText(target) : `${target} is as it was`;
-        },
+      const stage = (name: string, bytes: number) => reporter.stage(name, { files: 0, bytes });
+      return await writeImage(
+        { source, map, medium, verify: args.verify, observer: reporter.observer, stage },
+        progress,
       );
-      reporter.end();
-      if (args.json) {
-        const document = { device: target, image: source.path, bmap: named ?? null, ...flashed };
-        await writeOutput([`${JSON.stringify(document)}\n`]);
-        return;
-      }
-      reporter.say(summaryOf(target, map, flashed.written, args.verify, flashed.backupMoved));
-      if (image.isBoot0 && device?.isBootPartition) {
-        reporter.say(`the boot ROM has to be told once: mmc bootpart enable 1 1 ${target.replace(/boot\d$/, "")}`);
-      }
     } finally {
       medium.close();
     }
+  };
+  const state = () => {
+    if (progress.done) return `${target} is written`;
+    return progress.begun ? incompleteText(target) : `${target} is as it was`;
+  };
+  let flashed: Flashed;
+  try {
+    // From before the lock is open: the question may stand for long, and a signal end it.
+    flashed = await interruptible(() => lock.close(), work, state);
   } finally {
-    lock();
+    lock.close();
   }
-}
-
-/** What the checks and the verification cannot do on this host. */
-function tellLimits(
-  medium: Medium,
-  device: BlockDevice | undefined,
-  { verify }: FlashArguments,
-  reporter: Reporter,
-): void {
-  if (device === undefined && medium.isDevice) {
-    reporter.notice(`this host does not tell what uses ${medium.path}: only the kernel's own refusal protects it`);
+  reporter.end();
+  if (args.json) {
+    const document = { device: target, image: source.path, bmap: named ?? null, ...flashed };
+    await writeOutput([`${JSON.stringify(document)}\n`]);
+    return;
   }
-  if (medium.isDevice && !medium.isDirect && verify) {
-    reporter.notice(
-      `${medium.path} cannot be read past the host's memory: what is read back may come from there. Take it out and back in, and compare again, to be sure`,
-    );
+  reporter.say(summaryOf(target, map, flashed.written, args.verify, flashed.backupMoved));
+  if (image.isBoot0 && device?.isBootPartition) {
+    reporter.say(`the boot ROM has to be told once: mmc bootpart enable 1 1 ${target.replace(/boot\d$/, "")}`);
   }
 }
 
@@ -158,10 +145,14 @@ function imageFile(named: string): string {
   throw noImageIn(named);
 }
 
-/** What has to be written: by the block map, or everything. Holes of a sparse file do not count: they may have to be zeros. */
+/**
+ * What has to be written: by the block map, or everything. Holes of a sparse file do not count: they may have to be zeros. Damage
+ * that a checksum shows is an error already here, before the device is touched, unless the block map has the checksums of what
+ * is read as it is.
+ */
 async function mapOf(
   source: ImageSource,
-  { bmap, whole }: FlashArguments,
+  { bmap, whole, force }: FlashArguments,
   reporter: Reporter,
 ): Promise<{ map: BlockMap; named: string | undefined }> {
   if (bmap !== undefined && whole) {
@@ -171,12 +162,18 @@ async function mapOf(
   }
   const named = whole ? undefined : (bmap ?? mapBeside(source));
   const map = named === undefined ? undefined : readBlockMap(readMap(named), named);
-  if (source.size === undefined && map === undefined) {
-    // How long it is has to be known before anything is erased; and damage shows before that, too.
-    reporter.stage(`reading ${source.path}`);
+  const checkedByMap = source.compression === undefined && map?.ranges.every(({ checksum }) => checksum !== undefined);
+  const artifact = force || checkedByMap ? undefined : artifactOf(source);
+  if (artifact !== undefined) {
+    reporter.stage(`checking ${source.path}`);
+    await checkArtifact(source, artifact);
   }
-  const size =
-    source.size ?? map?.imageSize ?? (await measureSource(source, (bytes) => reporter.observer.progress?.(bytes, 0)));
+  let size = source.size;
+  if (map !== undefined && (artifact !== undefined || force)) size ??= map.imageSize;
+  if (size === undefined) {
+    reporter.stage(`reading ${source.path}`);
+    size = await measureSource(source, (bytes) => reporter.observer.progress?.(bytes, 0));
+  }
   if (size === 0) {
     throw new ImgbuildError("source-invalid", `${source.path} is empty`, { hint: "Build the image again." });
   }
@@ -206,76 +203,10 @@ function mapBeside({ path: file }: ImageSource): string | undefined {
   return names.map((name) => `${name}.bmap`).find((name) => fs.existsSync(name));
 }
 
-async function factsOf(source: ImageSource, size: number): Promise<ImageFacts> {
-  const head = new MemoryDevice(await headOfSource(source));
-  const kind = await detectFileSystem(head);
-  const isGpt = (at: number) => Buffer.from(head.bytes.subarray(at, at + 8)).toString("latin1") === "EFI PART";
-  return {
-    path: source.path,
-    size,
-    hasTable: kind === undefined && head.bytes[510] === 0x55 && head.bytes[511] === 0xaa,
-    isBoot0: path.basename(source.path).startsWith(BOOT0),
-    sectorSize: isGpt(512) ? 512 : isGpt(4096) ? 4096 : undefined,
-  };
-}
-
 function refuseItself(image: string, target: string): void {
   const [a, b] = [image, target].map((file) => fs.statSync(file, { throwIfNoEntry: false }));
   if (a === undefined || b === undefined || a.ino !== b.ino || a.dev !== b.dev) return;
   throw new ImgbuildError("usage", `${target} is the image itself`, { hint: "Name the device to write to." });
-}
-
-/** Unlocks an eMMC's boot partition. Returns what locks it again; calling that again does no harm. */
-function unlock(device: BlockDevice | undefined): () => void {
-  if (device?.readOnly && device.lock === undefined) {
-    throw new ImgbuildError("device-refused", `${device.name} is read-only`, {
-      hint: "Look for the card's write protection switch; `blockdev --setrw` takes back what software set.",
-    });
-  }
-  const lock = device?.isBootPartition ? device.lock : undefined;
-  if (lock === undefined || fs.readFileSync(lock, "utf8").trim() !== "1") return () => {};
-  const set = (value: string) => {
-    try {
-      fs.writeFileSync(lock, value);
-    } catch (error) {
-      throw hostWriteError(lock, error);
-    }
-  };
-  set("0");
-  return () => set("1");
-}
-
-/** Shows what is going to be overwritten, and asks. Throws a `usage` error where nobody can be asked, and where the answer is no. */
-async function consent(
-  { yes, quiet }: FlashArguments,
-  medium: Medium,
-  device: BlockDevice | undefined,
-  { path: image }: ImageSource,
-  { imageSize }: BlockMap,
-): Promise<void> {
-  if (yes && quiet) return;
-  const lines = [`${image} (${formatSize(imageSize)}) goes onto`, ...(await describeMedium(medium, device))];
-  process.stderr.write(lines.map((line) => `${safeText(line)}\n`).join(""));
-  if (yes) return;
-  if (!process.stdin.isTTY || !process.stderr.isTTY) {
-    throw new ImgbuildError("usage", `${medium.path} would be overwritten, and there is no terminal to ask on`, {
-      hint: "Say --yes if it is the right one.",
-    });
-  }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    // Ctrl-C and Ctrl-D close the terminal, and leave the question without an answer.
-    const closed = once(terminal, "close").then(() => "");
-    terminal.once("SIGINT", () => terminal.close());
-    const question = safeText(`All of it is lost. Overwrite ${medium.path}? Type yes: `);
-    const answer = await Promise.race([terminal.question(question), closed]);
-    if (answer.trim().toLowerCase() === "yes") return;
-  } finally {
-    terminal.close();
-  }
-  throw new ImgbuildError("usage", `${medium.path} is as it was: the answer was not yes`, {
-    hint: "Nothing was written.",
-  });
 }
 
 function summaryOf(
@@ -291,7 +222,13 @@ function summaryOf(
 }
 
 async function printRecipes(named: string): Promise<void> {
-  const isFolder = fs.statSync(named, { throwIfNoEntry: false })?.isDirectory();
+  const stat = fs.statSync(named, { throwIfNoEntry: false });
+  if (stat === undefined) {
+    throw new ImgbuildError("source-missing", `${named} does not exist`, {
+      hint: "Name the output folder of a build, or an image in one.",
+    });
+  }
+  const isFolder = stat.isDirectory();
   const folder = isFolder ? named : path.dirname(named);
   const manifest = readManifest(folder);
   if (manifest === undefined) {

@@ -1,8 +1,12 @@
 /** The argument IMAGE[:PART]: a disk image, a file system in a file, or an output folder; PART is a number or a name. */
 import * as fs from "node:fs";
 import * as path from "node:path";
+import type { ReadableDevice } from "../bytes/device.js";
 import { FileReader } from "../bytes/file-device.js";
 import { ImgbuildError } from "../errors.js";
+import { blockDevice } from "../flash/block-device.js";
+import { deviceNumberOf } from "../flash/device-uses.js";
+import { Medium } from "../flash/medium.js";
 import type { FileSystem } from "../image/file-system.js";
 import { type OpenedImage, openImage, type Volume } from "../image/open-image.js";
 import { volumeName } from "../image/verify.js";
@@ -13,7 +17,7 @@ import { type Manifest, readManifest } from "../output/manifest.js";
 export interface ImageArgument {
   /** The file: in an output folder, the whole image. */
   readonly file: string;
-  readonly device: FileReader;
+  readonly device: ReadableDevice;
   readonly image: OpenedImage;
   /** What was built, where the manifest beside the file says so of it. */
   readonly manifest: Manifest | undefined;
@@ -25,7 +29,7 @@ export interface ImageArgument {
 
 export const imageOperand = {
   value: "IMAGE",
-  describe: "a disk image, a file system in a file, or an output folder",
+  describe: "a disk image, a file system in a file, a block device, or an output folder",
 } as const;
 export const partOperand = {
   value: "IMAGE[:PART]",
@@ -61,12 +65,16 @@ export async function withImage<T>(text: string, use: (argument: ImageArgument) 
   const { file: named, part } = splitArgument(text);
   const stat = fs.statSync(named, { throwIfNoEntry: false });
   const file = stat?.isDirectory() ? imageInFolder(named) : named;
-  if (stat !== undefined && !stat.isDirectory() && !stat.isFile()) {
-    throw new ImgbuildError("usage", `${named} is no file, and only a file can be looked into`, {
-      hint: "Copy it into a file first, with dd or cat.",
-    });
+  if (stat !== undefined && !stat.isDirectory() && !stat.isFile() && !stat.isBlockDevice()) {
+    throw new ImgbuildError(
+      "usage",
+      `${named} is neither a file nor a block device, and nothing else can be looked into`,
+      {
+        hint: "Copy it into a file first, with dd or cat.",
+      },
+    );
   }
-  const device = new FileReader(file);
+  const device = stat?.isBlockDevice() ? openBlockDevice(file) : new FileReader(file);
   try {
     const found = readManifest(path.dirname(file));
     const manifest = found?.artifacts.some((artifact) => artifact.file === path.basename(file)) ? found : undefined;
@@ -77,6 +85,13 @@ export async function withImage<T>(text: string, use: (argument: ImageArgument) 
   } finally {
     device.close();
   }
+}
+
+/** To be read past the host's memory, as what is on it: a card, an eMMC. */
+function openBlockDevice(file: string): Medium {
+  const number = deviceNumberOf(file);
+  const known = number === undefined ? undefined : blockDevice(number);
+  return new Medium(file, known?.logicalBlockSize ?? 512, { readOnly: true });
 }
 
 /** The name of a partition: the manifest's, or the table's own. */

@@ -42,11 +42,10 @@ export function layoutText(plan: Plan, prepared: Prepared, laidOut: LaidOut): st
   const table = [HEADER, ...inOrder(user).map((row) => cells(plan, row))];
   if (inBoot0.length > 0)
     table.push(["", "boot0", ...HEADER.slice(2)], ...inOrder(inBoot0).map((row) => cells(plan, row)));
-  const kept = bootloader?.area === "boot0" ? bootloader.reservedEnd : 0;
   return [
     `${plan.profile}: ${plan.storage.table.toUpperCase()}, ${layout.size} bytes (${formatSize(layout.size)})`,
     ...aligned(table),
-    ...(kept > 0 ? [`boot0: nothing is written to its last ${kept} bytes`] : []),
+    ...(bootloader?.area === "boot0" ? [`boot0: nothing is written to its last ${bootloader.reservedEnd} bytes`] : []),
     ...bootFiles(plan, prepared).map(({ name, size }) => `bootfs: ${name}, ${formatSize(size)}`),
     `kernel arguments: ${prepared.kernelArguments.join(" ")}`,
     "",

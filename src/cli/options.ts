@@ -24,7 +24,13 @@ export const commonOptions = {
     group: COMMON_GROUP,
   },
   quiet: { type: "flag", short: "q", describe: "say nothing but errors", default: false, group: COMMON_GROUP },
-  verbose: { type: "flag", short: "v", describe: "show stack traces of errors", default: false, group: COMMON_GROUP },
+  verbose: {
+    type: "flag",
+    short: "v",
+    describe: "show stack traces of errors, and lists that are otherwise counted",
+    default: false,
+    group: COMMON_GROUP,
+  },
   json: { type: "flag", describe: "one JSON document on standard output", default: false, group: COMMON_GROUP },
   progress: {
     type: "choice",

@@ -1,7 +1,7 @@
 /** `imgbuild profiles [NAME]`: the list of them, or one resolved. `imgbuild schema`: what a profile may say. */
 import { safeText } from "../bytes/bytestring.js";
 import { shippedProfiles } from "../profile/document.js";
-import { loadPlan, loadProfile } from "../profile/load.js";
+import { loadPlan, loadProfile, standaloneProfile } from "../profile/load.js";
 import { resolvedKeys } from "../profile/origins.js";
 import { jsonSchema } from "../profile/schema.js";
 import { defineCommand } from "./declare.js";
@@ -23,8 +23,9 @@ export const profiles = defineCommand({
   run({ name, set, json }) {
     const folder = process.cwd();
     if (name !== undefined) {
-      const { resolved, layers } = loadProfile(name, { set, folder });
-      const keys = [...resolvedKeys(resolved, layers)];
+      const loaded = loadProfile(name, { set, folder });
+      const { layers } = loaded;
+      const keys = [...resolvedKeys(standaloneProfile(loaded, folder), layers)];
       process.stdout.write(
         json ? `${JSON.stringify(resolvedJson(layers, keys, folder))}\n` : resolvedText(layers, keys, folder),
       );

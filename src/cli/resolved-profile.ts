@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { safeText } from "../bytes/bytestring.js";
 import { type Layer, layerName, SETTINGS, type Value } from "../profile/document.js";
 import type { ResolvedKey } from "../profile/origins.js";
+import { shown } from "../profile/sizes.js";
 
 /** Comments begin in one column, unless a value reaches beyond this one. */
 const WIDEST = 72;
@@ -19,11 +20,11 @@ export function resolvedText(layers: readonly Layer[], keys: readonly ResolvedKe
   const lines: { text: string; origin?: string }[] = [];
   let before: readonly string[] = [];
   for (const key of keys) {
-    const { path, value } = key;
+    const { path, value, node } = key;
     const shared = path.findIndex((name, depth) => before[depth] !== name);
     for (let depth = shared; depth < path.length - 1; depth++)
       lines.push({ text: `${"  ".repeat(depth)}${path[depth]}:` });
-    const written = stringify(value, { collectionStyle: "flow", lineWidth: 0 }).trimEnd();
+    const written = stringify(shown(value, node), { collectionStyle: "flow", lineWidth: 0 }).trimEnd();
     lines.push({
       text: `${"  ".repeat(path.length - 1)}${path.at(-1)}: ${written}`,
       origin: originText(key, folder),

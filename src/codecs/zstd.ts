@@ -1,16 +1,19 @@
 /**
- * Blocks as Zstandard frames (RFC 8878), each with its content's size and without a checksum, as ZSTD_compress makes them.
- * Compressing and decompressing are two modules; scripts/build-wasm.mjs has where they come from.
+ * Blocks as Zstandard frames (RFC 8878), each with its content's size, as ZSTD_compress makes them. A checksum of the content,
+ * which it leaves out, is added where it is asked for. Compressing and decompressing are two modules; scripts/build-wasm.mjs has where they come from.
  */
 import { ImgbuildError } from "../errors.js";
 import { BlockBuffers, growTo, Heap, type WasmMemory } from "./c-library.js";
 import type { Compressor, Decompressor } from "./codec.js";
 import { loadLibzstdDecoder } from "./libzstd-decoder.js";
 import { instantiateWasm, oncePerThread } from "./wasm.js";
+import { loadContentChecksum } from "./xxhash.js";
 
 export interface ZstdOptions {
   /** 1 (fast) to 22 (small), libzstd's levels. */
   readonly level: number;
+  /** Whether each frame ends in a checksum of its content. Blocks of SquashFS have none. */
+  readonly checksum?: boolean;
 }
 
 /** libzstd's encoder, under the letters with which the module exports it. */
@@ -48,12 +51,14 @@ const loadEncoder = oncePerThread(async (): Promise<Encoder> => {
 });
 
 /** The encoder allocates its state for each block, so nothing is left of the one before. Throws an `internal` error for an impossible level. */
-export async function zstdCompressor({ level }: ZstdOptions): Promise<Compressor> {
+export async function zstdCompressor({ level, checksum = false }: ZstdOptions): Promise<Compressor> {
   if (!Number.isInteger(level) || level < 1 || level > 22) {
     throw new ImgbuildError("internal", `there is no zstd level ${level}`);
   }
   const { heap, buffers, bound, compress } = await loadEncoder();
   const { input, output } = buffers;
+  const checksumOf = checksum ? await loadContentChecksum() : undefined;
+  const trailer = checksum ? CHECKSUM_SIZE : 0;
   return {
     compress(bytes, result) {
       const from = input.fill(bytes);
@@ -62,9 +67,13 @@ export async function zstdCompressor({ level }: ZstdOptions): Promise<Compressor
       const to = output.reserve(room);
       const size = compress(to, room, from, bytes.length, level);
       if (size < 0) throw new ImgbuildError("internal", "libzstd cannot compress a block");
-      if (size > result.length) return 0;
+      if (size + trailer > result.length) return 0;
       result.set(heap.bytes.subarray(to, to + size));
-      return size;
+      if (checksumOf !== undefined) {
+        result[DESCRIPTOR]! |= HAS_CHECKSUM;
+        new DataView(result.buffer, result.byteOffset).setUint32(size, checksumOf(bytes), true);
+      }
+      return size + trailer;
     },
   };
 }
@@ -97,6 +106,10 @@ const MEMORY_ALLOCATION = 64;
 
 /** Little-endian: 28 B5 2F FD. */
 const MAGIC = 0xfd2fb528;
+/** Where the "Frame_Header_Descriptor" is, and its "Content_Checksum_flag". */
+const DESCRIPTOR = 4;
+const HAS_CHECKSUM = 4;
+const CHECKSUM_SIZE = 4;
 const RLE_BLOCK = 1;
 
 /**
@@ -106,7 +119,7 @@ const RLE_BLOCK = 1;
 function frameLength(bytes: Uint8Array): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (bytes.length < 6 || view.getUint32(0, true) !== MAGIC) return -1;
-  const descriptor = bytes[4]!;
+  const descriptor = bytes[DESCRIPTOR]!;
   const singleSegment = (descriptor & 0x20) !== 0;
   const contentSize = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
   const dictionaryId = [0, 1, 2, 4][descriptor & 3]!;
@@ -117,8 +130,7 @@ function frameLength(bytes: Uint8Array): number {
     last = (header & 1) !== 0;
     at += 3 + (((header >> 1) & 3) === RLE_BLOCK ? 1 : header >> 3);
   }
-  const checksum = (descriptor & 4) === 0 ? 0 : 4;
-  return at + checksum;
+  return at + ((descriptor & HAS_CHECKSUM) === 0 ? 0 : CHECKSUM_SIZE);
 }
 
 function damaged(reason: string): ImgbuildError {

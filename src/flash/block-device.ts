@@ -43,6 +43,12 @@ export function blockDevice(number: string, host: HostPaths = HOST): BlockDevice
   };
 }
 
+/** In bytes, of the device with that number; undefined on a host that does not tell. The kernel counts it in 512 bytes, whatever the blocks are. */
+export function lengthOfDevice(number: string, host: HostPaths = HOST): number | undefined {
+  const sectors = attribute(path.join(host.sys, "dev/block", number), "size");
+  return sectors === undefined ? undefined : Number(sectors) * 512;
+}
+
 function descriptionOf(disk: string): string {
   const names = ["device/vendor", "device/model", "device/name"].map((name) => attribute(disk, name));
   const backing = attribute(disk, "loop/backing_file");

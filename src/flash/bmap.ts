@@ -2,13 +2,13 @@
  * Reads a block map, as bmaptool makes and reads them: which blocks of an image have to be written, and their checksums. The
  * versions 1.3 (SHA-1), 1.4 and 2.0 differ only in how they call the checksums.
  */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import type { Extent } from "../bytes/extent.js";
 import { ImgbuildError } from "../errors.js";
 
 /** Blocks in a row, in bytes; the last block may be cut at the image's end. */
 export interface MappedRange extends Extent {
-  /** Of the image's bytes in the range, in hexadecimal; undefined where the map has none. */
+  /** Of the image's bytes in the range, in hexadecimal of lower case; undefined where the map has none. */
   readonly checksum?: string | undefined;
 }
 
@@ -40,6 +40,11 @@ export function readBlockMap(text: string, shown: string): BlockMap {
   if (Number(version[1]) > 2) throw invalid(`its version is ${version[1]}.${version[2]}, and 1 and 2 are known`);
   const checksumType = value("ChecksumType") ?? "sha1";
   checkFile(text, checksumType, value("BmapFileChecksum") ?? value("BmapFileSHA1"), invalid);
+  const checksumOf = (attributes: string) => {
+    const said = /\b(?:chksum|sha1)\s*=\s*["']([^"']*)["']/.exec(attributes)?.[1];
+    if (said !== undefined && !/^[0-9a-f]+$/i.test(said)) throw invalid(`"${said}" is no checksum`);
+    return said?.toLowerCase();
+  };
 
   const imageSize = number("ImageSize");
   const blockSize = number("BlockSize");
@@ -48,8 +53,10 @@ export function readBlockMap(text: string, shown: string): BlockMap {
     const start = Number(first) * blockSize;
     const end = Math.min((Number(last ?? first) + 1) * blockSize, imageSize);
     if (end <= start || start < (ranges.at(-1)?.end ?? 0)) throw invalid(`its range ${first} is out of order`);
-    ranges.push({ start, end, checksum: /\b(?:chksum|sha1)\s*=\s*["']([0-9a-f]+)["']/i.exec(attributes!)?.[1] });
+    ranges.push({ start, end, checksum: checksumOf(attributes!) });
   }
+  // Nothing would be written, and that be called a success.
+  if (ranges.length === 0) throw invalid("it names no block of the image");
   const blocks = ranges.reduce((sum, { start, end }) => sum + Math.ceil((end - start) / blockSize), 0);
   if (blocks !== number("MappedBlocksCount")) {
     throw invalid(`its ranges have ${blocks} blocks, and it says that there are ${number("MappedBlocksCount")}`);
@@ -66,14 +73,13 @@ function withoutComments(text: string): string {
 
 /** The file's own checksum is taken with zeros in its own place. */
 function checkFile(text: string, type: string, said: string | undefined, invalid: (what: string) => Error): void {
-  if (said === undefined) return;
-  let found: string;
+  let hash: Hash;
   try {
-    found = createHash(type)
-      .update(text.replace(said, "0".repeat(said.length)))
-      .digest("hex");
+    hash = createHash(type);
   } catch {
     throw invalid(`its checksums are of the kind "${type}"`);
   }
-  if (found !== said) throw invalid(`its own ${type} is ${found}, and it says ${said}`);
+  if (said === undefined) return;
+  const found = hash.update(text.replace(said, "0".repeat(said.length))).digest("hex");
+  if (found !== said.toLowerCase()) throw invalid(`its own ${type} is ${found}, and it says ${said}`);
 }

@@ -22,11 +22,25 @@ export interface ImageSource {
   pieces(extents: Iterable<Extent>): AsyncGenerator<ImagePiece, void>;
 }
 
-/** Throws `source-missing` or `source-unreadable`. */
+/** Throws `source-missing`, `source-unreadable`, and `source-invalid` for what is empty or no file. */
 export async function openImageSource(path: string): Promise<ImageSource> {
+  const stat = fs.statSync(path, { throwIfNoEntry: false });
+  if (stat !== undefined && !stat.isFile()) {
+    const isBlockDevice = stat.isBlockDevice();
+    throw new ImgbuildError(
+      "source-invalid",
+      `${path} is ${isBlockDevice ? "a block device" : "no file"}, and the image has to be a file`,
+      {
+        hint: isBlockDevice
+          ? "The image comes first, and then the device to write to. A device is copied into a file by: dd if=DEVICE of=FILE bs=4M."
+          : "Name the file with the image, or the output folder of a build.",
+      },
+    );
+  }
   const file = new FileReader(path);
   try {
     const { size } = file;
+    if (size === 0) throw new ImgbuildError("source-invalid", `${path} is empty`, { hint: "Build the image again." });
     const compression = detectCompression(await file.read(0, Math.min(6, size)));
     if (compression !== undefined) {
       return { path, size: undefined, compression, pieces: (extents) => streamedPieces(path, compression, extents) };

@@ -9,6 +9,8 @@ import { checkRange, type Device } from "../bytes/device.js";
 import { type HostFailures, hostError } from "../bytes/host-error.js";
 import { alignUp } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
+import { lengthOfDevice } from "./block-device.js";
+import { deviceNumberOf, HOST, type HostPaths } from "./device-uses.js";
 
 /** What is read and written at once, in bytes. */
 export const PIECE = 2 ** 20;
@@ -48,9 +50,13 @@ const mediumError = (what: string, error: unknown) => hostError(what, error, FAI
 export interface MediumOptions {
   /** To look at only: nobody is shut out, and nothing can be written. */
   readonly readOnly?: boolean;
+  readonly host?: HostPaths;
 }
 
-/** An open medium. Reads and writes of whole blocks go to it as they are; others read what is around them first. */
+/**
+ * An open medium. Reads and writes of whole blocks go to it as they are; others read what is around them first. Those that are asked
+ * for at the same time happen one after the other, in that order.
+ */
 export class Medium implements Device {
   readonly path: string;
   readonly size: number;
@@ -65,10 +71,12 @@ export class Medium implements Device {
   readonly #buffer = new Uint8Array(
     new WebAssembly.Memory({ initial: PIECE / WASM_PAGE, maximum: PIECE / WASM_PAGE }).buffer,
   );
+  /** What was asked for last, which never rejects: one buffer serves all. */
+  #last: Promise<unknown> = Promise.resolve();
   #open = true;
 
   /** Throws `device-refused` for one that is in use or read-only, `source-missing`, or `io-failed`. `block`: see there. */
-  constructor(path: string, block: number, { readOnly = false }: MediumOptions = {}) {
+  constructor(path: string, block: number, { readOnly = false, host = HOST }: MediumOptions = {}) {
     this.path = path;
     const { O_RDONLY, O_RDWR, O_EXCL, O_DIRECT } = fs.constants;
     try {
@@ -81,12 +89,18 @@ export class Medium implements Device {
     } catch (error) {
       throw mediumError(`open ${path}`, error);
     }
-    this.size = this.isDevice ? this.#length() : fs.fstatSync(this.#fd).size;
+    this.size = this.isDevice ? this.#length(host) : fs.fstatSync(this.#fd).size;
     this.block = this.isDevice && this.size % block === 0 ? block : 1;
   }
 
-  /** Where reading ends: no host has a call for it that Node knows. Tried by halves, in sectors of 512 bytes. */
-  #length(): number {
+  /** What the kernel says; there is no call for it that Node knows. */
+  #length(host: HostPaths): number {
+    const number = deviceNumberOf(this.path);
+    return (number === undefined ? undefined : lengthOfDevice(number, host)) ?? this.#readableLength();
+  }
+
+  /** Where reading ends, for hosts that do not tell. Tried by halves, in sectors of 512 bytes. */
+  #readableLength(): number {
     const isThere = (sector: number) => {
       try {
         return fs.readSync(this.#fd, this.#buffer, 0, 4096, Math.floor(sector / 8) * 4096) > (sector % 8) * 512;
@@ -108,6 +122,21 @@ export class Medium implements Device {
 
   async read(at: number, length: number): Promise<Uint8Array> {
     checkRange(this, "a read", at, length);
+    return this.#inTurn(() => this.#read(at, length));
+  }
+
+  async write(at: number, bytes: Uint8Array): Promise<void> {
+    checkRange(this, "a write", at, bytes.length);
+    return this.#inTurn(() => this.#write(at, bytes));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  async #read(at: number, length: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length; ) {
       const piece = this.#blocks(at + done, length - done);
@@ -119,8 +148,7 @@ export class Medium implements Device {
     return bytes;
   }
 
-  async write(at: number, bytes: Uint8Array): Promise<void> {
-    checkRange(this, "a write", at, bytes.length);
+  async #write(at: number, bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length; ) {
       const { start, length } = this.#blocks(at + done, bytes.length - done);
       const before = at + done - start;

@@ -3,6 +3,7 @@ import { formatSize } from "../bytes/size.js";
 import type { Plan } from "../image/plan.js";
 import { BOOT0, IMAGE } from "../output/artifacts.js";
 import type { Manifest, ManifestPartition } from "../output/manifest.js";
+import { blocks, boot0Commands, mmcWrite as writeCommand } from "../output/mmc-commands.js";
 
 export interface RecipeInputs {
   readonly manifest: Manifest;
@@ -21,15 +22,12 @@ interface Recipe {
   readonly lines: readonly string[];
 }
 
-const SECTOR = 512;
-const hex = (value: number) => `0x${value.toString(16)}`;
-const sectors = (bytes: number) => hex(Math.ceil(bytes / SECTOR));
-
 /** The recipes as text. What the board or the image lacks has none. */
 export function recipesText(inputs: RecipeInputs): string {
   const { manifest, plan } = inputs;
   const image = sizeOf(manifest, IMAGE);
   const recipes = [
+    emulator(inputs),
     reader(inputs),
     massStorage(inputs),
     mmcWrite(inputs),
@@ -42,7 +40,7 @@ export function recipesText(inputs: RecipeInputs): string {
     `${plan.profile}: ${IMAGE}${image === undefined ? "" : ` (${image} bytes, ${formatSize(image)})`}, ${manifest.table.type.toUpperCase()}`,
     ...manifest.partitions.map(
       ({ number, name, filesystem, offset, size }) =>
-        `  partition ${number}: ${name}, ${filesystem}, ${formatSize(size)} from sector ${sectors(offset)} on`,
+        `  partition ${number}: ${name}, ${filesystem}, ${formatSize(size)} from sector ${blocks(offset)} on`,
     ),
   ];
   const body = recipes.flatMap(({ title, about, lines }) => [
@@ -60,13 +58,30 @@ const sizeOf = ({ artifacts }: Manifest, name: string) => artifacts.find(({ file
 const mmcOf = ({ flash }: Plan) => (flash.mmc === undefined ? "N" : `${flash.mmc}`);
 const aboutMmc = ({ flash }: Plan) => (flash.mmc === undefined ? " Put its number in the place of N: mmc list." : "");
 
-const isQemu = ({ emulator, bootloader }: Plan) => emulator?.machine === "virt" && bootloader === undefined;
+/** Where `load` puts a file: `mmc write` takes it from there. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: U-Boot's variable
+const LOADED = "${loadaddr}";
+
+/** Whether the board is a machine of QEMU's own, and no emulated real one. */
+const isQemu = ({ emulator }: Plan) => emulator?.machine === "virt" || emulator?.machine === "pc";
+
+/** Whether there is a console of U-Boot on which its commands could be given. */
+const hasUboot = (plan: Plan) => !isQemu(plan) && plan.boot.loader !== "raspberrypi";
 
 /** What decompresses the whole image onto standard output, by the image's suffix. */
 const UNPACKERS: Readonly<Record<string, string>> = { "": "", ".zst": "zstd -dc", ".gz": "gzip -dc", ".xz": "xz -dc" };
 
+function emulator({ folder, files, plan }: RecipeInputs): Recipe | undefined {
+  if (!isQemu(plan) || !files.has(IMAGE)) return undefined;
+  return {
+    title: "QEMU",
+    about: "The board is a machine of QEMU's: nothing has to be flashed.",
+    lines: [`imgbuild boot ${quoted(folder)}`],
+  };
+}
+
 /** A build may have the image only compressed, or not at all. */
-function reader({ folder, files, plan, manifest }: RecipeInputs): Recipe | undefined {
+function reader({ folder, files, manifest }: RecipeInputs): Recipe | undefined {
   const found = Object.entries(UNPACKERS).find(([suffix]) => files.has(IMAGE + suffix));
   if (found === undefined) return undefined;
   const [suffix, unpack] = found;
@@ -75,7 +90,7 @@ function reader({ folder, files, plan, manifest }: RecipeInputs): Recipe | undef
   const dd = "of=/dev/sdX bs=4M oflag=direct conv=fsync status=progress";
   return {
     title: "A card in a reader, or an eMMC that shows up as a disk",
-    about: `Put the disk's name in the place of /dev/sdX: lsblk lists them.${isQemu(plan) ? " For QEMU itself there is `imgbuild boot`." : ""}`,
+    about: `Put the disk's name in the place of /dev/sdX: lsblk lists them.`,
     lines: [
       `imgbuild flash ${quoted(folder)} /dev/sdX`,
       ...(bmap ? [`bmaptool copy ${image} /dev/sdX`] : []),
@@ -89,7 +104,7 @@ function reader({ folder, files, plan, manifest }: RecipeInputs): Recipe | undef
 
 function massStorage(inputs: RecipeInputs): Recipe | undefined {
   const { plan, folder } = inputs;
-  if (isQemu(plan) || reader(inputs) === undefined) return undefined;
+  if (!hasUboot(plan) || reader(inputs) === undefined) return undefined;
   return {
     title: "U-Boot: the eMMC as a USB disk",
     about: `On the board's console, in U-Boot; the board is connected by its USB device port. Ctrl-C ends it.${aboutMmc(plan)}`,
@@ -98,14 +113,14 @@ function massStorage(inputs: RecipeInputs): Recipe | undefined {
 }
 
 function mmcWrite({ manifest, plan, folder }: RecipeInputs): Recipe | undefined {
-  if (isQemu(plan)) return undefined;
+  if (!hasUboot(plan)) return undefined;
   const mmc = mmcOf(plan);
-  const load = (file: string) => `load usb 0:1 \${loadaddr} ${file}`;
+  const load = (file: string) => `load usb 0:1 ${LOADED} ${file}`;
   const boot0 = sizeOf(manifest, BOOT0);
   const write = ({ name, offset, used }: ManifestPartition, file: string) => [
     `# ${name}`,
     load(file),
-    `mmc write \${loadaddr} ${sectors(offset)} ${sectors(used)}`,
+    writeCommand(LOADED, offset, used),
   ];
   const found = manifest.partitions.flatMap((partition) => {
     const file = fileOf(manifest, partition);
@@ -123,20 +138,16 @@ function mmcWrite({ manifest, plan, folder }: RecipeInputs): Recipe | undefined 
       "usb start",
       `mmc dev ${mmc} 0`,
       ...found.flatMap(({ partition, file }) => write(partition, file)),
-      ...(boot0 === undefined ? [] : boot0Lines(load, boot0, mmc)),
+      ...(boot0 === undefined
+        ? []
+        : [
+            "# the bootloader, in the eMMC's boot partition; then the boot ROM is told to take it from there",
+            load(BOOT0),
+            ...boot0Commands(mmc, LOADED, boot0),
+            `mmc dev ${mmc} 0`,
+          ]),
     ],
   };
-}
-
-function boot0Lines(load: (file: string) => string, size: number, mmc: string): string[] {
-  return [
-    "# the bootloader, in the eMMC's boot partition; then the boot ROM is told to take it from there",
-    load(BOOT0),
-    `mmc dev ${mmc} 1`,
-    `mmc write \${loadaddr} 0 ${sectors(size)}`,
-    `mmc partconf ${mmc} 1 1 0`,
-    `mmc dev ${mmc} 0`,
-  ];
 }
 
 /** The artifact that holds a partition on its own. */
@@ -145,7 +156,7 @@ function fileOf({ artifacts }: Manifest, { name }: ManifestPartition): string | 
 }
 
 function fastboot({ manifest, plan, folder, files }: RecipeInputs): Recipe | undefined {
-  if (isQemu(plan)) return undefined;
+  if (!hasUboot(plan)) return undefined;
   const mmc = mmcOf(plan);
   const file = ["emmc.simg", IMAGE].find((name) => files.has(name));
   const image = sizeOf(manifest, IMAGE) ?? plan.storage.size;
@@ -156,8 +167,8 @@ function fastboot({ manifest, plan, folder, files }: RecipeInputs): Recipe | und
     about: `Its raw partitions are places on the eMMC in blocks of 512 bytes, set in U-Boot first. U-Boot's CONFIG_FASTBOOT_FLASH_MMC_DEV says which eMMC.${aboutMmc(plan)}`,
     lines: [
       // Without "mmcpart 0" it would go where the last command went: to boot0.
-      `setenv fastboot_raw_partition_all '0x0 ${sectors(image)} mmcpart 0'`,
-      ...(boot0 === undefined ? [] : [`setenv fastboot_raw_partition_boot0 '0x0 ${sectors(boot0)} mmcpart 1'`]),
+      `setenv fastboot_raw_partition_all '0x0 ${blocks(image)} mmcpart 0'`,
+      ...(boot0 === undefined ? [] : [`setenv fastboot_raw_partition_boot0 '0x0 ${blocks(boot0)} mmcpart 1'`]),
       "fastboot usb 0",
       "# on the host; Ctrl-C on the board's console ends it afterwards:",
       `fastboot flash all ${quoted(`${folder}/${file}`)}`,

@@ -2,24 +2,17 @@
 import * as fs from "node:fs";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
+import { BOOT0_KEPT } from "../image/plan.js";
+import { BOOT0 } from "../output/artifacts.js";
 import type { BlockDevice } from "./block-device.js";
 import type { Uses } from "./device-uses.js";
+import type { ImageContent } from "./image-content.js";
 
 /** What of an image decides where it may go. */
-export interface ImageFacts {
-  readonly path: string;
+export interface ImageFacts extends ImageContent {
   /** In bytes. */
   readonly size: number;
-  /** Whether it is a disk with partitions, and no single file system. */
-  readonly hasTable: boolean;
-  /** Whether it is the content of an eMMC's boot partition. */
-  readonly isBoot0: boolean;
-  /** Of its GPT; undefined where it does not say. */
-  readonly sectorSize: number | undefined;
 }
-
-/** At the end of boot0: what U-Boot's environment and Toradex's configuration block take, which no image may reach. */
-const BOOT0_KEPT = 0x2200;
 
 const refused = (message: string, hint: string, data: Record<string, unknown> = {}) =>
   new ImgbuildError("device-refused", message, { hint, data });
@@ -40,6 +33,29 @@ export function checkUnused(file: string, { all, system }: Uses): void {
       { device: file, uses: all },
     );
   }
+}
+
+/** Throws `source-unsupported` for what is no image, wherever it may go. `--force` leaves this check out. */
+export function checkContent({ path, compressed, foreign, fileSystem, hasTable, isBoot0 }: ImageContent): void {
+  const force = "If it is meant to be written as it is, say --force.";
+  const what = compressed ? `what ${path} decompresses to` : path;
+  if (foreign !== undefined) {
+    throw new ImgbuildError(
+      "source-unsupported",
+      `${what} is ${foreign.name}, and no image of a disk or a file system`,
+      {
+        hint: `${foreign.hint} ${force}`,
+      },
+    );
+  }
+  if (fileSystem !== undefined || hasTable || isBoot0) return;
+  throw new ImgbuildError(
+    "source-unsupported",
+    `${what} has neither a partition table nor a file system that is known here`,
+    {
+      hint: `Disks with an MBR or a GPT are taken, SquashFS, ext2, ext3, ext4, FAT, and ${BOOT0}. ${force}`,
+    },
+  );
 }
 
 /**

@@ -140,9 +140,19 @@ async function clearHead(medium: Medium, map: BlockMap, head: MemoryDevice): Pro
   for (const sectorSize of [512, 4096]) {
     const at = medium.size - sectorSize;
     if (at < PIECE || at % sectorSize !== 0) continue;
-    if (fromBytes(await medium.read(at, 8)) === "EFI PART") await medium.zero(at, sectorSize);
+    if (await hasGptHeader(medium, at)) await medium.zero(at, sectorSize);
   }
   medium.sync();
+}
+
+/** What cannot be read is no header that anybody finds, and no reason not to write what can be written. */
+async function hasGptHeader(medium: Medium, at: number): Promise<boolean> {
+  try {
+    return fromBytes(await medium.read(at, 8)) === "EFI PART";
+  } catch (error) {
+    if (error instanceof ImgbuildError && error.code === "io-failed") return false;
+    throw error;
+  }
 }
 
 /** The medium as it is going to be: its first bytes are in memory still. */

@@ -44,11 +44,9 @@ export function boot0Size(plan: Plan, prepared: Prepared): number | undefined {
     .sort((a, b) => b.bytes - a.bytes)
     .slice(0, 10);
   const remedy = `bootloader.size=${sizeText(alignUp(length + reservedEnd, BOOT_SIZE_UNIT))}`;
-  const kept =
-    reservedEnd === 0 ? "" : `, and bootloader.reservedEnd keeps the last ${reservedEnd} of its ${size} free`;
   throw new ImgbuildError(
     "does-not-fit",
-    `the bootloader needs ${length} bytes of boot0, ${length - room} more than the ${room} there are: ${files.at(-1)!.file} ends at ${end}${kept}`,
+    `the bootloader needs ${length} bytes of boot0, ${length - room} more than the ${room} there are: ${files.at(-1)!.file} ends at ${end}, and bootloader.reservedEnd keeps the last ${reservedEnd} of its ${size} free`,
     {
       hint: `Set ${remedy} if the board's eMMC has it, or the offsets in bootloader.files to less.${largestText(largest)}`,
       data: { name: "boot0", needed: length, available: room, over: length - room, remedy, largest },

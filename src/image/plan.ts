@@ -221,11 +221,16 @@ export interface FlashPlan {
         readonly rom: "sdp" | "sdps";
         /** Where the SPL takes the second bootloader file to, where there is one. */
         readonly loadAddress?: number | undefined;
+        /** Where U-Boot has what fastboot downloads. */
+        readonly bufferAddress?: number | undefined;
         /** USB ids that uuu does not know, as its CFG: lines say them. */
         readonly devices: readonly string[];
       }
     | undefined;
 }
+
+/** At the end of boot0: what U-Boot's environment and Toradex's configuration block take, which nothing of ours may reach. */
+export const BOOT0_KEPT = 0x2200;
 
 export const TEZI_COMPRESSIONS = ["none", "gz", "xz", "zst"] as const;
 

@@ -27,6 +27,8 @@ export interface BuildInputs {
   /** Every timestamp that is made here, in seconds since 1970. */
   readonly time: number;
   readonly notice: (text: string) => void;
+  /** Whether it is told at length. */
+  readonly verbose?: boolean;
 }
 
 export interface Prepared {
@@ -79,7 +81,8 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
     }
     // A power cut between the two sectors that sfdisk changes in a GPT leaves its copy, which the kernel looks at only if told to.
     if (growth !== undefined && plan.storage.table === "gpt") kernelArguments.push("gpt");
-    notice(`added to the root: ${added.map(display).join(", ")}`);
+    if (inputs.verbose) notice(`added to the root: ${added.map(display).join(", ")}`);
+    else notice(`${added.length} files added to the root for the overlay; --verbose lists them`);
     contents.set(userdata.name, userdataTree(plan, inputs));
   }
   kernelArguments.push(...plan.boot.arguments);
@@ -133,7 +136,11 @@ function findBootloader(plan: Plan, { bootloaderFiles, notice }: BuildInputs): M
       },
     );
   }
-  notice(`no bootloader (${missing.join(", ")}) in ${places}: left out, the board keeps its own`);
+  const without =
+    plan.bootloader.area === "boot0"
+      ? "left out, the board keeps its own"
+      : "left out; flashing may overwrite one that is on the medium";
+  notice(`no bootloader (${missing.join(", ")}) in ${places}: ${without}`);
   return found;
 }
 

@@ -1,7 +1,7 @@
 /** What is on UserData from the start: upper layers of overlays. */
 import { display, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
-import { factoryState, userdataState, userdataUpper } from "../overlay/index.js";
+import { factoryState, userdataFactory, userdataState, userdataUpper } from "../overlay/index.js";
 import { contentOf, newDirectory, newFile } from "../tree/node.js";
 import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
@@ -34,6 +34,7 @@ export function userdataTree(plan: Plan, { root, userdata, time }: BuildInputs):
     const { mode, uid, gid } = follow(root, path) ?? content;
     addNode(tree, userdataUpper(path), { ...content, mode, uid, gid }, closed);
     addNode(tree, userdataState(path), newFile(contentOf(Buffer.from(factoryState())), metadata));
+    addNode(tree, userdataFactory(path), newFile(contentOf(Buffer.alloc(0)), metadata));
     used++;
   }
   if (used === 0) {

@@ -3,7 +3,7 @@
  * depend on the number of workers, and what others make of the file is one content.
  *
  *     gz    one member, whose DEFLATE stream is made in pieces        RFC 1952
- *     zst   a frame for each piece, which has its content's size      RFC 8878
+ *     zst   a frame for each piece, with its size and checksum        RFC 8878
  *     xz    one stream with a block for each piece, and its index     The .xz File Format 1.2
  */
 
@@ -30,8 +30,8 @@ interface Container {
   end(size: number, checksum: number): Uint8Array;
 }
 
-/** A file of no frames would be no zstd file: one of a single block, the last, stored, of no bytes. */
-const EMPTY_FRAME = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0);
+/** A file of no frames would be no zstd file: one of a single block, the last, stored, of no bytes; and the XXH64 of none. */
+const EMPTY_FRAME = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x24, 0, 1, 0, 0, 0x99, 0xe9, 0xd8, 0x51);
 
 const CONTAINERS: Readonly<Record<Compression, () => Container>> = {
   gz: () => ({
@@ -49,7 +49,7 @@ const CONTAINERS: Readonly<Record<Compression, () => Container>> = {
     },
   }),
   zst: () => ({
-    spec: { codec: "zstd", options: { level: 3 } },
+    spec: { codec: "zstd", options: { level: 3, checksum: true } },
     begin: () => new Uint8Array(0),
     piece: (compressed) => compressed,
     end: (size) => (size === 0 ? EMPTY_FRAME : new Uint8Array(0)),

@@ -3,22 +3,26 @@
  * U-Boot's own commands, which every uuu has and every U-Boot with CONFIG_FASTBOOT_UUU_SUPPORT: uuu's `write -format` came with
  * version 1.5, and partitions called "all" and "bootloader" are those of NXP's U-Boot. What has to be on the eMMC goes over the
  * cable in files that fit into the board's memory; of zeros one file, once.
+ *
+ * Where a download comes to is nothing that a script can ask for: U-Boot has it at CONFIG_FASTBOOT_BUF_ADDR (drivers/fastboot/fb_common.c),
+ * NXP's at the variable fastboot_buffer, if that is set (drivers/fastboot/fb_fsl). The profile says it, and the script sets the
+ * variable to the same.
  */
 import type { RecordingDevice } from "../bytes/device.js";
 import { type Extent, ExtentSet } from "../bytes/extent.js";
-import { alignUp } from "../bytes/size.js";
+import { alignUp, hex } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { boot0Size } from "../image/boot0.js";
 import { copyContent } from "../image/copy-content.js";
 import type { Plan } from "../image/plan.js";
 import { BOOT0 } from "./artifact-names.js";
 import { pieces } from "./blocks.js";
+import { BLOCK, boot0Commands, mmcWrite } from "./mmc-commands.js";
 import type { ArtifactFolder, Output } from "./output.js";
 
 const SCRIPT = "uuu.auto";
 const UUU_VERSION = "1.4.43";
-const SECTOR = 512;
-/** The longest file that is downloaded: every board with an i.MX has that much memory to spare. */
+/** The longest file that is downloaded. CONFIG_FASTBOOT_BUF_SIZE is 112 MiB unless a board says otherwise, and no board with an i.MX says less. */
 const LONGEST = 2 ** 25;
 const ZEROS = 2 ** 22;
 /** With the table and what the boot ROM looks for: written last, so that half an image does not start. */
@@ -50,7 +54,7 @@ export const uuu: Output = {
     }
     const lines = [
       ...startLines(plan),
-      ...(await imageLines(image, folder)),
+      ...(await imageLines(plan, image, folder)),
       ...boot0Lines(plan, boot0Size(plan, prepared)),
       "FB: done",
     ];
@@ -65,6 +69,13 @@ function factsOf({ flash, bootloader, profile }: Plan) {
     new ImgbuildError("profile-invalid", `the output uuu cannot be made for ${profile}: ${what}`, { hint });
   if (uuu === undefined) {
     throw lacking("flash.uuu does not say how its boot ROM takes a bootloader", "Set flash.uuu.rom to sdp or sdps.");
+  }
+  const { bufferAddress } = uuu;
+  if (bufferAddress === undefined) {
+    throw lacking(
+      "flash.uuu.bufferAddress does not say where its U-Boot has what is downloaded",
+      "Set it to CONFIG_FASTBOOT_BUF_ADDR of the board's U-Boot: 0x14420000, for example.",
+    );
   }
   if (mmc === undefined) throw lacking("flash.mmc is missing", "Set it to the eMMC's number in U-Boot.");
   if (bootloader === undefined) throw lacking("it has no bootloader", "Say in bootloader.files what it starts with.");
@@ -81,14 +92,14 @@ function factsOf({ flash, bootloader, profile }: Plan) {
       "Set flash.uuu.loadAddress to CONFIG_TEXT_BASE - 0x40 of the board's U-Boot.",
     );
   }
-  return { uuu, mmc, bootloader };
+  return { uuu, mmc, bootloader, bufferAddress };
 }
 
 /** From the boot ROM to U-Boot. */
 function startLines(plan: Plan): string[] {
-  const { uuu, mmc, bootloader } = factsOf(plan);
+  const { uuu, mmc, bootloader, bufferAddress } = factsOf(plan);
   const [first, second] = bootloader.files;
-  const address = `0x${(uuu.loadAddress ?? 0).toString(16)}`;
+  const address = hex(uuu.loadAddress ?? 0);
   return [
     `uuu_version ${UUU_VERSION}`,
     `# ${plan.profile}: put the board into recovery mode, connect its USB device port, and run uuu in this folder`,
@@ -100,19 +111,17 @@ function startLines(plan: Plan): string[] {
     ...(second === undefined
       ? [`SDPV: write -f ${first!.file} -skipspl`, "SDPV: jump"]
       : [`SDPV: write -f ${second.file} -addr ${address}`, `SDPV: jump -addr ${address}`]),
-    "# U-Boot: what is downloaded comes to the address in loadaddr",
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: U-Boot's variable
-    "FB: ucmd setenv fastboot_buffer ${loadaddr}",
+    "# U-Boot: what is downloaded comes to CONFIG_FASTBOOT_BUF_ADDR; NXP's has to be told",
+    `FB: ucmd setenv fastboot_buffer ${hex(bufferAddress)}`,
     `FB: ucmd mmc dev ${mmc} 0`,
   ];
 }
 
-const hex = (value: number) => `0x${value.toString(16)}`;
-const write = (from: string, { start, end }: Extent) =>
-  `FB: ucmd mmc write \${${from}} ${hex(start / SECTOR)} ${hex((end - start) / SECTOR)}`;
+const write = (address: number, { start, end }: Extent) => `FB: ucmd ${mmcWrite(hex(address), start, end - start)}`;
 
 /** Makes the files that are downloaded; returns the lines that write them to their places, the first MiB last. */
-async function imageLines(image: RecordingDevice, folder: ArtifactFolder): Promise<string[]> {
+async function imageLines(plan: Plan, image: RecordingDevice, folder: ArtifactFolder): Promise<string[]> {
+  const { bufferAddress } = factsOf(plan);
   const data = wholeSectors(image.data, image.size);
   const written = wholeSectors(image.written, image.size);
   const zeros = [...written].flatMap((extent) => [...cut(without(extent, data), ZEROS)]);
@@ -121,7 +130,7 @@ async function imageLines(image: RecordingDevice, folder: ArtifactFolder): Promi
     const name = "uuu/zeros.bin";
     const longest = Math.max(...zeros.map(({ start, end }) => end - start));
     await folder.create(name, longest).zero(0, longest);
-    lines.push("# zeros", `FB: download -f ${name}`, ...zeros.map((extent) => write("fastboot_buffer", extent)));
+    lines.push("# zeros", `FB: download -f ${name}`, ...zeros.map((extent) => write(bufferAddress, extent)));
   }
   const body = [...cut(data.intersect(HEAD, image.size), LONGEST)];
   const head = [...cut(data.intersect(0, HEAD), LONGEST)];
@@ -131,8 +140,7 @@ async function imageLines(image: RecordingDevice, folder: ArtifactFolder): Promi
     const file = folder.append(name);
     lines.push(`FB: download -f ${name}`);
     for (const extent of extents) {
-      // Fastboot takes 64 characters: the variable's name is short for that.
-      lines.push(`FB: ucmd setexpr at \${fastboot_buffer} + ${hex(file.size)}`, write("at", extent));
+      lines.push(write(bufferAddress + file.size, extent));
       for await (const { bytes } of pieces(image, extent.start, extent.end)) await file.write(bytes);
     }
   }
@@ -142,7 +150,7 @@ async function imageLines(image: RecordingDevice, folder: ArtifactFolder): Promi
 /** The extents, as whole sectors. */
 function wholeSectors(extents: Iterable<Extent>, size: number): ExtentSet {
   const set = new ExtentSet();
-  for (const { start, end } of extents) set.add(start - (start % SECTOR), Math.min(alignUp(end, SECTOR), size));
+  for (const { start, end } of extents) set.add(start - (start % BLOCK), Math.min(alignUp(end, BLOCK), size));
   return set;
 }
 
@@ -182,12 +190,7 @@ function inFiles(extents: readonly Extent[]): Extent[][] {
 /** The bootloader, in the eMMC's boot partition, and that the boot ROM takes it from there. */
 function boot0Lines(plan: Plan, size: number | undefined): string[] {
   if (size === undefined) return [];
-  const { mmc } = factsOf(plan);
-  return [
-    "# the bootloader",
-    `FB: ucmd mmc dev ${mmc} 1`,
-    `FB: download -f ${BOOT0}`,
-    write("fastboot_buffer", { start: 0, end: size }),
-    `FB: ucmd mmc partconf ${mmc} 1 1 0`,
-  ];
+  const { mmc, bufferAddress } = factsOf(plan);
+  const commands = boot0Commands(mmc, hex(bufferAddress), size);
+  return ["# the bootloader", `FB: download -f ${BOOT0}`, ...commands.map((command) => `FB: ucmd ${command}`)];
 }

@@ -48,6 +48,13 @@ export class Workspace {
       markOwner(partial);
       return partial;
     } catch (error) {
+      const file = fileInPlaceOf(this.folder);
+      if (file !== undefined) {
+        throw new ImgbuildError("io-failed", `cannot write ${this.folder}: ${file} is a file, not a folder`, {
+          hint: "Name another folder, or move the file away.",
+          cause: error,
+        });
+      }
       throw hostWriteError(this.folder, error);
     }
   }
@@ -131,6 +138,16 @@ function makeFolder(folder: string): void {
   const parent = path.dirname(folder);
   if (parent !== folder) makeFolder(parent);
   fs.mkdirSync(folder);
+}
+
+/** What is no folder, of a folder's path and those above it. */
+function fileInPlaceOf(folder: string): string | undefined {
+  for (let at = folder; at !== path.dirname(at); at = path.dirname(at)) {
+    // Below a file the host says that there is no folder, which is an error of its own.
+    const stat = fs.existsSync(at) ? fs.statSync(at) : undefined;
+    if (stat !== undefined) return stat.isDirectory() ? undefined : at;
+  }
+  return undefined;
 }
 
 /** The folders that files lie in, each before those in it. */

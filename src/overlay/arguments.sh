@@ -60,7 +60,7 @@ read_value() {
 	case $option in
 	--overlay)
 		find_overlay "$1" || usage "there is no overlay $1"
-		only=$only$1$newline
+		only=$only$path$newline
 		;;
 	--sha256) sha256=${1:-nothing} ;;
 	--keep)

@@ -15,16 +15,18 @@
  *     grow.sh          growing it to the end of its disk
  *     storages.sh      layers from elsewhere, and UserData on another device
  *     state.sh         the state of one overlay, and how it is changed
- *     requests.sh      reset, snapshot, restore, delete, merge
+ *     requests.sh      what was asked for: snapshot, restore, delete, merge; reset.sh: the factory reset of an overlay
  *     boot-flag.sh     the wish for a reset as a file on BootFS
  *     layers.sh        folding one layer into another
  *     root-change.sh   another root under what was written
  *     before.sh        what is kept of that while the other root is on trial
  *     environment.sh   which of two root slots is booted: reading and writing that
- *     slots.sh         the slots: which one runs, rollback, confirm; update.sh: writing the other one
+ *     slots.sh         the slots: which one runs, rollback, confirm; update.sh: writing the other one; deadline.sh: a restart
+ *                      where a root on trial hangs
  *     overlayctl.sh    the command; arguments.sh: what it is called with; ask.sh: what it asks for at the next boot;
  *                      report.sh: status; differences.sh: diff; transfer.sh: export and import;
- *                      storage-command.sh: UserData on another device
+ *                      storage-command.sh: UserData on another device; locks.sh: one at a time
+ *     imgbuild-ready.sh  what the init system calls when the boot has completed
  */
 export {
   type BaseLayer,
@@ -37,4 +39,4 @@ export {
   type OverlayOptions,
 } from "./install.js";
 export { type LayerSource, parseLayerSource } from "./layer-source.js";
-export { factoryState, userdataState, userdataUpper } from "./userdata.js";
+export { factoryState, userdataFactory, userdataState, userdataUpper } from "./userdata.js";

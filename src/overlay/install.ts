@@ -100,6 +100,7 @@ const SCRIPTS: readonly (readonly [source: string, path: string, mode: number])[
   ["boot-flag.sh", `${LIBRARY}/boot-flag.sh`, 0o644],
   ["state.sh", `${LIBRARY}/state.sh`, 0o644],
   ["requests.sh", `${LIBRARY}/requests.sh`, 0o644],
+  ["reset.sh", `${LIBRARY}/reset.sh`, 0o644],
   ["layers.sh", `${LIBRARY}/layers.sh`, 0o644],
   ["before.sh", `${LIBRARY}/before.sh`, 0o644],
   ["root-change.sh", `${LIBRARY}/root-change.sh`, 0o644],

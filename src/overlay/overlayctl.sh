@@ -140,11 +140,10 @@ wanted() {
 	return 1
 }
 
-# ready: one without a sound state is in memory, and nothing is to be noted of it.
+# ready: of one that is in memory nothing is to be noted, and pending does not have it.
 ready() {
-	read_state "$base/$name" && [ "$status" != ready ] || return 0
-	status=ready
-	write_state
+	grep -Fqx -- "$name" "$run/pending" 2>/dev/null && read_state "$base/$name" && [ "$status" != ready ] || return 0
+	note_ready
 }
 
 next_boot() {
@@ -227,7 +226,8 @@ storage)
 	esac
 	;;
 ready)
-	each_overlay ready && rm -f "$run/pending"
+	each_overlay ready || fail "it cannot be noted on UserData that the first boot has completed: the next one may begin it anew"
+	rm -f "$run/pending"
 	if [ -e "$run/trial" ]; then
 		take_lock slots 10
 		find_slots

@@ -62,15 +62,26 @@ mount_kernel_filesystems() {
 	mounted /run || mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /run
 }
 
-# read_resets: sets resets to what the kernel's arguments name for a factory reset, and no_keep where it is to keep nothing.
+# read_resets: sets resets to what the kernel's arguments name for a factory reset, no_keep where it is to keep nothing, and once
+# where that value of imgbuild.resetonce has not been done before.
 read_resets() {
-	resets='' no_keep=
+	resets='' no_keep='' once='' done_once=
 	read -r arguments </proc/cmdline
 	case " $arguments " in
 	*" imgbuild.reset "*) resets=all ;;
 	*" imgbuild.reset="*)
 		resets=${arguments##*imgbuild.reset=}
 		resets=${resets%% *}
+		[ "$resets" ] || not_done "imgbuild.reset= names no overlay: no reset"
+		;;
+	esac
+	case " $arguments " in
+	*" imgbuild.resetonce="*)
+		once=${arguments##*imgbuild.resetonce=}
+		once=${once%% *}
+		[ ! -e "$mount/reset-once" ] || read -r done_once <"$mount/reset-once"
+		[ "$once" != "$done_once" ] || once=
+		[ ! "$once" ] || resets=${resets:+$resets,}${once%%:*}
 		;;
 	esac
 	case " $arguments " in
@@ -82,15 +93,15 @@ read_resets() {
 settle() {
 	if [ -e "$1/resetting" ]; then
 		# shellcheck source=/dev/null # looked at further down: shellcheck takes each of these as a copy
-		. "$library/requests.sh" && finish_reset "$1" || return
+		. "$library/reset.sh" && finish_reset "$1" || return
 	fi
 	if [ -e "$1/before" ]; then
 		# shellcheck source=src/overlay/before.sh
 		. "$library/before.sh" && settle_before "$1" || return
 	fi
 	if ! read_state "$1"; then
-		if [ -e "$1/state" ]; then
-			say "$1/state is damaged: reset it, or see to it"
+		if [ "$damaged" ]; then
+			say "$1/state $damaged: reset it, or see to it"
 			return 1
 		fi
 		create "$1"
@@ -101,7 +112,7 @@ settle() {
 	esac
 	if [ ! -d "$folder/$top" ]; then
 		# What the image was built with has none yet.
-		[ "$top" = - ] || say "$path has lost its topmost layer"
+		[ "$top" = - ] || degraded "$path has lost what was written since the last snapshot ($folder/$top); it may be in lost+found on UserData"
 		begin "$first" || return
 	elif [ "$status" != ready ]; then
 		first_boot_again || return
@@ -124,33 +135,35 @@ begin() {
 }
 
 # first_boot_again: the boot before was the first over this layer, and did not complete: what it left is half-made. It begins
-# anew, but not for ever: should nobody say when a boot has completed, what is written has to stay at last.
+# anew, but not for ever: should nobody say when a boot has completed, what is written has to stay at last. So it does where there is no
+# room for anything new.
 first_boot_again() {
-	case $status in
-	pending) begin "pending again" ;;
-	*)
-		status=ready
-		write_state
+	if [ "$status" != pending ]; then
+		note_ready
 		say "the first boot with $path was not completed twice; what it wrote stays"
-		return
-		;;
-	esac && say "the first boot with $path was not completed; it begins anew"
+	elif begin "pending again"; then
+		say "the first boot with $path was not completed; it begins anew"
+	else
+		degraded "the first boot with $path was not completed and cannot begin anew, perhaps for want of room; what it wrote is used"
+		read_state "$folder"
+	fi
 }
 
 # overlay: lays the overlay that name, id and path tell. The kernel keeps nothing of the user's in work: where what it left there
 # is in the way, work is made anew.
 overlay() {
 	[ "$base" ] && settle "$base/$name" && stack "$parent" || return
-	[ "$status" = ready ] || [ "$base" != "$mount/overlay" ] || true >"$run/pending"
-	mount_overlay && return
-	rm -rf "$folder/work${top#upper}" && mkdir "$folder/work${top#upper}" && mount_overlay
+	mount_overlay || { rm -rf "$folder/work${top#upper}" && mkdir "$folder/work${top#upper}" && mount_overlay; } || return
+	[ "$status" = ready ] || [ "$base" != "$mount/overlay" ] || echo "$name" >>"$run/pending"
+	return 0
 }
 
 # mount_overlay: the root's own overlay is laid over /rom, which then becomes the root.
 mount_overlay() {
 	point=$path
 	[ "$path" != / ] || point=/rom
-	lay "noatime,lowerdir=$lowers$layered$path,upperdir=$folder/$top,workdir=$folder/work${top#upper}" "$point" || return
+	overlay_options "$top" "work${top#upper}"
+	lay "$overlay_options" "$point" || return
 	[ "$path" != / ] || enter_root
 }
 
@@ -172,14 +185,14 @@ enter_root() {
 # overlay_or_degrade: overlay, on a tmpfs where UserData's state of this path cannot be used: over what was written, if that can
 # be read at least. A file system without a free inode is such a case.
 overlay_or_degrade() {
-	overlay && return
+	[ ! "$broken" ] && overlay && return
 	saved=$base
 	from_elsewhere=$layered
 	if [ "$base" = "$mount/overlay" ] && read_state "$base/$name" && [ -d "$folder/$top" ] && stack "$parent"; then
 		layered=$folder/$top:$lowers$layered
 	fi
 	if [ "$base" != "$run/volatile" ] && use_tmpfs && { overlay || { layered=$from_elsewhere && overlay; }; }; then
-		degraded "the overlay of $path on UserData cannot be mounted; $path is in memory"
+		[ "$broken" ] || degraded "the overlay of $path on UserData cannot be mounted; $path is in memory"
 	else
 		degraded "no overlay can be mounted on $path; it is read-only"
 	fi
@@ -218,7 +231,7 @@ set_up() {
 	# shellcheck source=src/overlay/state.sh
 	. "$library/state.sh"
 	mount_userdata
-	if [ "$base" = "$mount/overlay" ] && [ "$grow" ] && ! grown; then
+	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ] && [ "$grow" ] && ! grown; then
 		# shellcheck source=src/overlay/grow.sh
 		. "$library/grow.sh" && grow_userdata
 	fi
@@ -229,19 +242,20 @@ set_up() {
 	load overlay
 	features
 	read_resets
-	made='' stuck='' layered=''
-	if [ "$base" = "$mount/overlay" ]; then
+	made='' stuck='' layered='' flag_left=
+	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ]; then
 		if [ "$flag" ]; then
 			# shellcheck source=src/overlay/boot-flag.sh
 			. "$library/boot-flag.sh" && take_flag
 		fi
 		# What overlayctl was writing when the power failed; an import may be large.
-		for entry in "$mount/request+new" "$mount/factory-reset+new" "$mount/import+new"; do
+		for entry in "$mount/request+new" "$mount/factory-reset+new" "$mount/reset-once+new" "$mount/import+new"; do
 			[ ! -e "$entry" ] || rm -rf "$entry"
 		done
 		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then
 			# shellcheck source=src/overlay/requests.sh
 			. "$library/requests.sh" && carry_out
+			[ ! "$flag_left" ] || drop_flag
 		fi
 	fi
 	while read -r key name id path <&3; do

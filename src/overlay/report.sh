@@ -93,11 +93,13 @@ plain_status() {
 	while read -r reason; do
 		echo "Not done at this boot: $reason"
 	done 2>/dev/null <"$run/refused"
-	while read -r action words; do
+	while read -r action target word other; do
 		case $action in
-		id | keep) ;;
-		*) echo "At the next boot: $action $words" ;;
+		id | keep) continue ;;
+		snapshot) word=$other ;;
 		esac
+		find_overlay "$target" || path=$target
+		echo "At the next boot: $action${word:+ $word} of $path"
 	done 2>/dev/null <"$mount/request"
 	if [ -e "$run/slots" ]; then
 		find_slots

@@ -11,21 +11,37 @@
 #         restore NAME SNAPSHOT
 #         delete NAME SNAPSHOT
 #         merge NAME [SNAPSHOT]
+#     the file factory-reset on UserData; empty, or one name or path a line; with a line imgbuild.nokeep nothing is carried over
 #     the kernel argument imgbuild.reset[=WHICH,...], by names or paths; with imgbuild.nokeep nothing is carried over
-#     the file factory-reset on UserData; empty, or one name or path a line
+#     the kernel argument imgbuild.resetonce=WHICH,...[:TOKEN], which our boot script makes of a saved variable: what the file
+#     reset-once on UserData says too has been done
+#
+# Arguments may be for this boot only: where there is room they become the file factory-reset first, so that a reset which is cut
+# off goes on at the next boot without them.
 #
 # Each line is carried out by one write_state, which notes the line as done: after a cut it is done or is begun anew. What
 # cannot be done is said, and changes nothing; the request is gone after one pass in any case, so that no boot is caught in it.
 # Deleting and merging are the note of which layers are going. What that means, the moving of files, comes after it, and is gone on with
 # at each boot until it is done.
 
+# shellcheck source=src/overlay/reset.sh
+. "$library/reset.sh"
+
 # carry_out: everything that is asked for. Sets made to the names of the overlays that have a new topmost layer.
 carry_out() {
 	# shellcheck source=src/overlay/layers.sh
 	. "$library/layers.sh"
 	request=
-	read_keeps
-	[ ! "$resets" ] || reset_each "$resets"
+	if [ "$resets" ]; then
+		[ ! "$no_keep" ] || resets=$resets,imgbuild.nokeep
+		if write_wish "$resets"; then
+			[ ! "$once" ] || ! note_once || once=
+		else
+			reset_each "$resets"
+		fi
+		# A full UserData has room by now.
+		[ ! "$once" ] || note_once || not_done "that $once has been reset cannot be noted; it is reset at the next boot again"
+	fi
 	if [ -e "$mount/factory-reset" ]; then
 		read_flag "$mount/factory-reset"
 		reset_each "$wanted"
@@ -33,6 +49,7 @@ carry_out() {
 		rm -rf "$mount/factory-reset"
 	fi
 	if [ -e "$mount/request" ]; then
+		read_keeps
 		carry_out_file "$mount/request"
 		rm -f "$mount/request"
 	fi
@@ -69,19 +86,50 @@ read_flag() {
 	wanted=${wanted:-all}
 }
 
-# reset_each WHICH: names or paths, with commas between them, or all.
+# write_wish WHICH: adds it to what the file factory-reset on UserData asks for; false where there is no room.
+write_wish() {
+	wanted=
+	[ ! -e "$mount/factory-reset" ] || read_flag "$mount/factory-reset"
+	case ,$wanted, in
+	*",$1,"*) return 0 ;;
+	esac
+	put_file factory-reset "${wanted:+$wanted,}$1"
+}
+
+# note_once: the value of imgbuild.resetonce is not done a second time.
+note_once() {
+	put_file reset-once "$once"
+}
+
+# put_file NAME LINE: makes that file on UserData, whole or not at all.
+put_file() {
+	echo "$2" >"$mount/$1+new" && flush "$mount" && mv -f "$mount/$1+new" "$mount/$1" && flush "$mount" && return
+	rm -f "$mount/$1+new"
+	return 1
+}
+
+# reset_each WHICH: names or paths, with commas between them, or all; imgbuild.nokeep among them has nothing be carried over.
 reset_each() {
-	if [ "$1" = all ]; then
+	read_keeps
+	case ,$1, in
+	*,imgbuild.nokeep,*) keeps= ;;
+	esac
+	case ,$1, in
+	*,all,* | ,imgbuild.nokeep,)
 		while read -r key which _ <&4; do
 			[ "$key" = overlay ] && perform reset "$which"
 		done 4<"$config"
 		return
-	fi
+		;;
+	esac
 	which_rest=$1,
 	while [ "$which_rest" ]; do
 		which=${which_rest%%,*}
 		which_rest=${which_rest#*,}
-		[ ! "$which" ] || perform reset "$which"
+		case $which in
+		'' | imgbuild.nokeep) ;;
+		*) perform reset "$which" ;;
+		esac
 	done
 }
 
@@ -100,13 +148,21 @@ perform() {
 	fi
 	if ! read_state "$base/$name"; then
 		# A reset mends a damaged state. Without any there is nothing to be done: a new one is about to be made.
-		[ "$action" = reset ] && [ -e "$folder/state" ] || return
+		[ "$action" = reset ] && [ "$damaged" ] || return
 		top=-
 	fi
 	if [ "$request" ]; then
 		[ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ] && return
-		finished="$request $line"
 	fi
+	if [ "$action" != reset ] && [ "$root" != "$id" ] && [ "$policy" != keep ]; then
+		# shellcheck source=/dev/null # shellcheck looks at it from preinit.sh
+		. "$library/root-change.sh"
+		change_root_first || {
+			not_done "$path: no $action${1:+ (${*})}: ${refusal:-it was asked for over another root}"
+			return
+		}
+	fi
+	[ ! "$request" ] || finished="$request $line"
 	refusal=
 	# A reset leaves nothing that could come back.
 	[ "$action" != reset ] || rm -f "$folder/before"
@@ -119,121 +175,6 @@ perform() {
 	read_state "$folder" && remove_garbage
 }
 
-# read_keeps: sets keeps to the patterns of preinit.conf, one a line; to nothing when the kernel was told so.
-read_keeps() {
-	keeps=
-	[ ! "$no_keep" ] || return 0
-	while read -r key value; do
-		[ "$key" = keep ] && keeps="$keeps$value$newline"
-	done <"$config"
-}
-
-do_reset() {
-	base_layers=
-	below=-
-	if named factory; then
-		below=$layer_folder
-		base_layers="layer $below - $layer_time factory$newline"
-	fi
-	kept=
-	[ ! "$keeps" ] || [ "$top" = - ] || keep_files || {
-		refusal="what is to be kept cannot be copied, perhaps for want of room; the kernel argument imgbuild.nokeep gives it up"
-		return 1
-	}
-	if [ "$kept" ]; then
-		base_layers="${base_layers}layer $kept $below 0 +kept$newline"
-		below=$kept
-	fi
-	old_layers=$layers
-	layers=$base_layers
-	status=$first root=$id going=
-	if new_top "$below" && keep_manifest && write_state; then
-		made="$made $name "
-		return
-	fi
-	# Where nothing has to be carried over, or to come back, a full UserData can be emptied before something new is made.
-	layers=$old_layers
-	[ ! "$kept" ] && [ ! -e "$folder/before" ] && mv -f "$folder/state" "$folder/resetting" || return
-	if ! flush "$folder"; then
-		mv -f "$folder/resetting" "$folder/state"
-		return 1
-	fi
-	finish_reset "$folder"
-}
-
-# finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.
-finish_reset() {
-	folder=$1
-	read_state_file "$folder/resetting"
-	base_layers=
-	below=-
-	if named factory; then
-		below=$layer_folder
-		base_layers="layer $below - $layer_time factory$newline"
-	fi
-	layers=$base_layers
-	top=- root=- going=
-	remove_garbage
-	status=$first root=$id
-	new_top "$below" && keep_manifest && write_state && rm -f "$folder/resetting" && made="$made $name "
-}
-
-# keep_files: copies what keeps names, of what was written, into a layer of its own; sets kept to it where there was any. Its
-# own layer, because the topmost one is made anew should the first boot after the reset not complete. For the same reason there is nothing
-# to be kept in the topmost one of now when its first boot has not completed; but whoever called overlayctl saw it, and means it.
-keep_files() {
-	view=$run/before
-	written=$folder/$top:
-	[ "$status" = ready ] || [ "$request" ] || written=
-	stack "$parent" || return
-	[ "$written$lowers" ] || return 0
-	mkdir -p "$run/empty" && look_through "$view" "$written$lowers$run/empty" || return
-	copy_kept
-	failed=$?
-	umount "$view"
-	return $failed
-}
-
-# copy_kept: for each pattern what it matches in view; the shell expands it.
-copy_kept() {
-	while read -r pattern <&3; do
-		case $pattern in
-		"${path%/}"/*) pattern=${pattern#"${path%/}"/} ;;
-		*) continue ;;
-		esac
-		cd "$view" || return
-		IFS=
-		for file in ./$pattern; do
-			! exists "$file" || copy_file "${file#./}" || {
-				unset IFS
-				cd / && return 1
-			}
-		done
-		unset IFS
-		cd /
-	done 3<<-END
-		$keeps
-	END
-}
-
-# copy_file FILE: copies it with its folders. Not through symlinks, which may lead out of the overlay.
-copy_file() {
-	if [ ! "$kept" ]; then
-		new_layer "$below" || return
-		kept=upper$suffix
-	fi
-	rest=$1
-	done=
-	while [ "${rest#*/}" != "$rest" ]; do
-		done=$done${rest%%/*}
-		rest=${rest#*/}
-		[ ! -L "$view/$done" ] || return 0
-		[ -d "$folder/$kept/$done" ] || folder_like "$view/$done" "$folder/$kept/$done" || return
-		done=$done/
-	done
-	cp -a "$view/$1" "$folder/$kept/$done"
-}
-
 # do_snapshot TIME NAME: the topmost layer is frozen under that name, with a new one above it.
 do_snapshot() {
 	if named "$2"; then
@@ -241,7 +182,7 @@ do_snapshot() {
 		return 1
 	fi
 	layers="layer $top $parent $1 $2$newline$layers"
-	if ! stack "$top"; then
+	if ! mountable "$top"; then
 		refusal="there are too many layers; delete some, or merge them"
 		return 1
 	fi

@@ -1,13 +1,16 @@
 # What becomes of an overlay's topmost layer when the root under it is another one. Sourced by preinit.sh when it is.
 #
-# /usr/lib/imgbuild/manifest/NAME is written by the build: what the root has below the overlay, sorted, one a line:
+# /usr/lib/imgbuild/manifest/NAME is written by the build: what the root has below the overlay, sorted, one a line; its own folder is "."
+# and the first:
 #     f MODE UID:GID SHA256 PATH     a file
 #     l MODE UID:GID SHA256 PATH     a symlink; the digest is its target's
 #     d MODE UID:GID - PATH          a folder, before what is in it
 # The state keeps the one of the root that the topmost layer was made over.
 #
 # With the policy refresh, copies in the topmost layer that are as that root had them are removed: nobody edited them, and so
-# the new root's shall show. What somebody did edit stays, and is listed in the file shadowing where the new root changed it.
+# the new root's shall show. What somebody did edit stays. Whatever hides what the new root has changed, in frozen layers too, is
+# listed in the file shadowing. Extended attributes are in no manifest: a copy that has others than the new root's counts as edited, where
+# there is getfattr to tell.
 #
 # With the policy reset nothing would be left where a root on trial gives way to the one before it: before.sh.
 
@@ -19,8 +22,8 @@ change_root() {
 	if [ "$root" = - ]; then
 		adopt_root
 	elif [ "$policy" = reset ]; then
-		# shellcheck source=src/overlay/requests.sh
-		. "$library/requests.sh"
+		# shellcheck source=src/overlay/reset.sh
+		. "$library/reset.sh"
 		say "$path is reset, because the root has changed"
 		read_keeps
 		# shellcheck source=src/overlay/before.sh
@@ -33,6 +36,32 @@ change_root() {
 	fi && return
 	not_done "$path stays as it was over the former root"
 	read_state "$folder"
+}
+
+# change_root_first: carries out the policy before a request, so that what a snapshot freezes is refreshed; what a reset is about to
+# remove is not frozen before. False where there is nothing that the request could be carried out on.
+change_root_first() {
+	if [ "$policy" = reset ] && [ "$root" != - ]; then
+		refusal="the root has changed, and with it all that was written is reset"
+		return 1
+	fi
+	# shellcheck source=/dev/null # as above
+	. "$library/storages.sh"
+	mount_layers_of "$name"
+	layers_of "$name"
+	change_root
+	changed=$?
+	layered=
+	[ $changed = 0 ] && [ "$root" = "$id" ]
+}
+
+# mount_layers_of OVERLAY: mounts the layers that are to lie over the root there, before it is their turn. What fails now does so then, too,
+# and is said then.
+mount_layers_of() {
+	while read -r layer_key layer_number layer_overlay layer_kind layer_from <&4; do
+		[ "$layer_key" != layer ] || [ "$layer_overlay" != "$1" ] || mounted "$run/layers/$layer_number" ||
+			(mount_layer "$run/layers/$layer_number" "$layer_kind" "$layer_from" 2>/dev/null)
+	done 4<"$config"
 }
 
 adopt_root() {
@@ -53,7 +82,7 @@ refresh() {
 		echo "$kind $mode $owner $digest $file"
 	done <"$before" >"$run/refresh/candidates"
 	look_through "$run/refresh/view" "$upper:$probe" || return
-	refresh_files && refresh_folders && find_new_shadowing
+	refresh_files && refresh_folders && find_shadowing
 	failed=$?
 	umount "$run/refresh/view"
 	[ $failed = 0 ] && cp "$run/refresh/shadowing" "$folder/shadowing"
@@ -96,7 +125,18 @@ unedited() {
 	f) [ -f "$upper/$5" ] && [ ! -L "$upper/$5" ] && sum=$(sha256sum <"$upper/$5") ;;
 	l) [ -L "$upper/$5" ] && sum=$(printf %s "$(readlink "$upper/$5")" | sha256sum) ;;
 	d) is_folder "$upper/$5" && sum=- ;;
-	esac && [ "${sum%% *}" = "$4" ] && [ "$(stat -c '%a %u:%g' "$upper/$5")" = "$2 $3" ]
+	esac && [ "${sum%% *}" = "$4" ] && [ "$(stat -c '%a %u:%g' "$upper/$5")" = "$2 $3" ] && same_attributes "$upper/$5" "${path%/}/$5"
+}
+
+# same_attributes COPY ROOTS: whether a copy has no extended attributes, ACLs and capabilities among them, but those of the root's.
+same_attributes() {
+	command -v getfattr >/dev/null || return 0
+	attributes=$(attributes_of "$1")
+	[ ! "$attributes" ] || [ "$attributes" = "$(attributes_of "$2")" ]
+}
+
+attributes_of() {
+	getfattr -h -d -m - -e hex --absolute-names "$1" 2>/dev/null | grep -v -e '^#' -e '^trusted\.overlay\.'
 }
 
 refresh_files() {
@@ -109,8 +149,6 @@ refresh_files() {
 		if unedited "$kind" "$mode" "$owner" "$digest" "$file"; then
 			merged "$parent_folder" && ! frozen "$file" || continue
 			rm -f "$upper/$file" || return
-		elif ! grep -Fqx -- "$kind $mode $owner $digest $file" "$now"; then
-			! find_line "$file" "$now" || note_shadowing "$file"
 		fi
 	done 4<"$run/refresh/candidates"
 }
@@ -124,19 +162,20 @@ find_line() {
 	return 1
 }
 
-note_shadowing() {
-	echo "${path%/}/$1" >>"$run/refresh/shadowing"
-}
-
-# refresh_folders: those that nobody edited go when there is nothing left in them, or else get the new root's owner and mode.
+# refresh_folders: those that nobody edited go when there is nothing left in them, or else get the new root's owner and mode. The topmost
+# layer's own folder, which is never removed, has been made after the frozen one's.
 refresh_folders() {
 	folders=
 	while read -r kind mode owner digest file; do
 		[ "$kind" = d ] && folders="$mode $owner $file$newline$folders"
 	done <"$run/refresh/candidates"
 	while read -r mode owner file <&4; do
-		[ "$file" ] && unedited d "$mode" "$owner" - "$file" && ! frozen "$file" && merged "$file/" || continue
-		rmdir "$upper/$file" 2>/dev/null || take_over "$file" || return
+		[ "$file" ] && unedited d "$mode" "$owner" - "$file" || continue
+		if [ "$file" != . ]; then
+			! frozen "$file" && merged "$file/" || continue
+			rmdir "$upper/$file" 2>/dev/null && continue
+		fi
+		take_over "$file" || return
 	done 4<<-END
 		$folders
 	END
@@ -148,10 +187,20 @@ take_over() {
 	chown "$owner" "$upper/$1" && chmod "$mode" "$upper/$1"
 }
 
-# find_new_shadowing: lists what the new root has and the former had not, where there is something in the topmost layer.
-find_new_shadowing() {
+# find_shadowing: lists what the new root has otherwise than the former, where one of the overlay's own layers has something.
+find_shadowing() {
 	while read -r kind mode owner digest file <&4; do
-		[ "$kind" != d ] && exists "$upper/$file" && reaches "$upper" "$file" || continue
-		find_line "$file" "$before" || note_shadowing "$file"
+		[ "$kind" != d ] && written "$file" || continue
+		grep -Fqx -- "$kind $mode $owner $digest $file" "$before" || echo "${path%/}/$file" >>"$run/refresh/shadowing" || return
 	done 4<"$now"
+}
+
+# written FILE: whether the topmost layer or a frozen one has it.
+written() {
+	own_layers=$upper:$lowers
+	while [ "$own_layers" ]; do
+		exists "${own_layers%%:*}/$1" && reaches "${own_layers%%:*}" "$1" && return
+		own_layers=${own_layers#*:}
+	done
+	return 1
 }

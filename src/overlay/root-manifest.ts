@@ -17,13 +17,13 @@ const UNREADABLE = /[\n\0]|^[ \t]|[ \t]$/;
 /** As much of a file as is read at once, in bytes. */
 const PIECE = 2 ** 20;
 
-/** Describes all that `folder` holds but `without`, paths relative to it. Reads every file once. */
+/** Describes `folder`, as ".", and all that it holds but `without`, paths relative to it. Reads every file once. */
 export async function rootManifest(folder: Directory, without: readonly ByteString[] = []): Promise<RootManifest> {
   const lines: string[] = [];
   const identity = createHash("sha256");
   for (const { path, node } of walk({ root: folder })) {
-    if (path === "" || without.some((prefix) => path === prefix || path.startsWith(`${prefix}/`))) continue;
-    const line = `${await description(node)} ${path}`;
+    if (without.some((prefix) => path === prefix || path.startsWith(`${prefix}/`))) continue;
+    const line = `${await description(node)} ${path === "" ? "." : path}`;
     identity.update(`${line}\0`, "latin1");
     if (!line.startsWith("-") && !UNREADABLE.test(path)) lines.push(`${line}\n`);
   }

@@ -241,13 +241,13 @@ plain_slots() {
 	slot_state
 	case $state in
 	confirmed) echo "Root: partition $running, confirmed" ;;
-	trial) echo "Root: partition $running, on trial: $left tries left; overlayctl confirm ends it" ;;
+	trial) echo "Root: partition $running, on trial, tries left: $left; overlayctl confirm ends it" ;;
 	waiting) echo "Root: partition $running; partition $other is tried at the next boot, $left tries" ;;
 	switched) echo "Root: partition $running; partition $((0x$root_part)) from the next boot on" ;;
 	esac
 	[ "$state" = waiting ] || [ "$old" = none ] || [ "$old" = "$running" ] ||
 		echo "  partition $old holds the root before it: overlayctl rollback"
-	[ "$failed" = none ] || echo "  the root in partition $failed did not come up"
+	[ "$failed" = none ] || echo "  the root in partition $failed did not come up, or was not confirmed"
 }
 
 or_null() {

@@ -4,14 +4,16 @@
 #     state              which of the folders beside it are the overlay's layers; see below
 #     upper, upper.N     a layer; the topmost is overlayfs's upperdir, the others are frozen
 #     work, work.N       overlayfs's workdir, beside the topmost layer
+#     pending, pending.N an empty file beside a topmost layer whose first boot has not completed: see note_ready
+#     factory            an empty file: upper is what the image was built with, whatever has become of state
 #     manifest.ID        what the root of that identity has below the path; see root-change.sh
 #     shadowing          files that hide what a new root changed; see root-change.sh
-#     resetting          the state that a reset began with which had no room for a new one; see requests.sh
+#     resetting          the state that a reset began with which had no room for a new one; see reset.sh
 #     before             the state over the root that is fallen back to while another is on trial; see before.sh
 #
 # state, one setting a line; others are kept:
 #     state STATUS                   ready; or pending, as long as the first boot over the topmost layer has not completed, and
-#                                    "pending again" when that is the second attempt
+#                                    "pending again" when that is the second attempt; without the file pending.N these mean ready
 #     root ID                        identity of the root that the topmost layer was made over; - is unknown
 #     top FOLDER PARENT              the topmost layer, and the layer below it; - is the root
 #     layer FOLDER PARENT TIME NAME  a frozen layer; TIME in seconds since 1970
@@ -25,23 +27,43 @@
 # All that is new is made first; then one rename, of state, makes it count; then what no state names is removed, and what is in layers
 # that are going is moved. So a power cut, a full disk or an I/O error leaves either state whole. What is seen through a layer that is going
 # and the one above it together never changes, but it cannot be gone back to, and its name is free. A folder without a state file is from a
-# time before there were any: upper is its only layer.
+# time before there were any: upper is its only layer. Where there is more, the file has been lost, and nobody knows what the layers are.
 
 newline='
 '
 # Folders of overlays with blanks around each: see write_state.
 unsure=
 
-# read_state FOLDER: sets folder, status, root, top, parent, layers, going, finished and more. False where there is none, or a damaged
-# one.
+# read_state FOLDER: sets folder, status, root, top, parent, layers, going, finished and more. False where there is none, or one that
+# cannot be used; damaged says what is wrong with that.
 read_state() {
 	folder=$1
+	damaged=
 	if [ -e "$folder/state" ]; then
-		read_state_file "$folder/state"
+		read_state_file "$folder/state" || damaged="is damaged"
 	else
 		no_state
-		[ -d "$folder/upper" ]
+		for entry in "$folder"/upper.[0-9]* "$folder"/work.[0-9]* "$folder/factory"; do
+			foreign "${entry##*/}" || [ ! -e "$entry" ] || damaged="is lost"
+		done
+		[ "$damaged" ] || [ -d "$folder/upper" ] || return
 	fi
+	[ "$damaged" ] || return 0
+	known_factory
+	return 1
+}
+
+# foreign ENTRY: whether it is somebody's own, upper.bak say. Ours have nothing but digits behind a dot.
+foreign() {
+	case $1 in
+	*.*[!0-9]* | *.) return 0 ;;
+	esac
+	return 1
+}
+
+# known_factory: has the factory layer be among the layers of a state that cannot be used, for a reset to keep it.
+known_factory() {
+	named factory || [ ! -e "$folder/factory" ] || layers="layer upper - 0 factory$newline"
 }
 
 no_state() {
@@ -63,6 +85,7 @@ read_state_file() {
 		*) more="$more$key $value$newline" ;;
 		esac
 	done <"$1"
+	[ -e "$folder/pending${top#upper}" ] || status=ready
 	[ "$complete" ]
 }
 
@@ -82,6 +105,14 @@ write_state() {
 	flush "$folder" && return
 	unsure="$unsure $folder "
 	return 1
+}
+
+# note_ready: notes that the first boot over the topmost layer has completed. A full UserData has no room for another state; that a file
+# is gone needs none.
+note_ready() {
+	status=ready
+	write_state || rm -f "$folder/state+new"
+	rm -f "$folder/pending${top#upper}" && flush "$folder"
 }
 
 # layer FOLDER: sets layer_parent, layer_time and layer_name of a frozen layer; false when there is none of that folder.
@@ -111,16 +142,37 @@ is_going() {
 	return 1
 }
 
+# The kernel takes a page of options, with a zero byte at its end (copy_mount_options in fs/namespace.c).
+most_options=4095
+
 # stack FOLDER: sets lowers to the frozen layers from that one down, as overlayfs's lowerdir wants them, with a colon behind
-# each. The kernel takes 4096 bytes of options at most; a chain without an end gets there too.
+# each. A chain without an end comes to an end where no kernel takes it.
 stack() {
 	lowers=
 	next=$1
 	while [ "$next" != - ]; do
-		layer "$next" && [ ${#lowers} -lt 3500 ] || return 1
+		layer "$next" && [ ${#lowers} -lt "$most_options" ] || return 1
 		lowers=$lowers$folder/$next:
 		next=$layer_parent
 	done
+}
+
+# overlay_options TOP WORK: sets overlay_options to mount's for the overlay of path, over lowers and layered.
+overlay_options() {
+	overlay_options=noatime,lowerdir=$lowers$layered$path,upperdir=$folder/$1,workdir=$folder/$2
+}
+
+# mountable FOLDER: whether the kernel would take a topmost layer over that one, with all layers from elsewhere that the path has, be
+# they there or not. What comes later may have a longer number.
+mountable() {
+	stack "$1" || return
+	layered=
+	while read -r layer_key layer_number layer_overlay _; do
+		[ "$layer_key" != layer ] || [ "$layer_overlay" != "$name" ] || layered=$run/layers/$layer_number:$layered
+	done <"$config"
+	overlay_options upper.000000 work.000000
+	layered=
+	[ $((${#overlay_options} + ${#options})) -le "$most_options" ]
 }
 
 # generation: sets suffix to what no layer's folder ends with yet: nothing for the first, then .1, .2, ...
@@ -154,9 +206,10 @@ new_layer() {
 	fi
 }
 
-# new_top PARENT: makes an empty topmost layer and sets top and parent. write_state makes it count.
+# new_top PARENT: makes an empty topmost layer of that status, and sets top and parent. write_state makes it count.
 new_top() {
-	new_layer "$1" && mkdir "$folder/work$suffix" && top=upper$suffix parent=$1
+	new_layer "$1" && mkdir "$folder/work$suffix" &&
+		{ [ "$status" = ready ] || true >"$folder/pending$suffix"; } && top=upper$suffix parent=$1
 }
 
 # set_aside FOLDER: renames what is in a state folder's place and is none. Nothing here makes one: it is somebody's own.
@@ -192,12 +245,14 @@ remove_garbage() {
 	*" $folder "*) return ;;
 	esac
 	for entry in "$folder"/*; do
-		case ${entry##*/} in
-		state+new | before+new | upper*+work) false ;;
-		upper | upper.*) [ "${entry##*/}" = "$top" ] || layer "${entry##*/}" || of_before "${entry##*/}" ;;
-		work | work.*) [ "${entry##*/}" = "work${top#upper}" ] ;;
-		manifest.*) [ "${entry##*/}" = "manifest.$root" ] || of_before "${entry##*/}" ;;
-		esac || rm -rf "$entry"
+		entry=${entry##*/}
+		case $entry in
+		state+new | before+new | upper+work | upper.[0-9]*+work) false ;;
+		manifest.*) [ "$entry" = "manifest.$root" ] || of_before "$entry" ;;
+		upper | upper.*) foreign "$entry" || [ "$entry" = "$top" ] || layer "$entry" || of_before "$entry" ;;
+		work | work.*) foreign "$entry" || [ "$entry" = "work${top#upper}" ] ;;
+		pending | pending.*) foreign "$entry" || [ "$entry" = "pending${top#upper}" ] || of_before "upper${entry#pending}" ;;
+		esac || rm -rf "${folder:?}/$entry"
 	done
 }
 
@@ -250,10 +305,10 @@ drop_layer() {
 	[ "$parent" != "$1" ] || parent=$below
 }
 
-# find_overlay WHICH: sets name, id and path of an overlay, by its name or its path.
+# find_overlay WHICH: sets name, id and path of an overlay, by its name or its path, which may have a slash at its end.
 find_overlay() {
 	while read -r key name id path; do
-		[ "$key" = overlay ] && case $1 in "$name" | "$path") return ;; esac
+		[ "$key" = overlay ] && case $1 in "$name" | "$path" | "${path%/}/") return ;; esac
 	done <"$config"
 	return 1
 }

@@ -30,9 +30,25 @@ mounted_device() {
 	done </proc/mounts
 }
 
+# disk_of DEVICE: prints where /sys has its disk.
+disk_of() {
+	cd -P "/sys/class/block/${1##*/}" 2>/dev/null || return
+	[ ! -e partition ] || cd ..
+	pwd
+}
+
+# no_ext4 DEVICE INTERNAL: nobody is to be told to format what the device boots from.
+no_ext4() {
+	device=$(readlink -f "$1")
+	disk=$(disk_of "$device")
+	[ ! "$disk" ] || [ "$disk" != "$(disk_of "$2")" ] ||
+		fail "$1 has no ext4, and is on the disk that this system is on: name another device"
+	fail "$1 has no ext4; one is made, and all else on it erased, by: mkfs.ext4 $1"
+}
+
 # use_storage DEVICE
 use_storage() {
-	[ "$1" ] || usage "storage use needs a device: /dev/sda1"
+	[ "$1" ] || usage "storage use needs a device, such as /dev/sda1"
 	[ -b "$1" ] || fail "$1 is no device"
 	find_internal
 	[ "$internal" = "$mount" ] || fail "UserData is on another device already; overlayctl storage release ends that"
@@ -49,7 +65,7 @@ use_storage() {
 	fi
 	mounted_device "$mount"
 	ext4_uuid "$found" && internal_uuid=$found_uuid || internal_uuid=
-	ext4_uuid "$1" || fail "$1 has no ext4; make one there: mkfs.ext4 $1"
+	ext4_uuid "$1" || no_ext4 "$1" "$found"
 	[ "$found_uuid" != "$internal_uuid" ] || fail "$1 has the UUID of the internal UserData; give it one of its own: tune2fs -U random $1"
 	read_storage "$mount/storage"
 	[ "$unit" ] || read -r unit </proc/sys/kernel/random/uuid

@@ -11,9 +11,9 @@
 #     imgbuild-storage, on the other one     unit ID
 
 # add_layer: mounts the layer that a line of preinit.conf tells: name is its number, path where it comes from. Those that come
-# later lie above those before. Without it the others are there all the same.
+# later lie above those before. Without it the others are there all the same. A request may have needed it already (root-change.sh).
 add_layer() {
-	if mount_layer "$run/layers/$name" "${path%% *}" "${path#* }" 2>>"$run/layers.log"; then
+	if mounted "$run/layers/$name" || mount_layer "$run/layers/$name" "${path%% *}" "${path#* }" 2>>"$run/layers.log"; then
 		layered=$run/layers/$name:$layered
 	else
 		degraded "the layer from ${path#* } is missing or broken; it is left out"
@@ -87,12 +87,13 @@ use_other_storage() {
 	fi
 	device=$other
 	if ! mount_checked; then
-		reason="it cannot be mounted"
+		reason="it cannot be mounted, or not be mended by e2fsck"
 	elif ! belongs "$mount" || [ "$unit" != "$wanted_unit" ]; then
 		reason="it belongs to another unit"
 	elif [ "$copy" ] && ! copy_overlays; then
 		reason="what the internal one has cannot be copied to it"
 	else
+		broken=
 		return
 	fi
 	! mounted "$mount" || umount "$mount"

@@ -152,6 +152,17 @@ import_overlay() {
 		return 1
 	fi
 	imported="$imported $path"
+	made_over
+	[ ! "$made_over" ] || [ "$made_over" = "$id" ] ||
+		say "note: $path: the snapshot was made over another root than this one; overlayctl diff tells what it hides once it is restored"
+}
+
+# made_over: sets made_over to the identity of the root that the overlay's snapshot was made over; to nothing where the tar does not say.
+made_over() {
+	made_over=
+	while read -r told told_name told_id _; do
+		[ "$told $told_name" != "overlay $name" ] || made_over=$told_id
+	done <"$stage/imgbuild-snapshot"
 }
 
 # delete_listed: deletes in an overlay of the new layer over the root, so that the kernel makes the whiteouts. Nothing that a symlink,

@@ -133,16 +133,18 @@ write_slot() {
 	wc -c <"$stage/counted" >"$stage/length" &
 	{
 		{
-			cat "$stage/start" - || true >"$stage/failed"
+			cat "$stage/start" - || echo "it cannot be read" >"$stage/failed"
 		} | tee "$stage/packed" | {
-			$unpack || true >"$stage/failed"
+			$unpack || echo "it is cut short or damaged: it cannot be unpacked" >"$stage/failed"
 		} | tee "$stage/plain" | {
-			dd of="$other_device" bs=65536 conv=fsync 2>"$stage/log" || true >"$stage/failed"
+			dd of="$other_device" bs=65536 conv=fsync 2>"$stage/log" ||
+				echo "the other slot cannot be written: $(head -n 1 "$stage/log")" >"$stage/unwritten"
 			cat >/dev/null
 		}
 	}
 	wait
-	[ ! -e "$stage/failed" ] || fail "the other slot cannot be written, or what came cannot be unpacked: $(cat "$stage/log")"
+	[ ! -e "$stage/unwritten" ] || fail "$(cat "$stage/unwritten")"
+	[ ! -e "$stage/failed" ] || fail "$(cat "$stage/failed")"
 }
 
 # check_slot: whether all came, is what it should be, and is on the disk.

@@ -54,24 +54,26 @@ check() {
 	code=$?
 	[ $code -lt 4 ] && return
 	say "e2fsck $1 $device ended with $code; see $log"
-	return 1
+	# 126 and 127: one that does not run, for want of a library, say. It is as good as none.
+	[ $code = 126 ] || [ $code = 127 ]
 }
 
+# mount_ext4 [OPTIONS]
 mount_ext4() {
-	mount -t ext4 -o noatime,nosuid,nodev "$device" "$mount"
+	mount -t ext4 -o "${1}noatime,nosuid,nodev" "$device" "$mount"
 }
 
-# mount_checked: mounts device as UserData, by way of e2fsck where it has to be.
+# mount_checked: mounts device as UserData, by way of e2fsck where it has to be. False where it cannot be mounted, or is not in order.
 mount_checked() {
 	check -p && mount_ext4 && return
 	# What -p will not decide, or does not look at because the file system says that it is clean, is decided once by -fy.
-	check -fy
-	mount_ext4
+	check -fy && mount_ext4
 }
 
-# mount_userdata: mounts UserData, and sets base.
+# mount_userdata: mounts UserData, and sets base; and broken where it can only be read.
 mount_userdata() {
 	base=$mount/overlay
+	broken=
 	if ! find_partition "$userdata"; then
 		degraded "there is no partition $userdata on the root's disk; changes are kept in memory"
 		use_tmpfs
@@ -81,6 +83,12 @@ mount_userdata() {
 	device=$node
 	load ext4
 	mount_checked && return
+	# Writing would make it worse. A medium that takes no more writes cannot have its journal replayed.
+	if mount_ext4 ro, || mount_ext4 ro,noload,; then
+		broken=yes
+		degraded "UserData ($device) cannot be mended by e2fsck; it is read-only, and changes are kept in memory"
+		return
+	fi
 	degraded "UserData ($device) cannot be mounted; changes are kept in memory"
 	use_tmpfs
 }

@@ -5,6 +5,7 @@
  *     request                what is to be done at the next boot: requests.sh
  *     factory-reset          a file of this name asks for a factory reset
  *     overlay/NAME/state     which layers there are: state.sh
+ *     overlay/NAME/factory   there where upper is what the image was built with
  *     overlay/NAME/upper     a layer: what the image was built with, or what was written to the folder at first
  *     overlay/NAME/upper.N   a later one
  *     overlay/NAME/work, .N  overlayfs's own
@@ -47,6 +48,11 @@ export function factoryState(): string {
 /** Where `factoryState` goes, beside `userdataUpper`. */
 export function userdataState(path: ByteString): ByteString {
   return `overlay/${overlayName(path)}/state` as ByteString;
+}
+
+/** The empty file that goes there too: it tells the factory layer where the state is damaged or lost. */
+export function userdataFactory(path: ByteString): ByteString {
+  return `overlay/${overlayName(path)}/factory` as ByteString;
 }
 
 /**

@@ -6,6 +6,7 @@ import { shippedProfiles } from "./document.js";
 import { loadPlan } from "./load.js";
 import { jsonSchema } from "./schema.js";
 import { exampleOf, type SchemaKey, schemaKeys } from "./schema-keys.js";
+import { shown } from "./sizes.js";
 
 const EXAMPLE_BOARD = path.resolve(import.meta.dirname, "../../../examples/own-board/board.yaml");
 
@@ -96,7 +97,9 @@ function meaning({ node, filesystems }: SchemaKey): string {
 /** "key: value", as a line of the file. */
 function exampleText(key: SchemaKey): string {
   const example = exampleOf(key);
-  return example === undefined ? "" : written({ [key.path.slice(key.path.lastIndexOf(".") + 1)]: example });
+  return example === undefined
+    ? ""
+    : written({ [key.path.slice(key.path.lastIndexOf(".") + 1)]: shown(example, key.node) });
 }
 
 function written(value: unknown): string {

@@ -1,7 +1,7 @@
 /** Profile files as YAML documents that know where each value was written, for errors that name file, line and key. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { type Document, isMap, isNode, LineCounter, parseDocument } from "yaml";
+import { type Document, isMap, isNode, LineCounter, parseDocument, visit } from "yaml";
 import { ImgbuildError } from "../errors.js";
 
 export type Value = null | boolean | number | string | readonly Value[] | { readonly [key: string]: Value };
@@ -109,7 +109,7 @@ function readLayer(file: string): Layer {
   return { origin: file, values: values ?? {}, lineOf: (keys) => lineOf(document, lines, keys) };
 }
 
-/** Throws what `failure` makes of aliases that lead nowhere, or to more than anybody writes. */
+/** Throws what `failure` makes of aliases that lead nowhere, or to more than anybody writes, and of numbers that lose digits. */
 function valuesOf(document: Document, failure: (message: string, cause: unknown) => Error): Value {
   try {
     // To JavaScript that is no key like others.
@@ -117,6 +117,12 @@ function valuesOf(document: Document, failure: (message: string, cause: unknown)
       if (key === "__proto__") throw new Error("there can be no key __proto__");
       return value;
     };
+    visit(document, {
+      Scalar(_, { value, source }) {
+        if (!Number.isInteger(value) || Number.isSafeInteger(value)) return;
+        throw new Error(`${source} has more digits than a number keeps: put it into quotes if it is text`);
+      },
+    });
     return document.toJS({ reviver }) as Value;
   } catch (error) {
     throw failure((error as Error).message, error);

@@ -1,5 +1,6 @@
 /** The key `flash`: what flashing has to know of the board. */
 import { z } from "zod";
+import { address } from "./sizes.js";
 
 export const flashSchema = z
   .strictObject({
@@ -11,11 +12,12 @@ export const flashSchema = z
           .describe(
             "How the boot ROM takes a bootloader over USB. sdp: i.MX6, i.MX7, i.MX8M Mini and 8M. sdps: i.MX8X, i.MX8, i.MX8M Nano and Plus, i.MX9.",
           ),
-        loadAddress: z
-          .int()
-          .nonnegative()
-          .optional()
-          .describe("Where the SPL takes the second bootloader file to, where that is a file of its own."),
+        loadAddress: address(
+          "Where the SPL takes the second bootloader file to, where that is a file of its own.",
+        ).optional(),
+        bufferAddress: address(
+          "Where U-Boot has what fastboot downloads: its CONFIG_FASTBOOT_BUF_ADDR. The output uuu needs it.",
+        ).optional(),
         devices: z
           .array(z.string().regex(/^(?:SDPV|FB): [-\w ]+$/, 'what follows "CFG:" in a script of uuu'))
           .default([])

@@ -24,6 +24,8 @@ export interface LoadOptions {
   readonly folder: string;
 }
 
+const UPDATE_FILES = ["certificate", "key"] as const;
+
 /** A profile with everything that it extends and --set changes merged into it. */
 export interface LoadedProfile {
   readonly plan: Plan;
@@ -53,6 +55,27 @@ export function loadProfile(name: string, options: LoadOptions): LoadedProfile {
 /** The plan of `loadProfile` alone. */
 export function loadPlan(name: string, options: LoadOptions): Plan {
   return loadProfile(name, options).plan;
+}
+
+/**
+ * What a profile resolved to as one that gives the same image when it lies in `folder`, whatever it is called: with its seed, which
+ * may come from its name, and with paths from there on.
+ */
+export function standaloneProfile({ plan, resolved }: LoadedProfile, folder: string): Value {
+  const paths = (values: object | undefined, keys: readonly string[]) =>
+    Object.fromEntries(
+      Object.entries(values ?? {}).flatMap(([key, value]) =>
+        keys.includes(key) && typeof value === "string" ? [[key, path.relative(folder, value)]] : [],
+      ),
+    );
+  const { seed, tezi, update, partitions } = plan;
+  const sources = partitions.flatMap(({ name, ...rest }) => (rest.source === undefined ? [] : [[name, rest] as const]));
+  return merge(resolved, {
+    seed,
+    ...(tezi && { tezi: paths(tezi, TEZI_FILES) }),
+    ...(isRecord(resolved) && resolved.update !== undefined && { update: paths(update, UPDATE_FILES) }),
+    partitions: Object.fromEntries(sources.map(([name, partition]) => [name, paths(partition, ["source"])])),
+  });
 }
 
 /** The plan of a resolved profile, as a manifest repeats it. Throws `profile-invalid`. */
@@ -96,7 +119,7 @@ function resolve(name: string, profile: Profile, folderOf: (keys: readonly strin
   const count = Object.keys(partitions).length;
   return {
     ...rest,
-    update: withPaths(update, ["certificate", "key"], (key) => folderOf(["update", key])),
+    update: withPaths(update, UPDATE_FILES, (key) => folderOf(["update", key])),
     tezi: tezi && withPaths(tezi, TEZI_FILES, (key) => folderOf(["tezi", key])),
     profile: name,
     seed: seed ?? name,

@@ -7,6 +7,8 @@ export interface ResolvedKey {
   /** Of the first level, then of the one in it, and so on. */
   readonly path: readonly string[];
   readonly value: Value;
+  /** Its schema. */
+  readonly node: SchemaNode;
   /** The layer that decided it; undefined where the schema's default holds. */
   readonly layer: Layer | undefined;
   /** The line in the layer's file, counted from 1; undefined for --set and for defaults. */
@@ -30,7 +32,7 @@ function* keysIn(
   if (!isRecord(value)) {
     const layer = layers.find(({ lineOf }) => lineOf(path) !== undefined);
     const line = layer === undefined || layer.origin === SETTINGS ? undefined : layer.lineOf(path);
-    yield { path, value, layer, line };
+    yield { path, value, node, layer, line };
     return;
   }
   const { properties, additionalProperties } = variantOf(node, value);

@@ -1,7 +1,9 @@
 /** Lengths and places in profiles: people write 64MiB, the plan has bytes. */
+import { Scalar } from "yaml";
 import { z } from "zod";
 import { parseSize } from "../bytes/size.js";
 import { isNot } from "./issue-text.js";
+import type { SchemaNode } from "./schema.js";
 
 /** A number or text that `parse` reads; for what it throws at, the issue says what is `wanted`. */
 function parsed<T>(number: z.ZodType<number>, parse: (value: number | string) => T, wanted: string) {
@@ -13,6 +15,22 @@ function parsed<T>(number: z.ZodType<number>, parse: (value: number | string) =>
       return z.NEVER;
     }
   });
+}
+
+/** What the schema says of addresses, which are shown in hexadecimal. */
+const ADDRESS = "address";
+
+/** An address in memory. */
+export function address(description: string) {
+  return z.int().nonnegative().describe(description).meta({ format: ADDRESS });
+}
+
+/** A value of a key of that schema, for YAML: addresses in hexadecimal. */
+export function shown(value: unknown, { format }: SchemaNode): unknown {
+  if (format !== ADDRESS || typeof value !== "number") return value;
+  const scalar = new Scalar(value);
+  scalar.format = "HEX";
+  return scalar;
 }
 
 /** In bytes. */

@@ -52,7 +52,7 @@ export function ubootStart(plan: Plan, file: string | undefined): QemuStart {
   const bios = file ?? UBOOT[plan.architecture];
   if (fs.existsSync(bios)) return { bios };
   throw new ImgbuildError(file === undefined ? "tool-missing" : "source-missing", `there is no U-Boot at ${bios}`, {
-    hint: "Debian has it in the package u-boot-qemu. Or name one with --bios FILE, or start the kernel without it: --direct.",
+    hint: `Debian has it in the package u-boot-qemu; in a checkout, \`make parts\` fetches it to .cache/debian/armhf${UBOOT[plan.architecture]}. Name one with --bios FILE, or start the kernel without it: --direct.`,
   });
 }
 

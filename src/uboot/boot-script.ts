@@ -104,7 +104,8 @@ function loadDeviceTree({ deviceTree }: BootScript): string[] {
 /**
  * The text of a boot.scr, for `encodeScript`. What it needs and does not find it collects, and says; then it ends, and
  * U-Boot goes on to its next boot target. From the environment it takes root_part, fdtfile, console and baudrate, and adds
- * ${tdxargs} (as Toradex's own script does) and ${bootargs_extra} to the kernel's arguments.
+ * ${tdxargs} (as Toradex's own script does) and ${bootargs_extra} to the kernel's arguments. ${imgbuild_reset} asks for a factory
+ * reset, once for each value: a variable that was saved stays, and no script can remove it wherever U-Boot keeps it.
  */
 export function bootScript(script: BootScript): string {
   const kernelArguments = script.arguments.map((text) => quotable(text, "the kernel argument"));
@@ -160,6 +161,7 @@ export function bootScript(script: BootScript): string {
     "",
     'if test -z "${boot_missing}"; then',
     `  setenv bootargs "${bootargs.join(" ")}"`,
+    '  test -n "${imgbuild_reset}" && setenv bootargs "${bootargs} imgbuild.resetonce=${imgbuild_reset}"',
     '  echo "Booting with ${bootargs}"',
     `  ${command} \${kernel_addr_r} ${start}`,
     `  echo "${command} could not start ${file}"`,

@@ -29,10 +29,13 @@ export interface EnvironmentOptions {
   readonly padding?: number;
 }
 
-/** One copy. Throws `does-not-fit`, and `not-representable` for a name or a value that cannot be stored. */
+/**
+ * One copy. Throws `does-not-fit`, and `not-representable` for what would come back as something else: a NUL, a name with = in it
+ * or none. Whether a variable is one to set is `checkVariable`'s question: what others have stored is carried along as it is.
+ */
 export function encodeEnvironment(environment: Environment, { size, flag, padding = 0xff }: EnvironmentOptions) {
   const header = flag === undefined ? single : redundant;
-  for (const [name, value] of environment) checkVariable(name, value);
+  for (const [name, value] of environment) checkStorable(name, value);
   const text = [...environment].map(([name, value]) => `${name}=${value}\0`).join("");
   // An environment without variables is two NULs as well.
   const data = toBytes(`${text || "\0"}\0` as ByteString);
@@ -55,7 +58,23 @@ export function encodeEnvironment(environment: Environment, { size, flag, paddin
   return bytes;
 }
 
-/** Throws `not-representable` for a variable that cannot be stored, and for one that storing would delete. */
+function checkStorable(name: ByteString, value: ByteString): void {
+  if (name !== "" && !/[=\0]/.test(name) && !value.includes("\0")) return;
+  const what = `the variable "${display(name)}"`;
+  throw new ImgbuildError(
+    "not-representable",
+    `U-Boot's environment cannot store ${what}: it would be read as another`,
+    {
+      hint: "A name has at least one character and no =, and nothing has a NUL in it.",
+      data: { name: display(name) },
+    },
+  );
+}
+
+/**
+ * Throws `not-representable` for a variable that is not to be set: it cannot be stored, storing would delete it, or the text form
+ * would lose it.
+ */
 export function checkVariable(name: ByteString, value: ByteString): void {
   const shown = `"${display(name)}"`;
   if (name === "" || /[=\0\n]/.test(name) || name.startsWith("#")) {
@@ -144,18 +163,19 @@ export function parseEnvironment(text: ByteString, where: string): Environment {
 }
 
 /**
- * The lines that `parseEnvironment` takes. Throws `not-representable` for a value that ends in a backslash: with it, the next
- * variable would be a part of this one.
+ * The lines that `parseEnvironment` takes. Throws `not-representable` for what they would be read as something else with: a value that
+ * ends in a backslash, a name that begins with # or has a line feed in it.
  */
 export function formatEnvironment(environment: Environment): ByteString {
   const lines = [...environment].map(([name, value]) => {
-    if (value.endsWith("\\")) {
-      throw new ImgbuildError(
-        "not-representable",
-        `the value of "${display(name)}" ends in a backslash, which the text form takes for the beginning of another line`,
-        { hint: "Print it as JSON: --json. Or name the variables to print.", data: { name: display(name) } },
-      );
-    }
+    const inexpressible = (what: string) =>
+      new ImgbuildError("not-representable", `${what}, which the text form takes for something else`, {
+        hint: "Print it as JSON: --json. Or name the variables to print.",
+        data: { name: display(name) },
+      });
+    if (value.endsWith("\\")) throw inexpressible(`the value of "${display(name)}" ends in a backslash`);
+    if (name.startsWith("#")) throw inexpressible(`the name "${display(name)}" begins with #`);
+    if (name.includes("\n")) throw inexpressible(`the name "${display(name)}" has a line feed in it`);
     return `${name}=${value.replaceAll("\n", "\\\n")}\n`;
   });
   return lines.join("") as ByteString;

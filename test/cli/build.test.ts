@@ -182,6 +182,7 @@ test("--userdata goes to the upper layer of its overlay, under the owner and mod
   const ext4 = path.join(folder, "out/colibri-imx6/userdata.ext4");
   assert.equal(run("debugfs", ["-R", "cat /overlay/home-root/upper/sub/file.txt", ext4]), "from the start");
   assert.match(run("debugfs", ["-R", "stat /overlay/home-root/upper", ext4]), /Mode: +0700/);
+  assert.match(run("debugfs", ["-R", "ls -p /overlay/home-root", ext4]), /\/factory\/0\//);
   const refused = (message: RegExp) => {
     const { status, stderr } = imgbuild([...SMALL, root, "--userdata", "data"], { cwd: folder });
     assert.equal(status, 1);
@@ -245,6 +246,14 @@ test("SOURCE_DATE_EPOCH clamps what is newer, and two builds of touched files ar
   const lines = run("unsquashfs", ["-lls", squashfs], { env: { TZ: "UTC" } });
   assert.doesNotMatch(lines, /20(?:0[2-9]|[1-9])/);
   assert.match(lines, /2001-09-09 01:46/);
+});
+
+test("what the overlay adds to the root is counted, and listed with --verbose", (t) => {
+  const folder = temporaryFolder(t);
+  const told = (...more: string[]) =>
+    imgbuild([...SMALL, makeRoot(temporaryFolder(t)), "--dry-run", ...more], { cwd: folder }).stderr;
+  assert.match(told(), /^note: \d+ files added to the root for the overlay; --verbose lists them$/m);
+  assert.match(told("--verbose"), /^note: added to the root: .*overlayctl/m);
 });
 
 test("--dry-run prints the layout and writes nothing", (t) => {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
+import { withCosts } from "../../bench/costs.js";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { readPseudoFile } from "../../src/host.js";
 import { OUTPUT_NAMES } from "../../src/output/outputs.js";
@@ -97,4 +98,20 @@ test("every output is documented, and no other", () => {
     rows.filter((name) => name !== "output"),
     OUTPUT_NAMES,
   );
+});
+
+test("what outputs cost is what was recorded; if not: make docs", () => {
+  const root = path.resolve(import.meta.dirname, "../../..");
+  const document = fs.readFileSync(path.join(root, "docs/outputs.md"), "utf8");
+  const recorded = JSON.parse(fs.readFileSync(path.join(root, "bench/recorded.json"), "utf8"));
+  assert.equal(withCosts(document, recorded), document);
+  // Every output has a row that a record would change; img is what they are compared with.
+  for (const name of [...OUTPUT_NAMES.filter((one) => one !== "img"), "rauc, signed"]) {
+    const row = (cpu: number, memory: number) =>
+      withCosts(document, { [`adding ${name}`]: { cpu, memory } })
+        .split("\n")
+        .filter((line) => line.startsWith(`| ${name} `) && line.includes("%"));
+    assert.match(row(1.054, 3.14)[0] ?? "", /\| \+ 5 % +\| × 3\.1 +\|/, name);
+    assert.match(row(0.98, 1.004)[0] ?? "", /\| - 2 % +\| \+ 0 % +\|/, name);
+  }
 });

@@ -37,6 +37,20 @@ test("env takes names that mean something to JavaScript for names like others", 
   assert.match(imgbuild(["env", "print", "env", "__proto__"], { cwd }).stderr, /has no variable __proto__/);
 });
 
+test("env set refuses names with blanks, and to remove what is not there", (t) => {
+  const cwd = folderWithEnvironment(t);
+  const before = fs.readFileSync(path.join(cwd, "env"));
+  const refused = (status: number, message: RegExp, ...args: string[]) => {
+    const result = imgbuild(["env", "set", "env", ...args], { cwd });
+    assert.match(result.stderr, message);
+    assert.equal(result.status, status);
+    assert.ok(fs.readFileSync(path.join(cwd, "env")).equals(before));
+  };
+  refused(2, /the name of the variable a b has a blank in it/, "a b=1");
+  refused(2, /has a blank in it/, "ok=1", " a=1");
+  refused(1, /^error: the environment has no variable nope$/m, "ok=1", "--remove", "nope");
+});
+
 test("env make leaves alone what is at its destination when it fails, and refuses devices and options without meaning", (t) => {
   const cwd = folderWithEnvironment(t);
   const before = fs.readFileSync(path.join(cwd, "env"));

@@ -6,8 +6,10 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { after, type TestContext, test } from "node:test";
+import { noise } from "../codecs/deflate-data.js";
 import { imgbuild, MAIN, makeRoot, SMALL } from "../support/cli.js";
-import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
+import { lacks, lacksErrorTarget, lacksRoot, run, temporaryFolder } from "../support/tools.js";
+import { UbootConsole } from "./uboot-console.js";
 
 const MiB = 2 ** 20;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-flash-"));
@@ -106,6 +108,27 @@ test("on a terminal, only yes is yes; what is on the device is shown", async (t)
   assert.match(done.text, /written, and read back/);
 });
 
+test("each partition of the device is shown by its own label", (t) => {
+  if (lacks(t, "sfdisk", "mke2fs")) return;
+  const target = file(t, IMAGE_SIZE, 0);
+  const labels = ["one", "two", "three", "four", "five"];
+  const table = ["label: gpt", ...labels.map((_, i) => `start=${1 + i * 8}MiB, size=8MiB`)];
+  run("sfdisk", ["-q", target], { input: Buffer.from(`${table.join("\n")}\n`) });
+  for (const [i, label] of labels.entries()) {
+    run("mke2fs", ["-q", "-F", "-t", "ext4", "-L", label, "-E", `offset=${(1 + i * 8) * MiB}`, target, "8M"]);
+  }
+  const { stderr } = imgbuild(["flash", output(), target]);
+  assert.match(stderr, /would be overwritten/);
+  const shown = [...stderr.matchAll(/^ {2}partition (\d): 8 MiB ext4 "(.*)"$/gm)].map(([, number, label]) => [
+    number,
+    label,
+  ]);
+  assert.deepEqual(
+    shown,
+    labels.map((label, i) => [`${i + 1}`, label]),
+  );
+});
+
 test("compressed images, with their length unknown until they are read", (t) => {
   if (lacks(t, "zstd", "xz")) return;
   const image = path.join(output(), "emmc.img");
@@ -128,6 +151,68 @@ test("compressed images, with their length unknown until they are read", (t) => 
     assert.match(failed.stderr, /damaged/);
     assert.ok(fs.readFileSync(other).every((byte) => byte === 0xa5));
   }
+});
+
+/** A copy of the output's files in a folder of its own. */
+function copies(t: TestContext, ...names: string[]): string {
+  const copy = temporaryFolder(t);
+  for (const name of names) fs.cpSync(path.join(output(), name), path.join(copy, name));
+  return copy;
+}
+
+const isUntouched = (target: string) => fs.readFileSync(target).every((byte) => byte === 0xa5);
+
+for (const [suffix, program] of [
+  ["zst", "zstd"],
+  ["gz", "gzip"],
+  ["xz", "xz"],
+] as const) {
+  test(`a byte that changed in a .${suffix} shows before anything is written, with a block map and without`, (t) => {
+    if (lacks(t, program, "bmaptool")) return;
+    const image = path.join(copies(t, "emmc.img"), "emmc.img");
+    // Noise is stored as it is: a changed byte gives other content, and no other error.
+    const fd = fs.openSync(image, "r+");
+    fs.writeSync(fd, noise(2 * MiB, 1), 0, 2 * MiB, 60 * MiB);
+    fs.closeSync(fd);
+    run("bmaptool", ["create", image, "-o", `${image}.bmap`]);
+    const compressed = `${image}.${suffix}`;
+    const bytes = spawnSync(program, ["-1", "-c", image], { maxBuffer: 2 ** 28 }).stdout;
+    const at = bytes.length - MiB;
+    bytes[at]! ^= 0x10;
+    fs.writeFileSync(compressed, bytes);
+    for (const options of [[], ["--whole"]]) {
+      const target = file(t, IMAGE_SIZE);
+      const { status, stderr } = imgbuild(["flash", compressed, target, "-y", ...options]);
+      assert.match(stderr, /damaged/);
+      assert.equal(status, 1);
+      assert.ok(isUntouched(target));
+    }
+  });
+}
+
+test("an image that is not the one in the manifest beside it is refused", (t) => {
+  const copy = copies(t, "emmc.img", "manifest.json");
+  const image = path.join(copy, "emmc.img");
+  const fd = fs.openSync(image, "r+");
+  fs.writeSync(fd, Buffer.from("other"), 0, 5, 50 * MiB);
+  fs.closeSync(fd);
+  const target = file(t, IMAGE_SIZE);
+  const refused = imgbuild(["flash", copy, target, "-y"]);
+  assert.match(refused.stderr, /emmc\.img is not what manifest\.json beside it says: its SHA-256 is .*\n.*--force/);
+  assert.equal(refused.status, 1);
+  assert.ok(isUntouched(target));
+  assert.equal(imgbuild(["flash", copy, target, "-y", "--force"]).status, 0);
+});
+
+test("an image that ends before its partitions do is refused", (t) => {
+  const image = path.join(copies(t, "emmc.img"), "emmc.img");
+  fs.truncateSync(image, 70 * MiB);
+  const target = file(t, IMAGE_SIZE);
+  const refused = imgbuild(["flash", image, target, "-y"]);
+  assert.match(refused.stderr, /partition 3 ends at byte \d+, and .*emmc\.img at byte 73400320: is it complete\?/);
+  assert.equal(refused.status, 1);
+  assert.ok(isUntouched(target));
+  assert.equal(imgbuild(["flash", image, target, "-y", "--force"]).status, 0);
 });
 
 test("files and devices that cannot be written are refused by name", (t) => {
@@ -155,6 +240,11 @@ test("a loop device is written past the page cache, and gets a table that reache
   assert.doesNotMatch(stderr, /cannot be read past/);
   assert.match(run("sgdisk", ["-v", device]), /No problems found/);
   run("cmp", [`--ignore-initial=${MiB}`, `--bytes=${IMAGE_SIZE - 2 * MiB}`, path.join(output(), "emmc.img"), device]);
+  // A card that was written is looked into as an image is.
+  const verified = imgbuild(["verify", device]);
+  assert.equal(verified.status, 0, verified.stderr);
+  assert.match(verified.stdout, /: sound$/m);
+  assert.match(imgbuild(["ls", `${device}:3`]).stdout, /overlay|lost\+found/);
 });
 
 /** Fails unless flashing onto `target` is refused, and leaves `backing` as it was. */
@@ -206,6 +296,9 @@ test("partitions: a disk's image is refused, a file system is taken, and a mount
       run("addpart", [device, number, `${mib * 2048}`, `${40 * 2048}`]);
   }
   refusesOnto(`${device}p1`, backing, /is a partition of loop\d+, and .* is an image of a whole disk/);
+  const json = path.join(temporaryFolder(t), "image.json");
+  fs.writeFileSync(json, "{}\n");
+  refusesOnto(`${device}p1`, backing, /image.json is a text, and no image/, json);
   const single = imgbuild(["flash", path.join(output(), "rootfs.squashfs"), `${device}p1`, "-y"]);
   assert.equal(single.status, 0, single.stderr);
   run("mkfs.ext4", ["-q", `${device}p2`]);
@@ -218,14 +311,126 @@ test("partitions: a disk's image is refused, a file system is taken, and a mount
   }
 });
 
-/** Fails unless flashing onto `device` fails at a byte that it names, with `reason`. */
-function failsHalfWay(device: string, reason: RegExp): void {
+test("what is no image is refused by its name, also compressed, and written only by force", (t) => {
+  if (lacks(t, "bzip2", "lz4", "img2simg", "tar", "cpio", "7z", "qemu-img")) return;
+  const cwd = temporaryFolder(t);
+  const image = path.join(output(), "rootfs.squashfs");
+  const commands = `
+    bzip2 -c ${image} > a.bz2; lz4 -qc ${image} > a.lz4; lz4 -qlc ${image} > legacy.lz4
+    7z a -bd a.zip ${image} > a.log; 7z a -bd a.7z ${image} > a.log
+    tar -cf a.tar -C ${output()} rootfs.squashfs; gzip -1k a.tar; echo ${image} | cpio --quiet -o -H newc > a.swu
+    img2simg ${output()}/emmc.img a.simg; qemu-img convert -O qcow2 ${image} a.qcow2; qemu-img convert -O vdi ${image} a.vdi`;
+  run("sh", ["-ec", commands], { cwd });
+  fs.writeFileSync(path.join(cwd, "image.json"), '{\n  "config_format": 2,\n  "name": "übung"\n}\n');
+  fs.writeFileSync(path.join(cwd, "noise"), Buffer.alloc(MiB, Buffer.from([1, 0x80, 0xfe])));
+  const target = path.join(cwd, "target");
+  for (const [name, what, hint] of [
+    ["a.bz2", "is a bzip2 file", "bunzip2"],
+    ["a.lz4", "is an lz4 file", "lz4 -d"],
+    ["legacy.lz4", "is an lz4 file", "lz4 -d"],
+    ["a.zip", "is a zip archive", "unpack it"],
+    ["a.7z", "is a 7z archive", "unpack it"],
+    ["a.tar", "is a tar archive", "Unpack it"],
+    ["a.tar.gz", "decompresses to is a tar archive", "Unpack it"],
+    ["a.swu", "is a cpio archive", "SWUpdate"],
+    ["a.simg", "is an Android sparse image", "simg2img .*--format img"],
+    ["a.qcow2", "is a qcow2 image", "qemu-img convert -O raw"],
+    ["a.vdi", "is a VDI image", "qemu-img convert -O raw"],
+    ["image.json", "is a text", "name the image itself"],
+    ["noise", "has neither a partition table nor a file system", "--force"],
+  ] as const) {
+    fs.writeFileSync(target, Buffer.alloc(64, 0xa5));
+    fs.truncateSync(target, 100 * MiB);
+    const { status, stderr } = imgbuild(["flash", name, target, "-y"], { cwd });
+    assert.equal(status, 1, name);
+    assert.match(stderr, new RegExp(`${name} ${what}.*\n(?:.*\n)*hint: .*${hint}`));
+    assert.equal(fs.readFileSync(target).readUInt8(0), 0xa5, name);
+  }
+  assert.equal(imgbuild(["flash", "noise", target, "-y", "--force"], { cwd }).status, 0);
+  run("cmp", ["--bytes=1048576", path.join(cwd, "noise"), target]);
+});
+
+test("an image that is no file is refused as that", (t) => {
+  const target = file(t, MiB);
+  assert.match(
+    imgbuild(["flash", "/dev/null", target, "-y"]).stderr,
+    /null is no file, and the image has to be a file/,
+  );
+  const empty = path.join(temporaryFolder(t), "empty");
+  fs.writeFileSync(empty, "");
+  assert.match(imgbuild(["flash", empty, target, "-y"]).stderr, /empty is empty/);
+  if (lacksRoot(t) || lacks(t, "losetup")) return;
+  const device = loop(t, file(t, MiB));
+  const { status, stderr } = imgbuild(["flash", device, target, "-y"]);
+  assert.equal(status, 1);
+  assert.match(
+    stderr,
+    new RegExp(`${device} is a block device, and the image has to be a file\nhint: The image comes first`),
+  );
+});
+
+test("a boot partition is unlocked no longer than it is written, also when a signal ends the question", async (t) => {
+  if (lacksRoot(t) || lacks(t, "losetup", "unshare", "script")) return;
+  const backing = file(t, 4 * MiB);
+  const device = loop(t, backing);
+  // What sysfs says of an eMMC's boot partition, of a loop device.
+  const sys = temporaryFolder(t);
+  const folder = path.join(sys, "devices/mmcblk9boot0");
+  const number = fs.readFileSync(`/sys/class/block/${path.basename(device)}/dev`, "utf8").trim();
+  fs.mkdirSync(folder, { recursive: true });
+  fs.mkdirSync(path.join(sys, "dev/block"), { recursive: true });
+  for (const [name, value] of Object.entries({ dev: number, ro: "1", force_ro: "1", size: "8192" })) {
+    fs.writeFileSync(path.join(folder, name), `${value}\n`);
+  }
+  fs.symlinkSync("../../devices/mmcblk9boot0", path.join(sys, "dev/block", number));
+  const locked = () => fs.readFileSync(path.join(folder, "force_ro"), "utf8").trim();
+
+  const pidFile = path.join(sys, "pid");
+  const flash = `exec ${process.execPath} ${MAIN} flash ${output()}/boot0.img ${device}`;
+  const begin = (options: string) =>
+    spawn("unshare", ["--mount", "sh", "-c", `mount --bind ${sys} /sys && echo $$ > /sys/pid && ${flash} ${options}`], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+  const done = begin("-y");
+  const [status] = await once(done, "close");
+  assert.deepEqual([status, locked()], [0, "1"]);
+  run("cmp", [
+    `--bytes=${fs.statSync(path.join(output(), "boot0.img")).size}`,
+    path.join(output(), "boot0.img"),
+    device,
+  ]);
+
+  for (const signal of ["SIGTERM", "SIGHUP", "SIGINT"] as const) {
+    const inner = `mount --bind ${sys} /sys && echo \\$\\$ > /sys/pid && ${flash}`;
+    const child = spawn("script", ["-qec", `unshare --mount sh -c "${inner}"`, "/dev/null"], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    let text = "";
+    let seen = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      const asked = text.includes("Type yes");
+      text += chunk;
+      if (asked || !text.includes("Type yes")) return;
+      seen = locked();
+      process.kill(Number(fs.readFileSync(pidFile, "utf8")), signal);
+    });
+    await once(child, "close");
+    assert.match(text, /interrupted: .* is as it was/, text);
+    // It was open, or the test would show nothing.
+    assert.deepEqual([seen, locked()], ["0", "1"], signal);
+  }
+});
+
+/** Fails unless flashing onto `device` fails at a byte that it names, with `reason`; where `from` is given, in the MiB that begins there. */
+function failsHalfWay(device: string, reason: RegExp, from?: number): void {
   const { status, stderr, stdout } = imgbuild(["flash", output(), device, "-y", "--whole", "--json"]);
   assert.equal(status, 1);
   assert.match(
     stderr,
     new RegExp(`cannot write ${device} at byte \\d+: ${reason.source}.*; ${device} is incomplete now`),
   );
+  const at = Number(/at byte (\d+)/.exec(stderr)?.[1]);
+  if (from !== undefined) assert.ok(at >= from && at < from + MiB, `${at}`);
   assert.deepEqual(JSON.parse(stdout).error.data, { device, incomplete: true });
 }
 
@@ -251,12 +456,10 @@ test("a medium that fails half-way: the byte is named, and there is no table", (
     run("losetup", ["--detach", full]);
     run("umount", [disk]);
   }
+});
 
-  // Where the kernel has a device mapper, its error target, which fails at a byte that is known.
-  if (!/^error/m.test(spawnSync("dmsetup", ["targets"], { encoding: "utf8" }).stdout ?? "")) {
-    t.diagnostic("this kernel has no device mapper: only a full disk failed");
-    return;
-  }
+test("a medium that fails at a byte that is known: the device mapper's error target", (t) => {
+  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS, "dmsetup") || lacksErrorTarget(t)) return;
   const under = file(t, 100 * MiB);
   const name = `imgbuild-test-${process.pid}`;
   const [good, all] = [(60 * MiB) / 512, (100 * MiB) / 512];
@@ -264,22 +467,33 @@ test("a medium that fails half-way: the byte is named, and there is no table", (
     input: Buffer.from(`0 ${good} linear ${loop(t, under)} 0\n${good} ${all - good} error\n`),
   });
   try {
-    failsHalfWay(`/dev/mapper/${name}`, /the medium reports an error/);
+    failsHalfWay(`/dev/mapper/${name}`, /the medium reports an error .EIO./, 60 * MiB);
     assert.ok(isZero(under));
   } finally {
     run("dmsetup", ["remove", "--retry", name]);
   }
 });
 
-test("a medium that cannot be read stays as it was", (t) => {
+test("a medium that cannot be read where it is written all the same", (t) => {
   if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS)) return;
-  // What is behind the end of a loop device's file is an error to read.
+  // What is behind the end of a loop device's file is an error to read, until it is written.
+  const backing = file(t, 100 * MiB);
+  const device = loop(t, backing);
+  fs.truncateSync(backing, 40 * MiB);
+  const { status, stderr } = imgbuild(["flash", output(), device, "-y", "--whole"]);
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, new RegExp(`${device}: file .*medium, 100 MiB`));
+  assert.match(run("sgdisk", ["-v", device]), /No problems found/);
+});
+
+test("a medium whose beginning cannot be read stays as it was", (t) => {
+  if (lacksRoot(t) || lacks(t, ...LOOP_TOOLS)) return;
   const backing = file(t, 100 * MiB);
   const device = loop(t, backing);
   fs.truncateSync(backing, 0);
   const { status, stderr } = imgbuild(["flash", output(), device, "-y"]);
   assert.equal(status, 1);
-  assert.match(stderr, new RegExp(`cannot read ${device}: the medium reports an error \\(EIO\\)$`, "m"));
+  assert.match(stderr, new RegExp(`cannot read ${device} at byte 0: the medium reports an error \\(EIO\\)$`, "m"));
   assert.equal(fs.statSync(backing).size, 0);
 });
 
@@ -345,7 +559,7 @@ test("--how has this image's own files, places and numbers", (t) => {
     `cp ${["bootfs.vfat", "rootfs.squashfs", "boot0.img"].map((name) => `${output()}/${name}`).join(" ")} /media/STICK/`,
     `mmc write \${loadaddr} 0x${rootfs.start.toString(16)} 0x${used.toString(16)}`,
     `setenv fastboot_raw_partition_all '0x0 0x${(IMAGE_SIZE / 512).toString(16)} mmcpart 0'`,
-    `mmc write \${loadaddr} 0 0x${(boot0.size / 512).toString(16)}`,
+    `mmc write \${loadaddr} 0x0 0x${(boot0.size / 512).toString(16)}`,
     "mmc partconf 0 1 1 0",
     "echo 0 > /sys/block/mmcblk0boot0/force_ro",
     "mmc bootpart enable 1 1 /dev/mmcblk0",
@@ -353,6 +567,80 @@ test("--how has this image's own files, places and numbers", (t) => {
   ])
     assert.ok(stdout.includes(`  ${line}\n`), line);
   assert.match(imgbuild(["flash", "--how", folder]).stderr, /there is no manifest.json in/);
+  const nothing = imgbuild(["flash", "--how", path.join(folder, "nothing")]);
+  assert.match(nothing.stderr, /nothing does not exist/);
+});
+
+/** The recipe whose title begins so: its lines without the notes on when to take it. */
+function recipe(text: string, title: string): string[] {
+  const found = text.split(/\n\n/).find((part) => part.startsWith(title));
+  assert.ok(found, `there is no recipe ${title}`);
+  return found
+    .split("\n")
+    .slice(2)
+    .map((line) => line.trim());
+}
+
+test("U-Boot's recipe puts onto the eMMC and into boot0 what the image has there", (t) => {
+  const out = output();
+  const image = fs.readFileSync(path.join(out, "emmc.img"));
+  const boot0 = fs.readFileSync(path.join(out, "boot0.img"));
+  const lines = recipe(imgbuild(["flash", "--how", out]).stdout, "U-Boot: mmc write");
+  const start = lines.indexOf("# in U-Boot:");
+  const [stick] = [temporaryFolder(t)];
+  const host = lines.slice(0, start).map((line) => line.replaceAll("/media/STICK", stick));
+  run("sh", ["-euc", host.join("\n")]);
+
+  // A board that has the table already, and old data everywhere else.
+  const emmc = Buffer.alloc(image.length, 0xa5);
+  image.copy(emmc, 0, 0, 34 * 512);
+  const uboot = new UbootConsole(0, stick, [emmc, Buffer.alloc(4 * MiB, 0xa5)]);
+  for (const line of lines.slice(start)) if (!line.startsWith("#")) uboot.run(line);
+  const { partitions } = JSON.parse(fs.readFileSync(path.join(out, "manifest.json"), "utf8"));
+  for (const { name, offset, used, filesystem } of partitions) {
+    const [expected, found] = [image, uboot.areas[0]!].map((bytes) => bytes.subarray(offset, offset + used));
+    if (filesystem !== "ext4") assert.ok(found!.equals(expected!), name);
+    else
+      assert.ok(
+        found!.every((byte) => byte === 0xa5),
+        name,
+      );
+  }
+  const written = Math.ceil(boot0.length / 512) * 512;
+  assert.ok(uboot.areas[1]!.subarray(0, boot0.length).equals(boot0));
+  assert.ok(uboot.areas[1]!.subarray(written).every((byte) => byte === 0xa5));
+  // Acknowledge, boot from boot0, and let commands reach the user area again.
+  assert.deepEqual(uboot.bootConfig, [1, 1, 0]);
+  const [disk] = recipe(imgbuild(["flash", "--how", out]).stdout, "U-Boot: the eMMC as a USB disk");
+  assert.equal(disk, "ums 0 mmc 0");
+});
+
+test("the lines for a shell are lines of a shell, also where the folder has an odd name", (t) => {
+  if (lacks(t, "shellcheck")) return;
+  const out = path.join(temporaryFolder(t), "it's $HOME & more");
+  fs.cpSync(output(), out, { recursive: true });
+  for (const name of ["emmc.img.bmap", "emmc.simg", "uuu.auto", "image.json"])
+    fs.writeFileSync(path.join(out, name), "");
+  const text = imgbuild(["flash", "--how", out]).stdout;
+  // What is typed into U-Boot is not for a shell.
+  const console = /^(?:ums|usb|load|mmc (?:dev|write|partconf)|setenv|fastboot usb)\b/;
+  const lines = text
+    .split("\n")
+    .filter((line) => line.startsWith("  ") && !line.startsWith("  partition"))
+    .map((line) => line.trim())
+    .filter((line) => !console.test(line));
+  assert.ok(lines.length > 12, text);
+  const script = Buffer.from(`${lines.join("\n")}\n`);
+  run("sh", ["-n"], { input: script });
+  // That a folder's $ stays one is meant.
+  run("shellcheck", ["--shell=sh", "--exclude=SC2016", "-"], { input: script });
+  // Each word that names a file of the build names one, as the shell takes it.
+  const words = run("sh", ["-c", lines.map((line) => `printf '%s\\n' ${line.replace(/[|>].*/, "")}`).join("\n")]).split(
+    "\n",
+  );
+  const named = words.map((word) => word.replace(/^if=/, "")).filter((word) => word.includes("HOME & more"));
+  assert.ok(named.length > 7, named.join("\n"));
+  for (const word of named) assert.ok(fs.existsSync(word), word);
 });
 
 test("--how names no file that the build did not make", (t) => {

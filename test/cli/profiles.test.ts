@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
-import { imgbuild } from "../support/cli.js";
+import { imgbuild, makeRoot } from "../support/cli.js";
 import { temporaryFolder } from "../support/tools.js";
 
 const BOARD = `extends: ./family.yaml
@@ -63,4 +63,48 @@ test("a default that is printed is what holds: the printed profile resolves to t
   fs.writeFileSync(path.join(cwd, "again.json"), JSON.stringify(profile));
   const again = JSON.parse(imgbuild(["profiles", "./again.json", "--json"], { cwd }).stdout);
   assert.deepEqual(again.profile, profile);
+});
+
+test("from what is printed the same image is built: with its seed, and with paths from where it is saved", (t) => {
+  const cwd = temporaryFolder(t);
+  const root = makeRoot(cwd);
+  fs.mkdirSync(path.join(cwd, "boards"));
+  fs.writeFileSync(path.join(cwd, "boards/data.bin"), "what the board's maker put there");
+  fs.writeFileSync(path.join(cwd, "boards/icon.png"), "");
+  const board = [
+    "extends: colibri-imx6",
+    "storage: { size: 200MiB }",
+    "boot: { initramfs: none }",
+    "partitions: { rootfs: { size: 16MiB }, data: { filesystem: raw, size: 4MiB, source: data.bin } }",
+    'tezi: { productIds: ["0014"], icon: icon.png }',
+    "outputs: [img]",
+  ];
+  fs.writeFileSync(path.join(cwd, "boards/board.yaml"), board.join("\n"));
+  const build = (profile: string, out: string) => {
+    const result = imgbuild(["build", "-p", profile, root, "-o", out], { cwd });
+    assert.equal(result.status, 0, result.stderr);
+    return fs.readFileSync(path.join(cwd, out, "emmc.img"));
+  };
+  const image = build("boards/board.yaml", "a");
+  const { stdout } = imgbuild(["profiles", "boards/board.yaml"], { cwd });
+  assert.match(stdout, /^seed: board +# default$/m);
+  assert.match(stdout, /^ +icon: boards\/icon\.png +# from boards\/board\.yaml:5$/m);
+  fs.writeFileSync(path.join(cwd, "printed.yaml"), stdout);
+  assert.ok(build("printed.yaml", "b").equals(image));
+});
+
+test("a number that would lose digits is refused as it was written", (t) => {
+  const cwd = temporaryFolder(t);
+  const message = /12345678901234567 has more digits than a number keeps: put it into quotes/;
+  const set = imgbuild(["profiles", "colibri-imx6", "--set", "partitions.bootfs.label=12345678901234567"]);
+  assert.match(set.stderr, message);
+  assert.equal(set.status, 2);
+  fs.writeFileSync(path.join(cwd, "board.yaml"), "extends: colibri-imx6\nseed: 12345678901234567\n");
+  assert.match(imgbuild(["profiles", "./board.yaml"], { cwd }).stderr, message);
+});
+
+test("addresses are printed in hexadecimal", () => {
+  const { stdout } = imgbuild(["profiles", "colibri-imx6"]);
+  assert.match(stdout, /^ +loadAddress: 0x177fffc0 +# from colibri-imx6$/m);
+  assert.match(stdout, /^ +bufferAddress: 0x14420000 +# from colibri-imx6$/m);
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
-import { type BlockDevice, blockDevice } from "../../src/flash/block-device.js";
+import { type BlockDevice, blockDevice, lengthOfDevice } from "../../src/flash/block-device.js";
 import { usesOfFile } from "../../src/flash/device-uses.js";
 import { checkKind, checkLength, checkSuits, checkUnused, type ImageFacts } from "../../src/flash/refusals.js";
 import { temporaryFolder } from "../support/tools.js";
@@ -42,6 +42,7 @@ function fakePaths(t: TestContext, { mounts = "", swaps = "", backing = "/gone (
   const emmc = "soc/mmc0/block/mmcblk0";
   add(emmc, "179:0", { "device/name": "DG4008", "device/type": "MMC", "queue/logical_block_size": "512" });
   add("soc/mmc0/block/mmcblk0boot0", "179:32", { ro: "1", force_ro: "1" });
+  add("soc/mmc1/block/mmcblk1", "179:64", { size: "15269888", "queue/logical_block_size": "4096" });
   add("virtual/block/loop0", "7:0");
   add("virtual/block/loop1", "7:1", { "loop/backing_file": backing });
   fs.mkdirSync(path.join(proc, "self"), { recursive: true });
@@ -53,7 +54,17 @@ function fakePaths(t: TestContext, { mounts = "", swaps = "", backing = "/gone (
 const mount = (number: string, folder: string, source = "/dev/none") =>
   `36 35 ${number} / ${folder} rw,noatime shared:1 - ext4 ${source} rw\n`;
 
-const DISK_IMAGE: ImageFacts = { path: "emmc.img", size: 4096, hasTable: true, isBoot0: false, sectorSize: undefined };
+const DISK_IMAGE: ImageFacts = {
+  path: "emmc.img",
+  head: new Uint8Array(),
+  compressed: false,
+  foreign: undefined,
+  fileSystem: undefined,
+  size: 4096,
+  hasTable: true,
+  isBoot0: false,
+  sectorSize: undefined,
+};
 
 test("a disk is described", (t) => {
   const disk = fakeHost(t)("8:16")!;
@@ -64,6 +75,12 @@ test("a disk is described", (t) => {
   );
   assert.equal(fakeHost(t)("179:0")?.description, "DG4008 (MMC)");
   assert.equal(fakeHost(t)("9:9"), undefined);
+});
+
+test("a device's length is told in 512 bytes, whatever its blocks are", (t) => {
+  const host = fakePaths(t);
+  assert.equal(lengthOfDevice("179:64", host), 15_269_888 * 512);
+  assert.equal(lengthOfDevice("9:9", host), undefined);
 });
 
 test("mounts of any partition, of what is made of one, and swap are uses", (t) => {

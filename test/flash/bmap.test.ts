@@ -58,10 +58,29 @@ test("what is no map, or not as it was made, is refused", () => {
   refuses(OLD.replace("> 0-1 <", "> 0-2 <"), /4 blocks/);
   refuses(OLD.replace("> 4 <", "> 1 <"), /out of order/);
   refuses(OLD.replace("20000", "many"), /no ImageSize/);
+  refuses(OLD.replace(/<Range.*<\/Range>/s, "").replace(/ 3 {5}/, "0"), /names no block of the image/);
+  refuses(OLD.replace("a9993e36", "the best!"), /"the best!.*" is no checksum/);
+  refuses(OLD.replace("</BlockMap>", "</BlockMap><ChecksumType>none</ChecksumType>"), /the kind "none"/);
   refuses(OLD.replace("<!--", "<!-- <!--").replace("<Range> 4", "<!-- <Range> 4"), /2 blocks/);
   const checksum = `<BmapFileSHA1> ${"12".repeat(20)} </BmapFileSHA1>`;
   refuses(OLD.replace("</BlockMap>", `</BlockMap>${checksum}`), /its own sha1/);
   refuses(OLD.replace("</BlockMap>", `</BlockMap>${checksum}<ChecksumType>none</ChecksumType>`), /the kind "none"/);
+});
+
+test("checksums may be of either case, those of the image and the map's own", (t) => {
+  if (lacks(t, "bmaptool")) return;
+  const image = path.join(temporaryFolder(t), "image");
+  fs.writeFileSync(image, Buffer.alloc(2 ** 16, 7));
+  run("bmaptool", ["create", image, "-o", `${image}.bmap`]);
+  const text = fs.readFileSync(`${image}.bmap`, "utf8");
+  const upper = (match: string) => match.toUpperCase();
+  const own = /[0-9a-f]{64}(?= *<\/BmapFileChecksum>)/;
+  const ranges = text.replace(/(?<=chksum=")[0-9a-f]{64}/g, upper);
+  assert.notEqual(ranges, text);
+  // The map's own is of the text as it is now, as anybody would make it again.
+  const said = run("sha256sum", [], { input: Buffer.from(ranges.replace(own, "0".repeat(64))) }).slice(0, 64);
+  const map = readBlockMap(ranges.replace(own, said.toUpperCase()), "image.bmap");
+  assert.equal(map.ranges[0]?.checksum, run("sha256sum", [image]).slice(0, 64));
 });
 
 test("hostile text is refused in time", { timeout: 20_000 }, () => {

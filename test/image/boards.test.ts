@@ -13,7 +13,7 @@ import type { Manifest } from "../../src/output/manifest.js";
 import { shippedProfiles } from "../../src/profile/document.js";
 import { loadPlan } from "../../src/profile/load.js";
 import { type Content, contentOf } from "../../src/tree/node.js";
-import { imgbuild, makeRoot } from "../support/cli.js";
+import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
 import { temporaryFolder } from "../support/tools.js";
 
 const load = (name: string, ...set: string[]): Plan => loadPlan(name, { folder: "/", set });
@@ -47,6 +47,43 @@ test("no bootloader reaches the environment and the identity at the end of boot0
     assert.match(hint!, /bootloader\.size=/);
     assert.equal(data.over, 512);
   }
+});
+
+test("a board of the user's own keeps them too, and cannot say otherwise", (t) => {
+  const folder = temporaryFolder(t);
+  const board = path.join(folder, "board.yaml");
+  const write = (reserved: string) =>
+    fs.writeFileSync(
+      board,
+      `extends: three-partitions
+architecture: arm
+storage: { size: 1GiB }
+boot: { kernel: zImage, console: ttyS0 }
+bootloader: { area: boot0, size: 4MiB, ${reserved}files: [{ file: imx-boot, sector: 0 }] }
+`,
+    );
+  write("");
+  assert.equal(boot0(load(board), { "imx-boot": 4 * MiB - 0x2200 }), 4 * MiB - 0x2200);
+  assert.equal(refusal(() => boot0(load(board), { "imx-boot": 4 * MiB - 0x2200 + 1 })).code, "does-not-fit");
+  for (const less of [0, 0x21ff]) {
+    write(`reservedEnd: ${less}, `);
+    const { code, message } = refusal(() => load(board));
+    assert.equal(code, "profile-invalid");
+    assert.match(message, /bootloader\.reservedEnd needs 8704 or more/);
+  }
+  write("reservedEnd: 64KiB, ");
+  assert.equal(refusal(() => boot0(load(board), { "imx-boot": 4 * MiB - 0xffff })).code, "does-not-fit");
+});
+
+test("an image without a bootloader leaves boot0 alone, and says that it does not leave the user area alone", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const notices = (area: string) =>
+    imgbuild([...SMALL, root, "--dry-run", "--set", `bootloader.area=${area}`], { cwd: folder }).stderr;
+  assert.match(notices("boot0"), /no bootloader \(SPL, u-boot\.img\) in .*: left out, the board keeps its own/);
+  const inUserArea = notices("user");
+  assert.match(inUserArea, /left out; flashing may overwrite one that is on the medium/);
+  assert.doesNotMatch(inUserArea, /keeps its own/);
 });
 
 test("what is proposed for a bootloader that is too long is enough", () => {

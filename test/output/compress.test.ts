@@ -76,6 +76,27 @@ for (const compression of COMPRESSIONS) {
   });
 }
 
+test("every frame of a zst ends in a checksum of its content, which zstd checks", async (t) => {
+  if (lacks(t, "zstd")) return;
+  // Noise is stored as it is: what decodes from a flipped byte is as long, and nothing else would notice.
+  const lengths = [0, 1, 3, 4, 7, 8, 31, 32, 33, 65_535, 65_536, 65_537, PIECE - 1];
+  for (const length of lengths) {
+    const content = noise(length, length + 1);
+    const compressed = await compress("zst", [content]);
+    assert.ok(Buffer.compare(filter("zstd", ["-dc"], compressed), content) === 0, `${length} bytes`);
+    if (length === 0) continue;
+    compressed[compressed.length - 5]! ^= 1;
+    assert.throws(() => filter("zstd", ["-dc"], compressed), `${length} bytes`);
+  }
+  const two = await compress("zst", [noise(PIECE, 1), noise(PIECE, 2)]);
+  two[PIECE / 2]! ^= 0x10;
+  assert.throws(() => filter("zstd", ["-dc"], two));
+  const zeros = await compress("zst", [3 * PIECE]);
+  const file = path.join(temporaryFolder(t), "zeros.zst");
+  fs.writeFileSync(file, zeros);
+  assert.match(run("zstd", ["-lv", file]), /Check: XXH64/);
+});
+
 test("an image's compressed forms are the image, say how long it is, and bmaptool takes them", async (t) => {
   if (lacks(t, "gzip", "xz", "zstd", "bmaptool", "losetup") || lacksRoot(t)) return;
   const folder = temporaryFolder(t);

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { crc32 } from "../../src/bytes/checksum.js";
 import { run } from "../support/tools.js";
 
 interface RawFile {
@@ -71,6 +72,21 @@ function checkContent(content: Content | undefined, where: string): void {
   }
 }
 
+/** What an image uses that not every installer has, with the config_format of the first version that does. */
+function* featuresOf(image: ImageInfo & Record<string, unknown>): Generator<[string, number]> {
+  if (image.u_boot_env !== undefined) yield ["u_boot_env", 2];
+  if (image.error_script !== undefined) yield ["error_script", 3];
+  for (const { table_type, partitions = [], content } of image.blockdevs) {
+    if (table_type === "gpt") yield ["table_type gpt", 2];
+    if (table_type === "gpt" && partitions.some(({ active }) => active)) yield ["active in a GPT", 4];
+    for (const one of [content, ...partitions.map((partition) => partition.content)]) {
+      if (one?.rawfiles?.some(({ offset }) => offset)) yield ["offset", 5];
+      const names = [one?.filename, ...(one?.rawfiles ?? []).map(({ filename }) => filename)];
+      if (names.some((name) => name?.endsWith(".zst"))) yield ["Zstandard", 3];
+    }
+  }
+}
+
 /** Reads an image.json as the installer does. Throws where it would refuse the image. */
 export function readImageJson(text: string): ImageInfo {
   const image = JSON.parse(text) as ImageInfo & Record<string, unknown>;
@@ -81,6 +97,9 @@ export function readImageJson(text: string): ImageInfo {
   // Qt's toInt takes texts, too.
   const config_format = Number(image.config_format);
   assert.ok(config_format >= 1 && config_format <= 5, `config_format ${config_format}`);
+  for (const [feature, format] of featuresOf(image)) {
+    assert.ok(config_format >= format, `${feature} needs format ${format}, and it says ${config_format}`);
+  }
   for (const id of image.supported_product_ids) assert.match(id, /^\d{4}$/);
   for (const device of image.blockdevs) {
     assert.equal(typeof device.name, "string");
@@ -92,7 +111,6 @@ export function readImageJson(text: string): ImageInfo {
     for (const [index, partition] of (device.partitions ?? []).entries()) {
       checkContent(partition.content, `${device.name}, partition ${index + 1}`);
     }
-    assert.ok(!device.content?.rawfiles?.some(({ offset }) => offset) || config_format >= 5, "offset needs format 5");
   }
   return { ...image, config_format };
 }
@@ -234,4 +252,17 @@ function fill(folder: string, content: Content, window: string, temporary: strin
   } finally {
     run("umount", [mount]);
   }
+}
+
+/** The beginning of a PNG of that many pixels (ISO/IEC 15948, sections 5.2, 5.3 and 11.2.2): all that tells what it is. */
+export function png(width: number, height: number): Uint8Array {
+  const header = Buffer.alloc(33);
+  header.write("\x89PNG\r\n\x1a\n", 0, "latin1");
+  header.writeUInt32BE(13, 8);
+  header.write("IHDR", 12, "latin1");
+  header.writeUInt32BE(width, 16);
+  header.writeUInt32BE(height, 20);
+  header.set([8, 2, 0, 0, 0], 24);
+  header.writeUInt32BE(crc32(header.subarray(12, 29)), 29);
+  return header;
 }

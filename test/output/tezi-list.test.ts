@@ -17,6 +17,10 @@ const image = (name: string, more: object = {}) =>
     ...more,
   });
 
+const blockdev = (filename: string) => ({
+  blockdevs: [{ name: "emmc", partitions: [{ content: { filesystem_type: "raw", rawfiles: [{ filename }] } }] }],
+});
+
 /** What the installer asks a server at `url` for: the list, and what that says relative to it. */
 function fetched(folder: string, url: string): unknown[] {
   const list = JSON.parse(fs.readFileSync(path.join(folder, "image_list.json"), "utf8"));
@@ -40,6 +44,8 @@ test("several builds and images of others are in one list; files that are no ima
   put("theirs, 50% #1/image.json", image("Theirs"));
   put("theirs, 50% #1/image-nand.json", image("Theirs for NAND"));
   put("theirs, 50% #1/package.json", "{}");
+  put("elsewhere/image.json", image("From elsewhere", { icon: "http://server/icon.png", ...blockdev("sub/file") }));
+  put("elsewhere/sub/file", "content");
   put("a/b/c/image.json", image("Deep"));
   put("a/b/c/d/image.json", image("Too deep"));
   put(".partial-x/image.json", "not complete");
@@ -48,7 +54,7 @@ test("several builds and images of others are in one list; files that are no ima
 
   const result = imgbuild(["tezi-list", out]);
   assert.equal(result.status, 0, result.stderr);
-  const names = ["Deep", "Ours", "Ours", "Theirs for NAND", "Theirs"];
+  const names = ["Deep", "Ours", "From elsewhere", "Ours", "Theirs for NAND", "Theirs"];
   assert.deepEqual(fetched(out, "http://server/image_list.json"), names);
   assert.match(result.stdout, /^colibri-imx6\/tezi\/image\.json {2}Ours 1\.2\.0 {2}0014 0015 0016/m);
   // What a build writes for its own folder is the same list.
@@ -76,6 +82,16 @@ test("what is no image is an error that names it, and the list stays", (t) => {
     ["null", /it has no name/],
     ["{}", /it has no name/],
     [image("x", { supported_product_ids: "0014" }), /supported_product_ids/],
+    [
+      image("x", { u_boot_env: "../../../etc/passwd" }),
+      /names "\.\.\/\.\.\/\.\.\/etc\/passwd", which is not in its folder/,
+    ],
+    [image("x", { icon: "/etc/passwd" }), /names "\/etc\/passwd", which is not in its folder/],
+    [image("x", blockdev("a/../../b")), /names "a\/\.\.\/\.\.\/b"/],
+    [
+      image("x", { icon: "icon.png", ...blockdev("root.squashfs") }),
+      /: root\.squashfs, icon\.png are missing beside it/,
+    ],
   ] as const) {
     fs.writeFileSync(file, text);
     refused(1, message);

@@ -1,17 +1,28 @@
 /** What the Toradex Easy Installer cannot do, and what it takes that others make. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { boot0Size } from "../../src/image/boot0.js";
+import type { Prepared } from "../../src/image/prepare.js";
+import { checkPlaces } from "../../src/output/tezi/check-places.js";
+import { configFormat } from "../../src/output/tezi/config-format.js";
 import { findImages } from "../../src/output/tezi/image-list.js";
+import { tezi } from "../../src/output/tezi/tezi.js";
+import { loadPlan } from "../../src/profile/load.js";
+import type { Content } from "../../src/tree/node.js";
 import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
 import { temporaryFolder } from "../support/tools.js";
-import { placesOf, readImageJson } from "./tezi-installer.js";
+import { placesOf, png, readImageJson } from "./tezi-installer.js";
 
 const IDS = ["--set", 'tezi.productIds=["0014", "0015"]'];
 /** Sectors of eMMCs that are sold as 4, 8 and 16 GB. */
 const EMMC = [7_634_944, 15_269_888, 30_777_344];
+
+/** What a file that is in order gets. */
+const TAKEN = /^$/;
 
 test("what the installer cannot do is refused, with the key to change", (t) => {
   const folder = temporaryFolder(t);
@@ -49,6 +60,36 @@ test("what the installer cannot do is refused, with the key to change", (t) => {
   refused([ids, "tezi.bootloader={SPL: {SPL-a: ['0014'], SPL-b: ['0014']}}"], /does not have 0014 once/);
   refused([ids, "tezi.bootloader={SPL: {u-boot.img: ['0014']}}"], /u-boot\.img is in tezi\.bootloader twice/);
   refused([ids, "tezi.bootloader={SPL: {SPL.xz: ['0014']}}"], /decompress SPL\.xz/);
+});
+
+test("a file that the installer could not use is refused before the build starts, with its key", (t) => {
+  const folder = temporaryFolder(t);
+  const root = makeRoot(folder);
+  const refused = (key: string, content: string | Uint8Array, message: RegExp) => {
+    const file = path.join(folder, "side");
+    fs.writeFileSync(file, content);
+    const result = imgbuild([...SMALL, root, "--format", "tezi", "--dry-run", ...IDS, "--set", `tezi.${key}=${file}`]);
+    assert.equal(result.status, message === TAKEN ? 0 : 1, result.stderr);
+    if (message !== TAKEN) assert.match(result.stderr, message);
+  };
+  refused("environment", "# of ours\nbootdelay=1\n", TAKEN);
+  refused("environment", "bootdelay=1\nnonsense\n", /side:2: there is no = in "nonsense"/);
+  refused("environment", Buffer.from([0x61, 0x3d, 0]), /tezi\.environment: .*side is no text/);
+  for (const key of ["prepareScript", "wrapupScript", "errorScript"]) {
+    refused(key, "#!/bin/sh\nexit 0\n", TAKEN);
+    refused(key, "exit 0\n", new RegExp(`tezi\\.${key}: .*side does not begin with #!`));
+    refused(key, "#!/bin/sh\r\nexit 0\r\n", /CR LF/);
+  }
+  refused("icon", png(40, 40), TAKEN);
+  refused("icon", png(41, 40), /tezi\.icon: .*side has 41 by 40 pixels/);
+  refused("icon", "GIF89a", /tezi\.icon: .*side is no PNG/);
+  const tar = spawnSync("tar", ["-cC", folder, "rootfs/sbin"]).stdout;
+  refused("marketing", tar, TAKEN);
+  refused("marketing", gzipSync(tar), TAKEN);
+  refused("marketing", png(40, 40), /tezi\.marketing: .*side is no tar/);
+  refused("license", "<p>Ours</p>", TAKEN);
+  refused("license", "", /tezi\.license: .*side is empty/);
+  refused("releaseNotes", Buffer.from([0xff, 0xfe]), /tezi\.releaseNotes: .*side is no text in UTF-8/);
 });
 
 test("where modules differ, each gets its own file of the bootloader", (t) => {
@@ -94,6 +135,93 @@ test("where modules differ, each gets its own file of the bootloader", (t) => {
     assert.deepEqual(bootPartition(out, product, boot0.length), expected, product);
   }
   assert.equal(fs.existsSync(path.join(out, "tiboot3.bin")), false);
+});
+
+/** What is thrown for a Verdin AM62 whose modules get files of these lengths, as the image and as the installer have them. */
+function withFiles(settings: readonly string[], lengths: Readonly<Record<string, number>>): void {
+  const ids = 'tezi.productIds=["0069", "0072"]';
+  const plan = loadPlan("verdin-am62", { folder: "/", set: [ids, ...settings] });
+  const files = Object.entries(lengths).map(([name, size]) => [name, { size } as Content] as const);
+  const prepared = { bootloader: new Map(files) } as unknown as Prepared;
+  boot0Size(plan, prepared);
+  tezi.checkInputs!(plan, prepared);
+  checkPlaces(plan, prepared, [{ partition_size_nominal: 64, want_maximised: false, partition_type: "83" }]);
+}
+
+const VARIANTS: readonly (readonly [string, string])[] = [
+  ["tiboot3.bin", '{"tiboot3.bin": {"gp.bin": ["0069"], "hs.bin": ["0072"]}}'],
+  ["u-boot.img", '{"u-boot.img": {"gp.bin": ["0069"], "hs.bin": ["0072"]}}'],
+];
+
+test("a file that only some modules get is held to what the others are, in boot0", () => {
+  const lengths = { "tiboot3.bin": 0x8000, "tispl.bin": 0x8000, "u-boot.img": 0x8000 };
+  const size = 8 * 2 ** 20;
+  const places = { "tiboot3.bin": [0, 0x80000], "u-boot.img": [0x280000, size - 0x2200] } as const;
+  for (const [file, variants] of VARIANTS) {
+    const [start, end] = places[file as keyof typeof places];
+    const settings = [`tezi.bootloader=${variants}`, `bootloader.size=${size}`];
+    withFiles(settings, { ...lengths, "gp.bin": 512, "hs.bin": end - start });
+    const tooLong = { ...lengths, "gp.bin": 512, "hs.bin": end - start + 1 };
+    assert.throws(() => withFiles(settings, tooLong), {
+      code: file === "u-boot.img" ? "does-not-fit" : "layout-conflict",
+      message: /hs\.bin ends at/,
+    });
+  }
+});
+
+test("nor may it reach a partition, a reserved area or another file in the user area", () => {
+  const lengths = { "tiboot3.bin": 0x8000, "tispl.bin": 0x8000, "u-boot.img": 0x8000, "gp.bin": 512 };
+  const files =
+    "bootloader={area: user, files: [{file: tiboot3.bin, sector: 2}, {file: tispl.bin, sector: 0x400}, {file: u-boot.img, sector: 0x1400}]}";
+  for (const [key, variants, end, other] of [
+    ["tiboot3.bin", VARIANTS[0]![1], 0x80000 - 1024, "bootloader file tispl\\.bin"],
+    ["u-boot.img", VARIANTS[1]![1], 0x400000 - 0x280000, "partition 1"],
+    ["u-boot.img", VARIANTS[1]![1], 0x300000 - 0x280000, "reserved area ours"],
+  ] as const) {
+    const reserved = other.startsWith("reserved") ? ["storage.reserved=[{name: ours, start: 3MiB, size: 512}]"] : [];
+    for (const medium of ["storage.size=1GiB", "storage.size=null"]) {
+      const settings = [files, `tezi.bootloader=${variants}`, medium, "partitions.userdata.size=64MiB", ...reserved];
+      withFiles(settings, { ...lengths, "hs.bin": end });
+      assert.throws(
+        () => withFiles(settings, { ...lengths, "hs.bin": end + 1 }),
+        { code: "layout-conflict", message: new RegExp(`bootloader file hs\\.bin at .* where ${other} begins`) },
+        `${key}, ${medium}`,
+      );
+    }
+  }
+});
+
+test("config_format is what the newest feature takes, and no more", () => {
+  const image = {
+    autoinstall: false,
+    name: "",
+    description: "",
+    supported_product_ids: ["0014"],
+    nominal_size: 0,
+  };
+  const partition = { partition_size_nominal: 64, want_maximised: false, partition_type: "83" };
+  const device = { name: "mmcblk0", table_type: "dos", partitions: [partition] } as const;
+  const format = (changed: object, architecture = "arm", more: object = {}) =>
+    configFormat({ ...image, blockdevs: [{ ...device, ...more }], ...changed }, architecture);
+  const archive = (filename: string) => ({
+    partitions: [{ ...partition, content: { filesystem_type: "ext4", filename } }],
+  });
+  const active = { partitions: [{ ...partition, active: true }] };
+  // The table in the installer's documentation, and the tags of qt-tezi that have the commit.
+  for (const [wanted, found] of [
+    [2, format({})],
+    [2, format({}, "arm64")],
+    [2, format({ u_boot_env: "env" })],
+    [4, format({ u_boot_env: "env" }, "arm64")],
+    [2, format({}, "arm", archive("a.tar.xz"))],
+    [3, format({}, "arm", archive("a.tar.zst"))],
+    [3, format({ error_script: "error.sh" })],
+    [2, format({}, "arm", active)],
+    [4, format({}, "arm", { ...active, table_type: "gpt" })],
+    [5, format({}, "arm", { name: "emmc" })],
+    [5, format({}, "arm", { name: "emmc-boot0", partitions: undefined })],
+  ] as const)
+    assert.equal(found, wanted);
 });
 
 /** What the installer writes to the boot partition of a module. */
@@ -228,7 +356,12 @@ test("a list for a web server takes what public tools make", (t) => {
   const folder = temporaryFolder(t);
   for (const [name, sample] of Object.entries(SAMPLES)) {
     fs.mkdirSync(path.join(folder, name));
-    fs.writeFileSync(path.join(folder, name, "image.json"), JSON.stringify(sample));
+    const text = JSON.stringify(sample);
+    fs.writeFileSync(path.join(folder, name, "image.json"), text);
+    const named = text.matchAll(
+      /"(?:filename|u_boot_env|[a-z]+_script|icon|license|marketing|releasenotes)":"([^"]+)"/g,
+    );
+    for (const [, file] of named) fs.writeFileSync(path.join(folder, name, file!), "");
   }
   const expected = Object.entries(SAMPLES).map(([name, sample]) => ({ file: `${name}/image.json`, ...sample }));
   const found = findImages(folder).map(({ file, name, productIds }) => [file, name, productIds]);
@@ -251,6 +384,7 @@ test("the second writing of the installer takes what public tools make, and refu
   const first = SAMPLES["two partitions, format as text"]!;
   const changed = (change: object) => () => readImageJson(JSON.stringify({ ...first, ...change }));
   assert.throws(changed({ config_format: 6 }), /config_format/);
+  assert.throws(changed({ config_format: 1, u_boot_env: "env" }), /u_boot_env needs format 2/);
   assert.throws(changed({ description: undefined }), /description/);
   assert.throws(changed({ supported_product_ids: ["14"] }));
   assert.throws(

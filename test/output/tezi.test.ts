@@ -12,7 +12,7 @@ import { describeDirectory } from "../support/describe.js";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
 import { type Environment, SlotDisk } from "../uboot/slot-disk.js";
 import { build, files } from "./build.js";
-import { install, type Place, placesOf, readImageJson, typeOf } from "./tezi-installer.js";
+import { install, type Place, placesOf, png, readImageJson, typeOf } from "./tezi-installer.js";
 
 const IDS = ["--set", 'tezi.productIds=["0014", "0015"]'];
 /** Sectors of eMMCs that are sold as 4, 8 and 16 GB. */
@@ -242,6 +242,7 @@ test("what is worked out here is what the installer works out", () => {
       [10, true],
     ],
   ];
+  let compared = 0;
   for (const table_type of ["dos", "gpt"] as const) {
     for (const shape of shapes) {
       const partitions = shape.map(
@@ -261,10 +262,20 @@ test("what is worked out here is what the installer works out", () => {
           ours,
           theirs.map(({ start, size }) => ({ start, sectors: size })),
         );
+        compared++;
       }
     }
   }
+  // Of 2 tables, 5 shapes and 4 media; the smallest medium has no room for some.
+  assert.ok(compared >= 30, `${compared} were compared`);
 });
+
+const SIDE_FILES: Readonly<Record<string, string | Uint8Array>> = {
+  ".sh": "#!/bin/sh\ntrue\n",
+  ".png": png(40, 40),
+  // An archive without members.
+  ".tar": new Uint8Array(10_240),
+};
 
 test("everything that a profile says of it is in image.json, and its files beside it", (t) => {
   const folder = temporaryFolder(t);
@@ -279,7 +290,8 @@ test("everything that a profile says of it is in image.json, and its files besid
     "la.html",
     "notes.txt",
   ];
-  for (const name of named) fs.writeFileSync(path.join(folder, name), `this is ${name}`);
+  for (const name of named) fs.writeFileSync(path.join(folder, name), SIDE_FILES[path.extname(name)] ?? name);
+  fs.writeFileSync(path.join(folder, "u-boot-env.txt"), "bootdelay=1\n");
   const profile = `
 extends: colibri-imx6
 description: A board
@@ -315,7 +327,8 @@ tezi:
   const info = description(folder) as unknown as Record<string, unknown>;
   const { blockdevs, nominal_size, ...rest } = info;
   assert.deepEqual(rest, {
-    config_format: 2,
+    // For error_script, and for the eMMC's name.
+    config_format: 5,
     autoinstall: true,
     name: "Our product",
     description: "A board",
@@ -348,7 +361,9 @@ tezi:
   );
 
   const out = path.join(folder, OUT);
-  for (const name of named) assert.equal(fs.readFileSync(path.join(out, "tezi", name), "utf8"), `this is ${name}`);
+  for (const name of named) {
+    assert.deepEqual(fs.readFileSync(path.join(out, "tezi", name)), fs.readFileSync(path.join(folder, name)), name);
+  }
   const list = JSON.parse(fs.readFileSync(path.join(out, "image_list.json"), "utf8"));
   assert.deepEqual(list, { config_format: 1, images: ["tezi/image.json"] });
   // The archive has the same, in a folder of its own; the manifest lists all of it.

@@ -7,9 +7,6 @@ import { type TestContext, test } from "node:test";
 import { imgbuild, makeRoot, SMALL } from "../support/cli.js";
 import { lacks, temporaryFolder } from "../support/tools.js";
 
-/** As U-Boot writes it. */
-const variable = (name: string) => `${"$"}{${name}}`;
-
 const SMALLER = ["storage.size=80MiB", "partitions.bootfs.size=40MiB"].flatMap((setting) => ["--set", setting]);
 
 /** Builds with --format uuu, with the bootloader's files `names`. */
@@ -60,13 +57,13 @@ test("an SPL with a file of its own for U-Boot, and one container for both", (t)
     "SDPV: delay 1000",
     "SDPV: write -f u-boot.img -addr 0x177fffc0",
     "SDPV: jump -addr 0x177fffc0",
-    `FB: ucmd setenv fastboot_buffer ${variable("loadaddr")}`,
+    "FB: ucmd setenv fastboot_buffer 0x14420000",
     "FB: ucmd mmc dev 0 0",
   ]);
   assert.deepEqual(script.slice(-5), [
-    "FB: ucmd mmc dev 0 1",
     "FB: download -f boot0.img",
-    `FB: ucmd mmc write ${variable("fastboot_buffer")} 0x0 0x${(size("boot0.img") / 512).toString(16)}`,
+    "FB: ucmd mmc dev 0 1",
+    `FB: ucmd mmc write 0x14420000 0x0 0x${(size("boot0.img") / 512).toString(16)}`,
     "FB: ucmd mmc partconf 0 1 1 0",
     "FB: done",
   ]);
@@ -81,10 +78,24 @@ test("an SPL with a file of its own for U-Boot, and one container for both", (t)
   assert.ok(sdps.includes("FB: ucmd mmc partconf 2 1 1 0"));
 });
 
-/** What U-Boot's eMMC holds when it has done what the script says. `before` is what was on it. */
-function played(out: string, before: Buffer): { emmc: Buffer; firstTable: number; lines: number } {
+/** U-Boot's configs/colibri_imx6_defconfig, and its default for the other. */
+const CONFIG_FASTBOOT_BUF_ADDR = 0x14420000;
+const CONFIG_FASTBOOT_BUF_SIZE = 0x7000000;
+
+/**
+ * What the eMMC holds when U-Boot has done what the script says. `before` is what was on it. A download comes to where U-Boot was built
+ * to have it; NXP's has it at fastboot_buffer, if that is set.
+ */
+function played(out: string, uboot: "mainline" | "NXP's", before: Buffer) {
+  const environment = new Map([["loadaddr", 0x14200000]]);
+  const value = (text: string) => {
+    const [, name] = /^\$\{(\w+)\}$/.exec(text) ?? [];
+    const found = name === undefined ? Number.parseInt(text, 16) : environment.get(name);
+    assert.ok(found !== undefined && !Number.isNaN(found), text);
+    return found;
+  };
   let buffer = Buffer.alloc(0);
-  let at = 0;
+  let downloadedTo = 0;
   let hardwarePartition = 0;
   let firstTable = -1;
   const lines = fs.readFileSync(path.join(out, "uuu.auto"), "utf8").split("\n");
@@ -94,15 +105,21 @@ function played(out: string, before: Buffer): { emmc: Buffer; firstTable: number
     assert.ok(command.replace("ucmd ", "").length + 6 <= 64, command);
     const download = /^download -f (.*)/.exec(command);
     const device = /^ucmd mmc dev 0 (\d)/.exec(command);
-    const setexpr = /^ucmd setexpr at .* \+ 0x([0-9a-f]+)$/.exec(command);
-    const write = /^ucmd mmc write \$\{(\w+)\} 0x([0-9a-f]+) 0x([0-9a-f]+)$/.exec(command);
-    if (download) buffer = fs.readFileSync(path.join(out, download[1]!));
+    const setenv = /^ucmd setenv (\w+) (\S+)$/.exec(command);
+    const write = /^ucmd mmc write (\S+) (\S+) (\S+)$/.exec(command);
+    if (download) {
+      buffer = fs.readFileSync(path.join(out, download[1]!));
+      assert.ok(buffer.length <= CONFIG_FASTBOOT_BUF_SIZE, line);
+      const said = uboot === "mainline" ? undefined : environment.get("fastboot_buffer");
+      downloadedTo = said ?? CONFIG_FASTBOOT_BUF_ADDR;
+    }
     if (device) hardwarePartition = Number(device[1]);
-    if (setexpr) at = Number.parseInt(setexpr[1]!, 16);
-    if (write === null || hardwarePartition !== 0) continue;
-    const from = write[1] === "at" ? at : 0;
-    const [start, length] = write.slice(2).map((text) => Number.parseInt(text, 16) * 512) as [number, number];
-    assert.ok(from + length <= buffer.length, line);
+    if (setenv) environment.set(setenv[1]!, value(setenv[2]!));
+    if (write === null) continue;
+    const from = value(write[1]!) - downloadedTo;
+    const [start, length] = write.slice(2).map((text) => value(text) * 512) as [number, number];
+    assert.ok(from >= 0 && from + length <= buffer.length, `what is not downloaded: ${line}`);
+    if (hardwarePartition !== 0) continue;
     buffer.copy(before, start, from, from + length);
     if (start === 0) firstTable = index;
   }
@@ -112,9 +129,9 @@ function played(out: string, before: Buffer): { emmc: Buffer; firstTable: number
 test("the eMMC holds the image afterwards, whatever was on it; the table came last", (t) => {
   const { out } = build(t, ["SPL", "u-boot.img"], ["--format", "img"]);
   const image = fs.readFileSync(path.join(out, "emmc.img"));
-  const { emmc } = played(out, Buffer.alloc(image.length));
-  assert.ok(emmc.equals(image));
-  const dirty = played(out, Buffer.alloc(image.length, 0xa5));
+  for (const uboot of ["mainline", "NXP's"] as const)
+    assert.ok(played(out, uboot, Buffer.alloc(image.length)).emmc.equals(image), uboot);
+  const dirty = played(out, "mainline", Buffer.alloc(image.length, 0xa5));
   const file = path.join(out, "dirty.img");
   fs.writeFileSync(file, dirty.emmc);
   const verified = imgbuild(["verify", file]);
@@ -141,6 +158,7 @@ test("what the script would lack is said before anything is built", (t) => {
   };
   refuses([], [], /uuu starts the board with SPL, which is not in the build/);
   refuses(["SPL", "u-boot.img"], ["flash.uuu=null"], /flash\.uuu/);
+  refuses(["SPL", "u-boot.img"], ["flash.uuu.bufferAddress=null"], /CONFIG_FASTBOOT_BUF_ADDR of the board's U-Boot/);
   for (const name of ["my SPL", "../SPL", "-SPL", "a/SPL"])
     refuses([], [`bootloader.files=[{file: "${name}", sector: 2}]`], /its script cannot name "/);
 });

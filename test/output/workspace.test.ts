@@ -57,6 +57,16 @@ test("a commit that fails half-way leaves no manifest that would lie, and says w
   assert.deepEqual(fs.readdirSync(folder).sort(), ["first", "second"]);
 });
 
+test("a file in the place of the folder, or of one above it, is named", (t) => {
+  const file = path.join(temporaryFolder(t), "out");
+  fs.writeFileSync(file, "mine");
+  for (const folder of [file, path.join(file, "board")]) {
+    const workspace = new Workspace(folder);
+    assert.throws(() => workspace.scratch, { message: `cannot write ${folder}: ${file} is a file, not a folder` });
+    assert.equal(fs.readFileSync(file, "utf8"), "mine");
+  }
+});
+
 test("two artifacts of one name are refused", async (t) => {
   const workspace = new Workspace(temporaryFolder(t));
   await write(workspace, "emmc.img", "image");

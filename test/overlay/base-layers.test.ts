@@ -69,6 +69,31 @@ for (const shell of SHELLS) {
   });
 }
 
+test("a refresh that a request brings forward looks at the layers, too", async (t) => {
+  if (skipped(t)) return;
+  const { boot, userdata, flash } = await device(t, {
+    newRoot: "refresh",
+    layers: ["app.squashfs", "absent.squashfs"].map((name) => ({ path: BASE, from: onUserdata(name) })),
+  });
+  // As the root has them: what a layer has otherwise must not show for it.
+  boot(`cd ${BASE}; touch changed kept; sync`);
+  await install(userdata, squashfs(t, { changed: "layer\n" }), "app.squashfs");
+  boot("overlayctl snapshot s");
+  await flash((tree) => {
+    put(tree, "home/root/changed", "shipped later\n");
+    put(tree, "home/root/kept", "kept later\n");
+  });
+  assert.equal(
+    boot(`cat ${BASE}/changed ${BASE}/kept; ${STATE}; grep -c " /run/imgbuild/layers/" /proc/mounts`),
+    `imgbuild: degraded: the layer from absent.squashfs is missing or broken; it is left out
+shipped
+kept later
+the layer from absent.squashfs is missing or broken; it is left out
+1
+`,
+  );
+});
+
 test("a layer that is missing or broken is left out, and said to be", async (t) => {
   if (skipped(t)) return;
   const { boot, userdata } = await device(t, {

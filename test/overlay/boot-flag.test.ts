@@ -103,13 +103,33 @@ test("a BootFS that cannot be written or mounted resets nothing, and says so", a
   }
 });
 
+const FILL =
+  "cd /home/root; (yes | head -c 20000000 >big; i=0; while : >$i; do i=$((i + 1)); done; yes >small) 2>/dev/null; sync";
+
+test("on a full UserData, too, the power fails and the flag is there until the reset is done", async (t) => {
+  if (skipped(t)) return;
+  const { boot, flag, flagged, userdata, bootfs } = await flagDevice(t);
+  boot(WRITE);
+  boot(FILL);
+  flag("");
+  for (const file of [userdata, bootfs]) fs.copyFileSync(file, `${file}.saved`);
+  let cuts = 0;
+  for (let cutAt = 1; ; cutAt += STEP) {
+    for (const file of [userdata, bootfs]) fs.copyFileSync(`${file}.saved`, file);
+    if (boot("echo done >/dev/power", cutAt).trimEnd().endsWith("done")) break;
+    cuts++;
+    assert.equal(boot(`${SEE}; ${WRITE}`).replace(/^imgbuild: .*\n/gm, ""), RESET, `cut before program ${cutAt}`);
+    assert.ok(!flagged());
+    assert.equal(boot(SEE), `etc\nhome\n${RESET}`, `cut before program ${cutAt}, and a second boot`);
+  }
+  assert.ok(cuts * STEP > 15, `${cuts}`);
+});
+
 test("a full UserData is reset, too", async (t) => {
   if (skipped(t)) return;
   const { boot, flag, flagged, userdata } = await flagDevice(t);
   boot(WRITE);
-  boot(
-    "cd /home/root; (yes | head -c 20000000 >big; i=0; while : >$i; do i=$((i + 1)); done; yes >small) 2>/dev/null; sync",
-  );
+  boot(FILL);
   fs.copyFileSync(userdata, `${userdata}.full`);
   flag("/home/root");
   assert.equal(boot(SEE), `etc\n${RESET}`, "what it names, and no more");

@@ -83,6 +83,39 @@ test("the first boot", async (t) => {
   assert.ok(cutEverywhere(from, [undisturbed(from)]) >= 10);
 });
 
+test("a reset by the kernel's arguments, given for one boot: all of it, or not begun", async (t) => {
+  if (skipped(t)) return;
+  const from = await device(t, { ...CUTTABLE, paths: ["/etc", "/home/root"], keep: ["/etc/kept"] });
+  from.boot("touch /etc/kept /etc/written /home/root/written; sync");
+  const saved = `${from.userdata}.saved`;
+  fs.copyFileSync(from.userdata, saved);
+  const see = "ls /etc /home/root/written 2>&1; ls /userdata";
+  for (const [how, after] of [
+    ["imgbuild.reset", undefined],
+    ["imgbuild.reset imgbuild.nokeep", undefined],
+    ["imgbuild.resetonce=all:1", "imgbuild.resetonce=all:1"],
+  ] as const) {
+    const shown = (cutAt?: number) => {
+      fs.copyFileSync(saved, from.userdata);
+      const end = from.boot("echo done >/dev/power", { arguments: how, cutAt: cutAt ?? 10_000 });
+      const seen = from.boot(see, after === undefined ? {} : { arguments: after });
+      return { seen, cut: end.trimEnd().endsWith("cut") };
+    };
+    const reset = shown().seen;
+    assert.doesNotMatch(reset, /^(written|\/home\/root\/written)$/m);
+    fs.copyFileSync(saved, from.userdata);
+    const old = from.boot(see);
+    const seen = new Set<string>();
+    for (let cutAt = 1; ; cutAt += STEP === 1 ? 1 : 4) {
+      const one = shown(cutAt);
+      if (!one.cut) break;
+      assert.ok(one.seen === reset || (after === undefined && one.seen === old), `${how}, ${cutAt}: ${one.seen}`);
+      seen.add(one.seen);
+    }
+    assert.equal(seen.size, after === undefined ? 2 : 1, "with a saved variable it goes on in any case");
+  }
+});
+
 test("a reset that carries files over; asked for by the kernel's arguments it may also not have begun", async (t) => {
   if (skipped(t)) return;
   const from = await device(t, { ...CUTTABLE, keep: ["/home/root/*.conf", "/home/root/sub/x"] });
@@ -110,23 +143,28 @@ test("snapshot, restore, delete and merge, and all in one request", async (t) =>
   assert.ok(cuts > 60, `${cuts}`);
 });
 
-test("a refresh over a new root", async (t) => {
-  if (skipped(t)) return;
-  const from = await device(t, {
-    ...CUTTABLE,
-    newRoot: "refresh",
-    root: (tree) => {
-      for (const name of ["one", "two", "sub/three"]) put(tree, `home/root/${name}`, "shipped\n");
-    },
+for (const [name, command] of [
+  ["a refresh over a new root", "sync"],
+  ["the same, and a snapshot that was asked for before", "overlayctl snapshot s"],
+] as const) {
+  test(name, async (t) => {
+    if (skipped(t)) return;
+    const from = await device(t, {
+      ...CUTTABLE,
+      newRoot: "refresh",
+      root: (tree) => {
+        for (const name of ["one", "two", "sub/three"]) put(tree, `home/root/${name}`, "shipped\n");
+      },
+    });
+    from.boot(`cd /home/root; touch one sub/three; echo mine >two; ${command}; sync`);
+    await from.flash((tree) => {
+      for (const name of ["one", "two", "sub/three"]) put(tree, `home/root/${name}`, "shipped later\n");
+    });
+    const shown = undisturbed(from);
+    assert.match(shown, /one: shipped later\n.*three: shipped later\n.*two: mine\n/s);
+    assert.ok(cutEverywhere(from, [shown]) > 20);
   });
-  from.boot("cd /home/root; touch one sub/three; echo mine >two; sync");
-  await from.flash((tree) => {
-    for (const name of ["one", "two", "sub/three"]) put(tree, `home/root/${name}`, "shipped later\n");
-  });
-  const shown = undisturbed(from);
-  assert.match(shown, /one: shipped later\n.*three: shipped later\n.*two: mine\n/s);
-  assert.ok(cutEverywhere(from, [shown]) > 20);
-});
+}
 
 test("a merge in the first boot after a reset is done whole, or again", async (t) => {
   if (skipped(t)) return;
@@ -208,7 +246,7 @@ const MISTAKES: readonly Mistake[] = [
   },
   {
     name: "what a reset was to carry over is removed before the new state counts",
-    script: REQUESTS,
+    script: "usr/lib/imgbuild/reset.sh",
     from: 'if new_top "$below" && keep_manifest && write_state; then',
     to: 'if new_top "$below" && keep_manifest && rm -rf "$folder/upper" && write_state; then',
     options: { keep: ["/home/root/mine"] },

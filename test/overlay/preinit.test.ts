@@ -6,6 +6,8 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
+import { fromText } from "../../src/bytes/bytestring.js";
+import { makeDirectories } from "../../src/tree/tree.js";
 import { lacks, lacksRoot, mounted, run } from "../support/tools.js";
 import { device, put, TOOLS } from "./device.js";
 
@@ -257,6 +259,24 @@ test("many layers are mounted, by a mount that uses the new system calls too; in
   );
 });
 
+test("no snapshot is taken that would make more of the layers than the kernel mounts", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const length of [200, 223]) {
+    const long = `srv/${"x".repeat(length - 5)}`;
+    const { boot } = await device(t, {
+      paths: [`/${long}`],
+      root: (tree) => makeDirectories(tree, fromText(long)),
+    });
+    boot(`echo x >/${long}/x; for i in $(seq 20); do overlayctl snapshot s$i >/dev/null; done`);
+    const printed = boot(`cat /${long}/x; overlayctl status | grep -c in.userdata`);
+    assert.match(printed, /no snapshot \(\d+ s\d+\): there are too many layers[\s\S]*\nx\n1\n$/);
+    assert.doesNotMatch(printed, /is in memory/);
+    // As many as there is room for: with one more, the path, upperdir and workdir it would not have been mounted.
+    const taken = Number(/\(\d+ s(\d+)\)/.exec(printed)![1]) - 1;
+    assert.ok((taken + 4) * (length + 28) + 150 > 4095, `${taken}`);
+  }
+});
+
 test("what a power cut left half-made is made again; initial content is used as it is", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot, userdata, debugfs } = await device(t, { paths: ["/etc", "/home/root"] });
@@ -302,7 +322,7 @@ test("what the kernel left in work is not in the way", async (t) => {
   assert.doesNotMatch(debugfs("ls /overlay/home-root/work/work"), /incompat/);
 });
 
-test("e2fsck: -p, and -fy once where -p gives up; UserData is mounted for as long as it can be", async (t) => {
+test("e2fsck: -p, and -fy once where -p gives up; what that cannot mend is not written to", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { e2fsck: true });
   const calls = (p: number, fy: number) =>
@@ -311,5 +331,14 @@ test("e2fsck: -p, and -fy once where -p gives up; UserData is mounted for as lon
   assert.equal(calls(3, 0), "e2fsck -p\nwhole\n");
   const mended = /^imgbuild: e2fsck -p \/dev\/data ended with 4; see .*\ne2fsck -p\ne2fsck -fy\nwhole\n$/;
   assert.match(calls(4, 1), mended);
-  assert.match(calls(8, 8), /e2fsck -fy \/dev\/data ended with 8; see .*\ne2fsck -p\ne2fsck -fy\nwhole\n$/);
+  for (const status of [4, 8]) {
+    assert.match(
+      calls(status, status),
+      new RegExp(
+        `e2fsck -fy /dev/data ended with ${status}; see .*\n.*\ne2fsck -p\ne2fsck -fy\nUserData .* cannot be mended by e2fsck; it is read-only, .*\n$`,
+      ),
+    );
+  }
+  // One that cannot be run.
+  assert.match(calls(127, 127), /e2fsck -p \/dev\/data ended with 127; see .*\ne2fsck -p\nwhole\n$/);
 });

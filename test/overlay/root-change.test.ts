@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
-import { makeDirectories, type Tree } from "../../src/tree/tree.js";
+import { addNode, makeDirectories, type Tree } from "../../src/tree/tree.js";
 import { lacks, lacksRoot } from "../support/tools.js";
 import { device, put, type Shell, TOOLS } from "./device.js";
+import { link } from "./sample.js";
 
 const SHELLS: readonly Shell[] = ["busybox", "dash"];
 
@@ -74,8 +75,9 @@ deleted: two
 600 mode
 700 closed
   hides what the new root has: /etc/edited
-  hides what the new root has: /etc/mode
   hides what the new root has: /etc/mine
+  hides what the new root has: /etc/mode
+  hides what the new root has: /etc/replaced/file
 `,
     );
     assert.match(debugfs("cat /overlay/etc/state"), /^state ready\n/);
@@ -98,6 +100,90 @@ test("refresh leaves alone what a frozen layer has", async (t) => {
   boot("echo one >/etc/frozen; chmod 755 /etc/closed; touch /etc/untouched");
   await flash(newRoot);
   assert.equal(boot("cat /etc/frozen /etc/untouched; stat -c %a /etc/closed"), "one\ntwo\n755\n");
+});
+
+test("a snapshot that the first boot over a new root takes is refreshed before; what it hides is listed", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const shell of SHELLS) {
+    const { boot, flash } = await device(t, { shell, paths: ["/etc"], newRoot: "refresh", root: oldRoot });
+    boot("cd /etc; echo edited >edited; touch untouched; echo mine >frozen; overlayctl snapshot before-update");
+    await flash((tree) => {
+      newRoot(tree);
+      put(tree, "etc/frozen", "one\n");
+    });
+    const see =
+      "cd /etc; cat edited untouched frozen; overlayctl status | grep -o -E 'hides.*|: before.*'; ls /run/imgbuild";
+    assert.equal(
+      boot(see),
+      "edited\ntwo\nmine\nhides what the new root has: /etc/edited\n: before-update\n",
+      `${shell}: the policy comes first`,
+    );
+    // Nothing of it is in the topmost layer.
+    await flash((tree) => {
+      newRoot(tree);
+      put(tree, "etc/edited", "three\n");
+    });
+    assert.equal(
+      boot(see),
+      "edited\ntwo\nmine\nhides what the new root has: /etc/edited\nhides what the new root has: /etc/frozen\n: before-update\n",
+      shell,
+    );
+  }
+});
+
+test("where a new root resets, what was asked for over the former one is refused, and said", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, flash } = await device(t, { paths: ["/etc"], newRoot: "reset", root: oldRoot });
+  boot("echo mine >/etc/mine; overlayctl snapshot s");
+  await flash(newRoot);
+  assert.equal(
+    boot("cat /etc/mine; overlayctl status | grep -E 'Not done|: s$'").replace(/\d{10}/g, "TIME"),
+    `imgbuild: /etc: no snapshot (TIME s): the root has changed, and with it all that was written is reset
+imgbuild: /etc is reset, because the root has changed
+theirs
+Not done at this boot: /etc: no snapshot (TIME s): the root has changed, and with it all that was written is reset
+`,
+  );
+  assert.equal(boot("overlayctl status | grep -E 'Not done|: s$'; ls /userdata"), "lost+found\noverlay\n");
+});
+
+test("refresh: the overlay's own folder gets the new root's owner and mode, unless somebody changed them", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const own = (mode: number, uid: number) => (tree: Tree) => {
+    Object.assign(makeDirectories(tree, fromText("opt/app")), { mode, uid });
+    Object.assign(makeDirectories(tree, fromText("etc")), { mode, uid });
+  };
+  const { boot, flash } = await device(t, { paths: ["/etc", "/opt/app"], newRoot: "refresh", root: own(0o755, 0) });
+  boot("chmod 700 /etc; overlayctl snapshot s");
+  boot("true");
+  await flash(own(0o750, 7));
+  assert.equal(boot("stat -c '%a %u' /etc /opt/app"), "700 0\n750 7\n");
+});
+
+test("refresh: a copy of which only an ACL or an extended attribute was changed counts as edited", async (t) => {
+  if (lacks(t, ...TOOLS, "getfattr", "setfattr", "setfacl") || lacksRoot(t)) return;
+  const programs = ["getfattr", "setfattr", "setfacl"];
+  const { boot, flash } = await device(t, {
+    paths: ["/etc"],
+    newRoot: "refresh",
+    programs,
+    root: (tree) => {
+      oldRoot(tree);
+      for (const name of programs) addNode(tree, fromText(`usr/bin/${name}`), link(`../libexec/${name}`));
+    },
+  });
+  boot(
+    "cd /etc; touch same closed; setfacl -m u:7:rw same; chmod 644 same; setfattr -n user.x -v 1 edited; setfacl -m u:7:rx closed; touch untouched",
+  );
+  await flash((tree) => {
+    newRoot(tree);
+    put(tree, "etc/same", "two\n");
+  });
+  assert.equal(
+    boot(`cd /etc; cat same edited untouched; getfattr -d -m - same edited closed | grep -c -E '^(user.x|system.posix_acl_access)='
+      overlayctl status | grep hides`),
+    "one\none\ntwo\n3\n  hides what the new root has: /etc/edited\n  hides what the new root has: /etc/same\n",
+  );
 });
 
 test("reset: another root, another beginning, but what is to be kept; keep: all stays", async (t) => {

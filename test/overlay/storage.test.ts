@@ -135,7 +135,16 @@ test("what cannot be used is refused", async (t) => {
     /has the UUID of the internal UserData; .*tune2fs -U random \/dev\/stick\n1\n/,
   );
   fs.writeFileSync(image, Buffer.alloc(2 ** 20));
-  assert.match(refusal("use /dev/stick"), /has no ext4; make one there: mkfs.ext4 \/dev\/stick\n1\n/);
+  assert.match(refusal("use /dev/stick"), /has no ext4; .* erased, by: mkfs.ext4 \/dev\/stick\n1\n/);
+  // Of the disk that the system is on nothing is to be formatted: BootFS, say.
+  const onItsDisk = `
+    mkdir -p sys/class/block
+    ln -s ../../devices/disk/p3 sys/class/block/data
+    ln -s ../../devices/disk/p2 sys/class/block/stick`;
+  assert.match(
+    refusal("use /dev/stick", plugged(image) + onItsDisk),
+    /is on the disk that this system is on: name another/,
+  );
 });
 
 async function withCopy(t: TestContext): Promise<Device> {

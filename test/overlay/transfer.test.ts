@@ -59,6 +59,25 @@ s.tar
   });
 }
 
+test("an import of a snapshot that was made over another root says so; another one adds what the first did not get to", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, flash } = await device(t, { paths: ["/etc", "/home/root"] });
+  boot("echo 1 >/home/root/one; echo 2 >/etc/two; overlayctl snapshot s");
+  boot("overlayctl export s /userdata/s.tar");
+  await flash((tree) => put(tree, "etc/new", "new\n"));
+  assert.equal(
+    boot(`exec 2>&1; overlayctl import /userdata/s.tar --overlay /home/root a; overlayctl import /userdata/s.tar a
+      overlayctl restore a`),
+    `Imported as a, for /home/root. Go back to it: overlayctl restore a
+overlayctl: note: /etc: the snapshot was made over another root than this one; overlayctl diff tells what it hides once it is restored
+overlayctl: /home/root has a snapshot a already; overlayctl import FILE NAME gives this one another name
+Imported as a, for /etc. Go back to it: overlayctl restore a
+It is done at the next boot.
+`,
+  );
+  assert.equal(boot("cat /home/root/one /etc/two /etc/new"), "1\n2\nnew\n");
+});
+
 test("a tar that was cut short is no snapshot; an export goes to - as well, and says what failed", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
@@ -113,7 +132,7 @@ test("status tells layers, sizes, changes, requests and what does not work", asy
   ).split("----\n") as [string, string];
   assert.match(
     plain,
-    /^UserData: \/dev\/\S+ on \/userdata, \d+ of \d+ KiB used\nAt the next boot: restore home-root s\n\/etc\n {2}in userdata, ready\n {2}from the root differ: 0 added, 0 changed, 0 deleted\n {2}\d+ KiB {2}what was written last\n\/home\/root\n {2}in userdata, ready\n {2}from the root differ: 1 added, 1 changed, 1 deleted\n {2}\d+ KiB {2}what was written last\n {2}10\d KiB {2}snapshot of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: s\n$/,
+    /^UserData: \/dev\/\S+ on \/userdata, \d+ of \d+ KiB used\nAt the next boot: restore s of \/home\/root\n\/etc\n {2}in userdata, ready\n {2}from the root differ: 0 added, 0 changed, 0 deleted\n {2}\d+ KiB {2}what was written last\n\/home\/root\n {2}in userdata, ready\n {2}from the root differ: 1 added, 1 changed, 1 deleted\n {2}\d+ KiB {2}what was written last\n {2}10\d KiB {2}snapshot of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d: s\n$/,
   );
   const status = JSON.parse(json);
   assert.deepEqual(status.degraded, []);

@@ -24,6 +24,13 @@ test("every key is described in it", () => {
   }
 });
 
+test("addresses are shown as people write them", () => {
+  const text = fs.readFileSync(DOCUMENT, "utf8");
+  const examples = [...text.matchAll(/`\w+Address: (\S+)`/g)].map(([, value]) => value!);
+  assert.equal(examples.length, 2);
+  for (const value of examples) assert.match(value, /^0x[0-9a-f]{8}$/);
+});
+
 /** What a partition of each file system has to have. */
 const partitions = {
   fat: { filesystem: "fat", size: "64MiB" },

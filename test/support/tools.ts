@@ -47,6 +47,17 @@ export function lacksMachine(t: TestContext, program: string, machine: string, s
   return true;
 }
 
+/**
+ * True, and the test marked as skipped, when the kernel has no device mapper with an error target: it is the host's, and nothing that
+ * can be installed brings one, so that it is skipped in CI as well, by this reason.
+ */
+export function lacksErrorTarget(t: TestContext): boolean {
+  const { stdout } = spawnSync("dmsetup", ["targets"], { encoding: "utf8", env: { ...process.env, PATH } });
+  if (/^error\b/m.test(stdout ?? "")) return false;
+  t.skip("this kernel has no device mapper with an error target");
+  return true;
+}
+
 /** True, and the test marked as skipped, when this user may not mount. */
 export function lacksRoot(t: TestContext): boolean {
   return process.getuid?.() !== 0 && unavailable(t, "needs root, to mount over a loop device");

@@ -86,6 +86,14 @@ test("without an initramfs there is none; environment and profile fill in for ea
   );
 });
 
+test("a factory reset that U-Boot's environment asks for is passed on", (t) => {
+  const said = boot(t, IMX6, { ...VIRT, imgbuild_reset: "/etc,/var:2" }, "zImage", "initramfs.img");
+  assert.ok(
+    said.includes(`Booting with ${BOOTARGS.replace(",115200", "")}   imgbuild.resetonce=/etc,/var:2`),
+    `${said}`,
+  );
+});
+
 test("a device tree that is not there gives way to the profile's", (t) => {
   const script = { ...IMX6, deviceTree: { defaultFile: "dtbs/imx6dl-colibri-iris.dtb" } };
   const said = boot(t, script, COLIBRI, "zImage", "dtbs/imx6dl-colibri-iris.dtb", "initramfs.img");

@@ -143,6 +143,7 @@ test("a new root is tried so often, then the old one is back for good; confirmed
 test("altbootcmd is run when the tries are used up, once that is on the disk; should it return, the old root is booted", (t) => {
   if (skipped(t)) return;
   const used = { ...TRIAL, bootcount: "3" };
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: hush's
   const alternative = 'echo "alternative for ${boot_root}, root_part=${root_part}"';
   for (const [end, root] of [
     ["", "2"],

@@ -1,10 +1,11 @@
 /** Whether everything has its place as the Toradex Easy Installer lays it out, which is not quite as the image does. */
 import { ImgbuildError } from "../../errors.js";
-import { rawClaims } from "../../image/claims.js";
+import { rawClaims, tableBytes } from "../../image/claims.js";
 import type { Plan } from "../../image/plan.js";
 import type { Prepared } from "../../image/prepare.js";
 import type { TeziPartition } from "./image-json.js";
 import { teziAvailable, teziNeeds, teziPlacements } from "./placement.js";
+import { plansByProduct } from "./rules.js";
 
 interface Stretch {
   readonly owner: string;
@@ -15,13 +16,12 @@ interface Stretch {
 
 /**
  * Throws where the image fits on its medium, but not as the installer places partitions: `does-not-fit`; `layout-conflict`
- * where it puts one onto another, or onto something that lies outside of them.
+ * where it puts something onto something else, on any of the modules. Without storage.size there is no medium to fit on.
  */
 export function checkPlaces(plan: Plan, prepared: Prepared, partitions: readonly TeziPartition[]): void {
   const { table, size } = plan.storage;
-  if (size === undefined) return;
-  const sectors = size / 512;
-  const [needed, available] = [teziNeeds(partitions), teziAvailable(table, sectors)];
+  const needed = teziNeeds(partitions);
+  const available = size === undefined ? Number.POSITIVE_INFINITY : teziAvailable(table, size / 512);
   if (needed > available) {
     throw new ImgbuildError(
       "does-not-fit",
@@ -32,7 +32,8 @@ export function checkPlaces(plan: Plan, prepared: Prepared, partitions: readonly
       },
     );
   }
-  const placed = teziPlacements(partitions, table, sectors).map(
+  // Only a partition that takes the rest depends on how long the medium is, and there is none where nobody says.
+  const placed = teziPlacements(partitions, table, (size ?? 0) / 512).map(
     ({ start, sectors }, index): Stretch => ({
       owner: `partition ${index + 1}`,
       start: start * 512,
@@ -40,16 +41,22 @@ export function checkPlaces(plan: Plan, prepared: Prepared, partitions: readonly
     }),
   );
   const lengths = new Map([...prepared.bootloader].map(([file, content]) => [file, content.size]));
-  const outside = rawClaims(plan, lengths);
-  for (const [index, partition] of placed.entries()) {
-    const others: readonly Stretch[] = [...outside, ...placed.slice(index + 1)];
-    const other = others.find(({ start, end }) => start < partition.end && partition.start < end);
+  const head = { owner: "the partition table", start: 0, end: tableBytes(plan.storage).head };
+  for (const own of plansByProduct(plan)) checkStretches([head, ...rawClaims(own, lengths), ...placed]);
+}
+
+function checkStretches(stretches: readonly Stretch[]): void {
+  const ordered = [...stretches].sort((a, b) => a.start - b.start);
+  for (const [index, one] of ordered.entries()) {
+    const other = ordered.slice(index + 1).find(({ start }) => start < one.end);
     if (other === undefined) continue;
     throw new ImgbuildError(
       "layout-conflict",
-      `the Toradex Easy Installer puts ${partition.owner} at ${partition.start} to ${partition.end}, where ${other.owner} begins at ${other.start}`,
+      `the Toradex Easy Installer puts ${one.owner} at ${one.start} to ${one.end}, where ${other.owner} begins at ${other.start}`,
       {
-        hint: "It rounds sizes to MiB and begins at multiples of 4 MiB: give the partition an offset, or another size.",
+        hint: one.owner.startsWith("partition")
+          ? "It rounds sizes to MiB and begins at multiples of 4 MiB: give the partition an offset, or another size."
+          : `Is ${one.owner} as large as it should be? Otherwise let ${other.owner} begin behind it.`,
       },
     );
   }

@@ -4,7 +4,7 @@
  */
 
 export interface TeziImage {
-  /** What the installer has to understand: 2 since 1.4, 4 since 2.0, which writes an i.MX8's environment right. */
+  /** What the installer has to understand: config-format.ts. */
   readonly config_format: number;
   readonly autoinstall: boolean;
   readonly name: string;

@@ -76,5 +76,30 @@ function describe(folder: string, file: string): ListedImage {
   const texts = (value: unknown): value is string[] =>
     Array.isArray(value) && value.every((item) => typeof item === "string");
   if (!texts(productIds)) throw invalid("supported_product_ids is no list of product numbers");
+  const missing: string[] = [];
+  for (const named of new Set(filesOf(image))) {
+    if (/^[a-z][a-z0-9+.-]*:\/\//i.test(named)) continue;
+    if (named.split(/[/\\]/).includes("..") || path.posix.isAbsolute(named)) {
+      throw invalid(`it names ${JSON.stringify(named)}, which is not in its folder`);
+    }
+    const beside = path.join(folder, path.dirname(file), named);
+    if (!fs.statSync(beside, { throwIfNoEntry: false })?.isFile()) missing.push(named);
+  }
+  if (missing.length > 0) throw invalid(`${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing beside it`);
   return { file, name, version: typeof version === "string" ? version : undefined, productIds };
+}
+
+/** The keys whose values are names of files beside image.json. */
+const FILE_KEYS: ReadonlySet<string> = new Set([
+  ...["u_boot_env", "prepare_script", "wrapup_script", "error_script", "icon", "marketing", "license", "releasenotes"],
+  "filename",
+]);
+
+/** The names of all files that a description has, wherever it has them: further kinds of devices have them as well. */
+function* filesOf(value: unknown): Generator<string> {
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, item] of Object.entries(value)) {
+    if (FILE_KEYS.has(key) && typeof item === "string" && item !== "") yield item;
+    else yield* filesOf(item);
+  }
 }

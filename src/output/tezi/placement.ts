@@ -6,8 +6,8 @@ import { alignUp } from "../../bytes/size.js";
 import type { TeziPartition } from "./image-json.js";
 
 const MIB = 2048;
-/** PARTITION_ALIGNMENT. */
-const ALIGNMENT = 8192;
+/** PARTITION_ALIGNMENT, in sectors: the first partition begins here, and the others at multiples of it. */
+export const ALIGNMENT = 8192;
 /** Behind the last partition, for the copy of a GPT. */
 const GPT_TAIL = 34;
 

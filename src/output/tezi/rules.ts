@@ -4,9 +4,8 @@ import * as path from "node:path";
 import { ImgbuildError } from "../../errors.js";
 import { type PartitionPlan, type Plan, TEZI_FILES, type TeziPlan } from "../../image/plan.js";
 import { compressionSuffix } from "./files.js";
+import { ALIGNMENT } from "./placement.js";
 
-/** The first partition begins here, and the others at multiples of it. */
-const TEZI_ALIGNMENT = 4 * 2 ** 20;
 /** It makes every FAT a FAT32: mkfs.fat -F 32 has too few clusters below. */
 export const MIN_FAT32 = 33 * 2 ** 20;
 /** Longer labels are left out. */
@@ -67,7 +66,7 @@ const gptHint = (table: "mbr" | "gpt") => (table === "mbr" ? "Set storage.table 
 function checkPartition(partition: PartitionPlan): void {
   const { name, offset, size } = partition;
   const key = `partitions.${name}`;
-  if (offset !== undefined && (offset < TEZI_ALIGNMENT || offset % 512 !== 0)) {
+  if (offset !== undefined && (offset < ALIGNMENT * 512 || offset % 512 !== 0)) {
     throw refuse(`lets partitions begin at 4 MiB, and ${name} is to begin at ${offset}`, `Change ${key}.offset.`);
   }
   const lost = [
@@ -116,6 +115,18 @@ export function teziBootloader({ bootloader, tezi }: Plan): BootloaderFile[] {
     const byProduct = tezi?.bootloader[file];
     if (byProduct === undefined) return [{ file, offset, productIds: undefined }];
     return Object.entries(byProduct).map(([variant, productIds]) => ({ file: variant, offset, productIds }));
+  });
+}
+
+/** The plan as each module has it whose bootloader files are its own: with these in `bootloader.files`. One plan where all get the same. */
+export function plansByProduct(plan: Plan): Plan[] {
+  const { bootloader, tezi } = plan;
+  if (bootloader === undefined || tezi === undefined || Object.keys(tezi.bootloader).length === 0) return [plan];
+  return tezi.productIds.map((id): Plan => {
+    const own = (file: string) =>
+      Object.entries(tezi.bootloader[file] ?? {}).find(([, ids]) => ids.includes(id))?.[0] ?? file;
+    const files = bootloader.files.map(({ file, offset }) => ({ file: own(file), offset }));
+    return { ...plan, bootloader: { ...bootloader, files } };
   });
 }
 

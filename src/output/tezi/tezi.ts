@@ -10,6 +10,7 @@
 import * as path from "node:path";
 import { ImgbuildError } from "../../errors.js";
 import type { WrittenPartition } from "../../image/assemble.js";
+import { boot0Size } from "../../image/boot0.js";
 import { copyContent } from "../../image/copy-content.js";
 import { type PartitionPlan, type Plan, TEZI_FILES, type TeziPlan } from "../../image/plan.js";
 import type { Prepared } from "../../image/prepare.js";
@@ -19,10 +20,13 @@ import { partitionFile } from "../artifact-names.js";
 import { copyRange } from "../blocks.js";
 import type { ArtifactFolder, BuiltImage, Output } from "../output.js";
 import { checkPlaces } from "./check-places.js";
+import { configFormat } from "./config-format.js";
 import { checkForFat, contentBytes, inTezi, writeArchive } from "./files.js";
 import type { TeziBlockDevice, TeziContent, TeziImage, TeziPartition, TeziRawFile } from "./image-json.js";
 import { IMAGE_LIST, imageList } from "./image-list.js";
-import { checkTezi, MIN_FAT32, teziBootloader } from "./rules.js";
+
+import { checkTezi, MIN_FAT32, plansByProduct, teziBootloader } from "./rules.js";
+import { checkSideFiles } from "./side-files.js";
 
 const IMAGE_JSON = "image.json";
 const MIB = 2 ** 20;
@@ -59,8 +63,7 @@ function imageJson(
   blockdevs: readonly TeziBlockDevice[],
 ): TeziImage {
   const partitions = blockdevs.flatMap(({ partitions: own = [] }) => own);
-  return {
-    config_format: plan.architecture === "arm64" ? 4 : 2,
+  const image = {
     autoinstall: wanted.autoinstall,
     name: wanted.name ?? (plan.description.replace(/\s+/g, " ").trim() || plan.profile),
     description: plan.description,
@@ -79,6 +82,7 @@ function imageJson(
     nominal_size: partitions.reduce((sum, { partition_size_nominal }) => sum + partition_size_nominal, 0),
     blockdevs,
   };
+  return { config_format: configFormat(image, plan.architecture), ...image };
 }
 
 /** The user area: partitions, and the bootloader where it lies in front of them. */
@@ -181,11 +185,18 @@ async function bootloaderContent(
   return { filesystem_type: "raw", rawfiles };
 }
 
-/** Throws `bootloader-missing` where the build has a bootloader, but not what some modules need of it. */
+/**
+ * Throws `source-invalid` for files that the installer could not use; `bootloader-missing` where the build has a bootloader, but not
+ * what some modules need of it; as boot0Size, for each module.
+ */
 function checkInputs(plan: Plan, prepared: Prepared): void {
+  checkSideFiles(checkTezi(plan));
   if (prepared.bootloader.size === 0) return;
   const missing = teziBootloader(plan).filter(({ file }) => !prepared.bootloader.has(file));
-  if (missing.length === 0) return;
+  if (missing.length === 0) {
+    for (const own of plansByProduct(plan)) boot0Size(own, prepared);
+    return;
+  }
   const names = missing.map(({ file }) => file);
   throw new ImgbuildError(
     "bootloader-missing",

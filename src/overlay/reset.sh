@@ -1,0 +1,117 @@
+# The factory reset of one overlay, and what it carries over. Sourced by preinit.sh for one that was interrupted, by requests.sh and
+# root-change.sh. Sets made to the names of the overlays that have a new topmost layer.
+
+# read_keeps: sets keeps to the patterns of preinit.conf, one a line; to nothing when the kernel was told so.
+read_keeps() {
+	keeps=
+	[ ! "$no_keep" ] || return 0
+	while read -r key value; do
+		[ "$key" = keep ] && keeps="$keeps$value$newline"
+	done <"$config"
+}
+
+do_reset() {
+	base_layers=
+	below=-
+	if named factory; then
+		below=$layer_folder
+		base_layers="layer $below - $layer_time factory$newline"
+	fi
+	kept=
+	[ ! "$keeps" ] || [ "$top" = - ] || keep_files || {
+		refusal="what is to be kept cannot be copied, perhaps for want of room; the kernel argument imgbuild.nokeep gives it up"
+		return 1
+	}
+	if [ "$kept" ]; then
+		base_layers="${base_layers}layer $kept $below 0 +kept$newline"
+		below=$kept
+	fi
+	old_layers=$layers
+	layers=$base_layers
+	status=$first root=$id going=
+	if new_top "$below" && keep_manifest && write_state; then
+		made="$made $name "
+		return
+	fi
+	# Where nothing has to be carried over, or to come back, a full UserData can be emptied before something new is made.
+	layers=$old_layers
+	[ ! "$kept" ] && [ ! -e "$folder/before" ] && mv -f "$folder/state" "$folder/resetting" || return
+	if ! flush "$folder"; then
+		mv -f "$folder/resetting" "$folder/state"
+		return 1
+	fi
+	finish_reset "$folder"
+}
+
+# finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.
+finish_reset() {
+	folder=$1
+	read_state_file "$folder/resetting" || known_factory
+	base_layers=
+	below=-
+	if named factory; then
+		below=$layer_folder
+		base_layers="layer $below - $layer_time factory$newline"
+	fi
+	layers=$base_layers
+	top=- root=- going=
+	remove_garbage
+	status=$first root=$id
+	new_top "$below" && keep_manifest && write_state && rm -f "$folder/resetting" && made="$made $name "
+}
+
+# keep_files: copies what keeps names, of what was written, into a layer of its own; sets kept to it where there was any. Its
+# own layer, because the topmost one is made anew should the first boot after the reset not complete. For the same reason there is nothing
+# to be kept in the topmost one of now when its first boot has not completed; but whoever called overlayctl saw it, and means it.
+keep_files() {
+	view=$run/before
+	written=$folder/$top:
+	[ "$status" = ready ] || [ "$request" ] || written=
+	stack "$parent" || return
+	[ "$written$lowers" ] || return 0
+	mkdir -p "$run/empty" && look_through "$view" "$written$lowers$run/empty" || return
+	copy_kept
+	failed=$?
+	umount "$view"
+	return $failed
+}
+
+# copy_kept: for each pattern what it matches in view; the shell expands it.
+copy_kept() {
+	while read -r pattern <&3; do
+		case $pattern in
+		"${path%/}"/*) pattern=${pattern#"${path%/}"/} ;;
+		*) continue ;;
+		esac
+		cd "$view" || return
+		IFS=
+		for file in ./$pattern; do
+			! exists "$file" || copy_file "${file#./}" || {
+				unset IFS
+				cd / && return 1
+			}
+		done
+		unset IFS
+		cd /
+	done 3<<-END
+		$keeps
+	END
+}
+
+# copy_file FILE: copies it with its folders. Not through symlinks, which may lead out of the overlay.
+copy_file() {
+	if [ ! "$kept" ]; then
+		new_layer "$below" || return
+		kept=upper$suffix
+	fi
+	rest=$1
+	done=
+	while [ "${rest#*/}" != "$rest" ]; do
+		done=$done${rest%%/*}
+		rest=${rest#*/}
+		[ ! -L "$view/$done" ] || return 0
+		[ -d "$folder/$kept/$done" ] || folder_like "$view/$done" "$folder/$kept/$done" || return
+		done=$done/
+	done
+	cp -a "$view/$1" "$folder/$kept/$done"
+}
