@@ -14,7 +14,7 @@ import {
   type LayerSource,
   type NewRootPolicy,
 } from "../../src/overlay/index.js";
-import { contentOf, type Directory, newDirectory, newFile, readContent } from "../../src/tree/node.js";
+import { contentOf, type Directory, type Node, newDirectory, newFile, readContent } from "../../src/tree/node.js";
 import { addNode, lookup, makeDirectories, type Tree } from "../../src/tree/tree.js";
 import { run, temporaryFolder } from "../support/tools.js";
 import { link, sampleTree } from "./sample.js";
@@ -24,16 +24,20 @@ export const TOOLS = ["busybox", "dash", "unshare", "mksquashfs", "mke2fs", "deb
 export type Shell = "busybox" | "dash";
 
 /** Writes a tree below a folder of the host; busybox itself comes from the host. */
-async function stage(directory: Directory, folder: string): Promise<void> {
+async function stage(directory: Directory, folder: string, names = new Map<Node, string>()): Promise<void> {
   for (const [name, node] of directory.entries) {
     const file = path.join(folder, name);
     if (node.type === "directory") {
       fs.mkdirSync(file);
-      await stage(node, file);
+      await stage(node, file, names);
+    } else if (names.has(node)) {
+      fs.linkSync(names.get(node)!, file);
+      continue;
     } else if (node.type === "symlink") fs.symlinkSync(node.target, file);
     else if (name === "busybox") fs.copyFileSync(run("which", ["busybox"]).trim(), file);
     else if (node.type === "file") fs.writeFileSync(file, await readContent(node.content));
     if (node.type === "symlink") continue;
+    names.set(node, file);
     fs.chownSync(file, node.uid, node.gid);
     fs.chmodSync(file, node.mode);
   }
