@@ -53,7 +53,7 @@ test("what a killed one left mounted is not emptied by the next of the same proc
         cat /home/root/kept; umount /run/imgbuild/overlayctl.*/rom; ls /run/imgbuild | grep -c overlayctl
         rm -r /run/imgbuild/overlayctl.*
         overlayctl export s /run/slow & until [ -e /run/imgbuild/overlayctl.*/export/imgbuild-snapshot ]; do sleep 0.1; done
-        touch /run/imgbuild/overlayctl.*/rom/x 2>/dev/null || echo read-only
+        touch "$(echo /run/imgbuild/overlayctl.*/rom)/x" 2>/dev/null || echo read-only
         mount -t tmpfs tmpfs /mnt; cat /run/slow >/dev/null; wait; grep -q ' /mnt ' /proc/mounts && echo mounted; ls /run/imgbuild`),
       "A /mnt\nkept\n1\nread-only\nmounted\n",
       shell,
@@ -74,8 +74,11 @@ test("the lock of a killed one is taken over, by one at a time", (t) => {
         run=$1 locks=
         fail() { echo "$*"; exit 1; }
         . ${LOCKS}
+        # What was read may be out of date by the time that something is done about it.
+        readlink() { command readlink "$@"; sleep 0.1; }
         take_lock x 60
         mkdir inside || echo "two at once"
+        sleep 0.1
         rmdir inside
         # Half of them are killed while they have it.
         case $2 in *[02468]) kill -9 $$ ;; esac
@@ -87,11 +90,11 @@ END
       ${shell.join(" ")} ./other . | sed "s/process $$$/process of the first/"
       rm other; drop_lock y
       ln -s $dead.1 lock-x
-      for i in 0 1 2 3 4 5 6 7 8 9; do ${shell.join(" ")} ./one . $i & done
+      for i in 0 1 2 3 4 5; do ${shell.join(" ")} ./one . $i & done
       wait
       ls`;
     const log = run(shell[0]!, [...shell.slice(1), "-c", text], { cwd: folder });
-    assert.equal(log.match(/^done$/gm)?.length, 5);
+    assert.equal(log.match(/^done$/gm)?.length, 3);
     assert.doesNotMatch(log, /two at once/);
     assert.deepEqual(log.match(/.*at work.*/g), ["another overlayctl is at work, process of the first"]);
   }
