@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { lacks } from "../support/tools.js";
 import { GatedMachine } from "./gate.js";
-import { checkUserdata } from "./userdata-check.js";
 
 test("a kernel without overlayfs: it boots, the folders are read-only, and it says so", async (t) => {
   if (lacks(t, "qemu-system-aarch64", "e2fsck")) return;
@@ -17,7 +16,7 @@ test("a kernel without overlayfs: it boots, the folders are read-only, and it sa
   assert.match(printed, /^refused$/m);
   assert.match(printed, /^calibration 1\.000 0\.000$/m);
   assert.match(printed, /^Degraded: no overlay can be mounted on \/opt/m);
-  await checkUserdata(machine.read());
+  await machine.check(machine.read());
 });
 
 test("a UserData without a free byte: it boots with what was written, and a reset makes room", async (t) => {
@@ -27,10 +26,10 @@ test("a UserData without a free byte: it boots with what was written, and a rese
   const full = await machine.run("cat /home/root/mine; echo x >/opt/more || echo full; ls /run/imgbuild");
   assert.match(full, /^mine\n[\s\S]*^full$/m);
   assert.doesNotMatch(full, /degraded/);
-  await checkUserdata(machine.read());
+  await machine.check(machine.read());
   await machine.run("echo /opt >/userdata/factory-reset || >/userdata/factory-reset; sync");
   const reset = await machine.run("ls /opt; echo x >/opt/more && cat /opt/more; cat /home/root/mine");
   assert.doesNotMatch(reset, /fill/);
   assert.match(reset, /^x$/m);
-  await checkUserdata(machine.read());
+  await machine.check(machine.read());
 });

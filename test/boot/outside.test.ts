@@ -63,7 +63,7 @@ test("snapshot, restore, merge, export, import and reset leave what they should 
   /** Does it on the device; and, where it is to be carried out by the next boot, boots again. */
   const after = async (...boots: readonly string[]): Promise<Layers> => {
     for (const commands of boots) await machine.run(`${commands}; sync`);
-    const content = machine.read();
+    const content = machine.userdata(machine.read());
     await checkUserdata(content);
     const layers = await layersByReader(content);
     assert.deepEqual(layersByDebugfs(t, content, Object.keys(layers)), layers);
@@ -85,7 +85,7 @@ test("snapshot, restore, merge, export, import and reset leave what they should 
   });
   const reset = await after("echo mine >/home/root/mine; overlayctl reset", "ready");
   assert.deepEqual(Object.values(reset), ["folder"], "nothing of /opt is kept");
-  const kept = await openKept(machine.read());
+  const kept = await openKept(machine.userdata(machine.read()));
   assert.equal(kept, "mine\n");
   const imported = await after("overlayctl import /userdata/one.tar; overlayctl restore one", "true");
   assert.deepEqual(
