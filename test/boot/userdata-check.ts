@@ -89,6 +89,9 @@ async function checkReader(content: Buffer): Promise<Map<string, string>> {
   for (const [file, state] of states) {
     const folder = path.dirname(file);
     assert.match(state, /^state (?:ready|pending|pending again)\n[\s\S]*\nend\n$/, folder);
+    // With `resetting` in its place a reset is half-way that had to make room first: what it names may be gone, and the next boot
+    // has to complete it.
+    if (path.basename(file) === "resetting") continue;
     const entries = (await names(reader, folder))!;
     for (const [, layer] of state.matchAll(/^(?:top|layer) (upper\S*) /gm)) {
       assert.ok(entries.has(layer!), `${folder} has no ${layer}, which its state names`);
