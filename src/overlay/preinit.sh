@@ -110,6 +110,8 @@ settle() {
 	case $made in
 	*" $name "*) return ;;
 	esac
+	# Left by a cut; it may be what takes the room for what is made below.
+	remove_garbage
 	if [ ! -d "$folder/$top" ]; then
 		# What the image was built with has none yet.
 		[ "$top" = - ] || degraded "$path has lost what was written since the last snapshot ($folder/$top); it may be in lost+found on UserData"

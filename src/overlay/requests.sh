@@ -146,7 +146,10 @@ perform() {
 		# shellcheck source=src/overlay/before.sh
 		. "$library/before.sh" && settle_before "$base/$name" || return
 	fi
-	if ! read_state "$base/$name"; then
+	if read_state "$base/$name"; then
+		# Left by a cut; it may be what takes the room for what is asked for.
+		remove_garbage
+	else
 		# A reset mends a damaged state. Without any there is nothing to be done: a new one is about to be made.
 		[ "$action" = reset ] && [ "$damaged" ] || return
 		top=-

@@ -119,6 +119,44 @@ test("a first boot that did not complete on a full UserData goes on with what th
   assert.equal(on.boot(SEE), KEPT);
 });
 
+test("what a cut reset had still to remove gives the room for what comes after it", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const on = await device(t, { hook: true });
+  const cut = (pending: boolean) =>
+    inState(on, (folder) => {
+      const state = fs.readFileSync(path.join(folder, "state"), "latin1");
+      const top = /^top upper(\S*) /m.exec(state)![1]!;
+      for (const name of ["upper", "work"]) fs.mkdirSync(path.join(folder, `${name}.77`), { mode: 0o755 });
+      if (pending) fs.writeFileSync(path.join(folder, "pending.77"), "");
+      fs.writeFileSync(
+        path.join(folder, "state"),
+        state
+          .replace(`top upper${top} `, "top upper.77 ")
+          .replace(/^state .*$/m, `state ${pending ? "pending" : "ready"}`),
+      );
+      if (!pending) fs.writeFileSync(path.join(folder, "../../request"), "id 9\nsnapshot home-root 1 one\n");
+      const inOld = path.join(folder, `upper${top}`);
+      const full = /ENOSPC/;
+      const big = fs.openSync(path.join(inOld, "big"), "a");
+      assert.throws(() => {
+        for (;;) fs.writeSync(big, Buffer.alloc(4096));
+      }, full);
+      fs.closeSync(big);
+      assert.throws(() => {
+        for (let i = 0; ; i++) fs.writeFileSync(path.join(inOld, `${i}`), "");
+      }, full);
+    });
+  on.boot("overlayctl ready");
+  await cut(true);
+  assert.match(
+    on.boot(SEE),
+    /^imgbuild: the first boot with \/home\/root was not completed; it begins anew\nchanged\ndeleted\nkept\nwhole\n$/m,
+  );
+  on.boot("overlayctl ready; echo mine >/home/root/mine");
+  await cut(false);
+  assert.match(on.boot(`${SEE}; overlayctl status`), /^changed\ndeleted\nkept\nwhole\n[\s\S]* snapshot of \S+ \S+: one$/m);
+});
+
 test("a completed first boot that cannot be noted is an error", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const on = await device(t, { hook: true });
