@@ -67,30 +67,28 @@ export function readLog(file: string): LoggedWrite[] {
 
 /**
  * What is on the disk, of which `before` is the window that begins at byte `offset`, when the power is cut after the first
- * `count` writes: all that a flush has followed, and of the others those for which `survives` is true, 1024 bytes by 1024.
+ * `count` writes: all that a flush has followed, and of the others those for which `survives` is true of the sector at that byte of the
+ * window.
  */
 export function afterCut(
   before: Uint8Array,
   offset: number,
   writes: readonly LoggedWrite[],
   count: number,
-  survives: () => boolean,
+  survives: (at: number) => boolean,
 ): Buffer {
   const disk = Buffer.from(before);
   const flushed = writes.slice(0, count).findLastIndex(({ flush }) => flush);
   writes.slice(0, count).forEach(({ at, bytes, fua, discard }, i) => {
-    for (let done = 0; done < bytes.length; done += WHOLE) {
+    for (let done = 0; done < bytes.length; done += SECTOR) {
       const to = at - offset + done;
       if (to < 0 || to >= disk.length) continue;
       const certain = !discard && (i <= flushed || fua);
-      if (certain || survives()) disk.set(bytes.subarray(done, done + WHOLE), to);
+      if (certain || survives(to)) disk.set(bytes.subarray(done, done + SECTOR), to);
     }
   });
   return disk;
 }
 
-/**
- * What is written whole or not at all, in bytes: two sectors. Disks promise one; ext4 takes for granted that its superblock is not torn,
- * and with its halves of different writes neither the kernel nor `e2fsck -p` takes the file system.
- */
-const WHOLE = 1024;
+/** What a disk writes whole or not at all, in bytes. */
+const SECTOR = 512;
