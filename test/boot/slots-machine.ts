@@ -51,7 +51,9 @@ export class Machine {
   readonly #board: Board;
   readonly manifest: Manifest;
   readonly image: string;
-  readonly #command: QemuCommand;
+  #command: QemuCommand;
+  /** The console of the last boot that came up. */
+  log = "";
 
   /** Builds the image with `updates` as files in /root's home. */
   constructor(t: TestContext, updates: readonly (keyof typeof ROOTS)[], board = ARM64) {
@@ -89,6 +91,11 @@ export class Machine {
     return JSON.parse(result.stdout);
   }
 
+  /** Adds arguments for QEMU: devices, for the boots to come. */
+  attach(...more: string[]): void {
+    this.#command = { ...this.#command, args: [...this.#command.args, ...more] };
+  }
+
   start(): Guest {
     return Guest.start(this.#t, this.#command);
   }
@@ -105,6 +112,7 @@ export class Machine {
     await guest.run("sync");
     guest.type("reboot -f");
     assert.equal(await guest.end(), 0);
+    this.log = guest.log;
     return now;
   }
 
