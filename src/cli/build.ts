@@ -23,6 +23,7 @@ import { bootFiles, layoutText } from "./layout-table.js";
 import { commonOptions, reporterFor, sourceOptions } from "./options.js";
 import type { Reporter } from "./progress.js";
 import { madeTime, readSources, refuseInside, STANDARD_INPUT, totals } from "./source.js";
+import { writeOutput } from "./standard-output.js";
 
 const group = "The image";
 
@@ -122,16 +123,16 @@ async function run(args: BuildArguments): Promise<void> {
           for (const output of outputs.values()) output.checkInputs?.(plan, prepared);
           const laidOut = await layOut(plan, prepared, assembling);
           reporter.end();
-          process.stdout.write(
+          await writeOutput([
             args.json
               ? `${JSON.stringify(layoutJson(plan, prepared, laidOut))}\n`
               : layoutText(plan, prepared, laidOut),
-          );
+          ]);
           return;
         }
         const manifest = await writeArtifacts(workspace, profile, prepared, assembling);
         reporter.end();
-        if (args.json) process.stdout.write(`${JSON.stringify(manifest)}\n`);
+        if (args.json) await writeOutput([`${JSON.stringify(manifest)}\n`]);
         else summary(manifest, folder, reporter);
       },
     );
