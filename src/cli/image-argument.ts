@@ -3,15 +3,17 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import type { ReadableDevice } from "../bytes/device.js";
 import { FileReader } from "../bytes/file-device.js";
+import { type CompressionFormat, detectCompression } from "../codecs/decompress.js";
 import { ImgbuildError } from "../errors.js";
 import { blockDevice } from "../flash/block-device.js";
 import { deviceNumberOf } from "../flash/device-uses.js";
+import { detectForeignFormat } from "../flash/foreign-formats.js";
 import { Medium } from "../flash/medium.js";
 import type { FileSystem } from "../image/file-system.js";
 import { type OpenedImage, openImage, type Volume } from "../image/open-image.js";
 import { volumeName } from "../image/verify.js";
 import { IMAGE } from "../output/artifacts.js";
-import { type Manifest, readManifest } from "../output/manifest.js";
+import { type Manifest, readManifest, singlePartitions } from "../output/manifest.js";
 
 /** An image of the command line that is open. */
 export interface ImageArgument {
@@ -52,19 +54,67 @@ export function imageInFolder(folder: string): string {
 
 /** The error for a folder without the whole image. */
 export function noImageIn(folder: string): ImgbuildError {
-  return new ImgbuildError("source-missing", `there is no ${IMAGE} in the folder ${folder}`, {
-    hint:
-      readManifest(folder) === undefined
-        ? "Give the output folder of a build, or the file of an image."
-        : "Its outputs were others: build it again with img among them, as with `--format img`.",
-  });
+  const missing = (hint: string) =>
+    new ImgbuildError("source-missing", `there is no ${IMAGE} in the folder ${folder}`, { hint });
+  const manifest = readManifest(folder);
+  if (manifest === undefined) return missing("Give the output folder of a build, or the file of an image.");
+  for (const [name, unpack] of Object.entries(PACKED_IMAGES)) {
+    const file = path.join(folder, name);
+    if (fs.existsSync(file)) return missing(`${name} has it: ${unpack(file)}`);
+  }
+  const parts = singlePartitions(manifest).map(({ partition }) => `${folder}:${partition.name}`);
+  const there = parts.length === 0 ? "" : ` Its partitions can be looked into one by one: ${parts.join(", ")}.`;
+  return missing(`Its outputs were others: build it again with img among them, as with \`--format img\`.${there}`);
+}
+
+const DECOMPRESS: Readonly<Record<CompressionFormat, string>> = { gzip: "gunzip -k", xz: "xz -dk", zstd: "zstd -d" };
+
+/** Outputs that are the whole image in another form, and what makes the image of one. */
+const PACKED_IMAGES: Readonly<Record<string, (file: string) => string>> = {
+  [`${IMAGE}.zst`]: (file) => `${DECOMPRESS.zstd} ${file}`,
+  [`${IMAGE}.gz`]: (file) => `${DECOMPRESS.gzip} ${file}`,
+  [`${IMAGE}.xz`]: (file) => `${DECOMPRESS.xz} ${file}`,
+  "emmc.simg": (file) => `simg2img ${file} ${path.join(path.dirname(file), IMAGE)}`,
+};
+
+/** The error for a file that has to be unpacked before it can be looked into; undefined for others. */
+async function packedError(device: ReadableDevice, file: string): Promise<ImgbuildError | undefined> {
+  const head = await device.read(0, Math.min(512, device.size));
+  const compression = detectCompression(head);
+  if (compression !== undefined) {
+    return new ImgbuildError(
+      "source-unsupported",
+      `${file} is compressed with ${compression}, and nothing in it can be looked into`,
+      {
+        hint: `Decompress it first: ${DECOMPRESS[compression]} ${file}`,
+      },
+    );
+  }
+  const foreign = detectForeignFormat(head);
+  if (foreign === undefined) return undefined;
+  const message = `${file} is ${foreign.name}, and no image of a disk or a file system`;
+  return new ImgbuildError("source-unsupported", message, { hint: foreign.hint });
+}
+
+/** What an argument that names an output folder stands for: the whole image; without one, the file of the partition PART. */
+function inFolder(folder: string, part: string | undefined): { file: string; part: string | undefined } {
+  if (part !== undefined && !fs.existsSync(path.join(folder, IMAGE))) {
+    const manifest = readManifest(folder);
+    const found =
+      manifest &&
+      singlePartitions(manifest).find(({ partition: { number, name, label } }) =>
+        [`${number}`, name, label].includes(part),
+      );
+    if (found !== undefined) return { file: path.join(folder, found.file), part: undefined };
+  }
+  return { file: imageInFolder(folder), part };
 }
 
 /** Opens it for the time of `use`. Throws `source-missing`, and what `openImage` throws. */
 export async function withImage<T>(text: string, use: (argument: ImageArgument) => Promise<T>): Promise<T> {
-  const { file: named, part } = splitArgument(text);
+  const { file: named, part: wanted } = splitArgument(text);
   const stat = fs.statSync(named, { throwIfNoEntry: false });
-  const file = stat?.isDirectory() ? imageInFolder(named) : named;
+  const { file, part } = stat?.isDirectory() ? inFolder(named, wanted) : { file: named, part: wanted };
   if (stat !== undefined && !stat.isDirectory() && !stat.isFile() && !stat.isBlockDevice()) {
     throw new ImgbuildError(
       "usage",
@@ -78,7 +128,9 @@ export async function withImage<T>(text: string, use: (argument: ImageArgument) 
   try {
     const found = readManifest(path.dirname(file));
     const manifest = found?.artifacts.some((artifact) => artifact.file === path.basename(file)) ? found : undefined;
-    const image = await openImage(device);
+    const image = await openImage(device).catch(async (error) => {
+      throw (await packedError(device, file)) ?? error;
+    });
     const named = image.table === undefined ? [] : (manifest?.partitions ?? []);
     const names = new Map(named.map(({ number, name }) => [number, name]));
     return await use({ file, device, image, manifest, names, part });

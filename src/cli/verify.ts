@@ -1,8 +1,12 @@
 /** `imgbuild verify IMAGE`: checks everything in an image, and the manifest beside it. */
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { escapeName, safeText } from "../bytes/bytestring.js";
-import { type PlacedFinding, verifyImage } from "../image/verify.js";
+import { ImgbuildError } from "../errors.js";
+import type { OpenedImage } from "../image/open-image.js";
+import { type PlacedFinding, type Verification, verifyImage } from "../image/verify.js";
 import { IMAGE, MANIFEST } from "../output/artifacts.js";
+import { type Manifest, readManifest, singlePartitions } from "../output/manifest.js";
 import { verifyArtifacts, verifyPartitions } from "../output/verify-manifest.js";
 import { defineCommand } from "./declare.js";
 import { type ImageArgument, imageOperand, withImage } from "./image-argument.js";
@@ -17,40 +21,80 @@ export const verify = defineCommand({
   options: commonOptions,
   async run(args) {
     const reporter = reporterFor(args);
-    await withImage(args.image, async (argument) => {
-      const { checked, findings } = await check(argument, reporter);
-      reporter.end();
-      const errors = findings.filter(({ severity }) => severity === "error").length;
-      if (args.json) {
-        const document = { file: argument.file, sound: errors === 0, checked, findings: findings.map(findingJson) };
-        await writeOutput([`${JSON.stringify(document)}\n`]);
-      } else {
-        for (const line of checked) reporter.say(`checked ${line}`);
-        const lines = [...findings.map(findingText), `${argument.file}: ${verdict(errors, findings.length - errors)}`];
-        await writeOutput([`${lines.map(safeText).join("\n")}\n`]);
-      }
-      if (errors > 0) process.exitCode = 1;
-    });
+    const manifest = withoutImage(args.image);
+    if (manifest === undefined) {
+      await withImage(args.image, async (argument) =>
+        tell(argument.file, await check(argument, reporter), args, reporter),
+      );
+    } else await tell(args.image, await checkFolder(args.image, manifest, reporter), args, reporter);
   },
 });
 
-async function check(argument: ImageArgument, reporter: Reporter) {
-  const { image, names, manifest, file } = argument;
-  const { progress } = reporter.observer;
-  const result = await verifyImage(image, names, {
-    ...(progress && { progress }),
-    stage: (name) => reporter.stage(name),
-  });
-  const checked = [...result.checked];
-  const findings = [...result.findings];
-  if (manifest !== undefined) {
-    reporter.stage("checksums");
-    const folder = path.dirname(file);
-    findings.push(...(await verifyArtifacts(folder, manifest)));
-    if (path.basename(file) === IMAGE) findings.push(...(await verifyPartitions(image, manifest)));
-    checked.push(`${MANIFEST}: ${manifest.artifacts.length} artifacts with size and SHA-256`);
+/** The manifest of an output folder that has no whole image in it; undefined for all else. */
+function withoutImage(named: string): Manifest | undefined {
+  const isFolder = fs.statSync(named, { throwIfNoEntry: false })?.isDirectory();
+  return isFolder && !fs.existsSync(path.join(named, IMAGE)) ? readManifest(named) : undefined;
+}
+
+async function tell(
+  file: string,
+  { checked, findings }: Verification,
+  { json }: { json: boolean },
+  reporter: Reporter,
+): Promise<void> {
+  reporter.end();
+  const errors = findings.filter(({ severity }) => severity === "error").length;
+  if (json) {
+    const document = { file, sound: errors === 0, checked, findings: findings.map(findingJson) };
+    await writeOutput([`${JSON.stringify(document)}\n`]);
+  } else {
+    for (const line of checked) reporter.say(`checked ${line}`);
+    const lines = [...findings.map(findingText), `${file}: ${verdict(errors, findings.length - errors)}`];
+    await writeOutput([`${lines.map(safeText).join("\n")}\n`]);
   }
-  return { checked, findings };
+  if (errors > 0) process.exitCode = 1;
+}
+
+async function check({ image, names, manifest, file }: ImageArgument, reporter: Reporter): Promise<Verification> {
+  const result = await checkImage(image, names, reporter);
+  if (manifest === undefined) return result;
+  const artifacts = await checkArtifacts(path.dirname(file), manifest, reporter);
+  const partitions = path.basename(file) === IMAGE ? await verifyPartitions(image, manifest) : [];
+  return {
+    checked: [...result.checked, ...artifacts.checked],
+    findings: [...result.findings, ...artifacts.findings, ...partitions],
+  };
+}
+
+/** Without the whole image: the partitions that there are on their own, and every artifact. */
+async function checkFolder(folder: string, manifest: Manifest, reporter: Reporter): Promise<Verification> {
+  const checked: string[] = [];
+  const findings: PlacedFinding[] = [];
+  for (const { partition, file } of singlePartitions(manifest)) {
+    // What is missing is found below.
+    if (partition.filesystem === "raw" || !fs.existsSync(path.join(folder, file))) continue;
+    try {
+      const result = await withImage(path.join(folder, file), ({ image }) => checkImage(image, new Map(), reporter));
+      checked.push(...result.checked.map((line) => `${file}: ${line}`));
+      findings.push(...result.findings.map((finding) => ({ ...finding, where: file })));
+    } catch (error) {
+      if (!(error instanceof ImgbuildError)) throw error;
+      findings.push({ where: file, severity: "error", message: error.message });
+    }
+  }
+  const artifacts = await checkArtifacts(folder, manifest, reporter);
+  return { checked: [...checked, ...artifacts.checked], findings: [...findings, ...artifacts.findings] };
+}
+
+async function checkImage(image: OpenedImage, names: ReadonlyMap<number, string>, reporter: Reporter) {
+  const { progress } = reporter.observer;
+  return verifyImage(image, names, { ...(progress && { progress }), stage: (name) => reporter.stage(name) });
+}
+
+async function checkArtifacts(folder: string, manifest: Manifest, reporter: Reporter): Promise<Verification> {
+  reporter.stage("checksums");
+  const findings = await verifyArtifacts(folder, manifest);
+  return { checked: [`${MANIFEST}: ${manifest.artifacts.length} artifacts with size and SHA-256`], findings };
 }
 
 /** "error: partition 2 (rootfs, squashfs): /usr/bin/x: ... (byte 4096), and at 3 more paths; byte 71303168 of the image" */

@@ -13,8 +13,8 @@ const EXTENSIONS: Readonly<Record<PartitionPlan["filesystem"], string>> = {
 };
 
 /** The file that holds a partition on its own. */
-export function partitionFile(partition: PartitionPlan): string {
-  return `${partition.name}.${EXTENSIONS[partition.filesystem]}`;
+export function partitionFile({ name, filesystem }: Pick<PartitionPlan, "name" | "filesystem">): string {
+  return `${name}.${EXTENSIONS[filesystem]}`;
 }
 
 /**

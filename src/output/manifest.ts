@@ -2,8 +2,9 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { AssembledImage } from "../image/assemble.js";
-import type { PartitionRole, Plan } from "../image/plan.js";
+import type { PartitionPlan, PartitionRole, Plan } from "../image/plan.js";
 import type { Prepared } from "../image/prepare.js";
+import { isArtifactName, partitionFile } from "./artifact-names.js";
 import { version } from "./version.js";
 
 export interface Artifact {
@@ -21,7 +22,7 @@ export interface ManifestPartition {
   /** In bytes from the image's start. */
   readonly offset: number;
   readonly size: number;
-  readonly filesystem: string;
+  readonly filesystem: PartitionPlan["filesystem"];
   /** How many bytes from its start the file system takes, with the hash tree. */
   readonly used: number;
   /** The hash tree behind it: hexadecimal digits, and bytes from the partition's start. */
@@ -98,4 +99,14 @@ export function readManifest(folder: string): Manifest | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The partitions that are artifacts on their own, with their files. */
+export function singlePartitions({
+  artifacts,
+  partitions,
+}: Manifest): { partition: ManifestPartition; file: string }[] {
+  return partitions
+    .map((partition) => ({ partition, file: partitionFile(partition) }))
+    .filter(({ file }) => isArtifactName(file) && artifacts.some((artifact) => artifact.file === file));
 }
