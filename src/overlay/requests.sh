@@ -168,7 +168,7 @@ perform() {
 	[ ! "$request" ] || finished="$request $line"
 	refusal=
 	# A reset leaves nothing that could come back.
-	[ "$action" != reset ] || rm -f "$folder/before"
+	[ "$action" != reset ] || rm -rf "$folder/before"
 	if "do_$action" "$@"; then
 		[ ! "$going" ] || fold_going
 		remove_garbage

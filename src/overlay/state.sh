@@ -258,7 +258,7 @@ remove_garbage() {
 
 # of_before ENTRY: whether that is a layer or a manifest of the state before.
 of_before() {
-	[ -e "$folder/before" ] || return
+	[ -f "$folder/before" ] || return
 	while read -r key value _; do
 		case "$key $value" in
 		"top $1" | "layer $1" | "root ${1#manifest.}") return ;;

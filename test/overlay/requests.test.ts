@@ -102,6 +102,17 @@ It is done at the next boot.
   });
 }
 
+test("a folder in the place of the state before is removed", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const on = await device(t);
+  on.boot("echo 1 >/home/root/mine");
+  await mounted(on.userdata, { type: "ext4", writable: true }, (folder) =>
+    fs.mkdirSync(path.join(folder, "overlay/home-root/before/home"), { recursive: true }),
+  );
+  const see = "cat /home/root/mine /run/imgbuild/degraded 2>&1; ls /userdata/overlay/home-root";
+  assert.match(on.boot(see), /^1\ncat: .* No such file or directory\nstate\nupper\nwork\n$/);
+});
+
 test("a reset is asked for by the kernel's arguments or by a file, of all or of some", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot, userdata } = await device(t, { paths: ["/etc", "/home/root"] });
