@@ -64,7 +64,7 @@ finish_reset() {
 # own layer, because the topmost one is made anew should the first boot after the reset not complete. For the same reason there is nothing
 # to be kept in the topmost one of now when its first boot has not completed; but whoever called overlayctl saw it, and means it.
 keep_files() {
-	view=$run/before
+	view=$run/kept-view
 	written=$folder/$top:
 	[ "$status" = ready ] || [ "$request" ] || written=
 	stack "$parent" || return
@@ -76,16 +76,18 @@ keep_files() {
 	return $failed
 }
 
-# copy_kept: for each pattern what it matches in view; the shell expands it.
+# copy_kept: for each pattern what it matches in view; the shell expands it. Some shells have .* match . and .., which nobody means.
 copy_kept() {
 	while read -r pattern <&3; do
-		case $pattern in
-		"${path%/}"/*) pattern=${pattern#"${path%/}"/} ;;
-		*) continue ;;
-		esac
+		within_overlay || continue
+		hidden=
+		[ "$pattern" ] || pattern='*' hidden='./.*'
 		cd "$view" || return
 		IFS=
-		for file in ./$pattern; do
+		for file in ./$pattern $hidden; do
+			case $file/ in
+			*/./* | */../*) continue ;;
+			esac
 			! exists "$file" || copy_file "${file#./}" || {
 				unset IFS
 				cd / && return 1
@@ -96,6 +98,27 @@ copy_kept() {
 	done 3<<-END
 		$keeps
 	END
+}
+
+# within_overlay: takes what leads to the overlay off the pattern, and slashes at its end; false where it leads elsewhere. Nothing is left of
+# one that names the overlay's own folder, or one above it: that is all there is in the overlay.
+within_overlay() {
+	case $pattern in
+	/*) pattern=$pattern/ ;;
+	*) return 1 ;;
+	esac
+	way=${path#/}
+	way=${way:+$way/}
+	while pattern=${pattern#"${pattern%%[!/]*}"} && [ "$way" ] && [ "$pattern" ]; do
+		# shellcheck disable=SC2254 # it is a pattern
+		case ${way%%/*} in
+		${pattern%%/*}) ;;
+		*) return 1 ;;
+		esac
+		way=${way#*/}
+		pattern=${pattern#*/}
+	done
+	pattern=${pattern%"${pattern##*[!/]}"}
 }
 
 # copy_file FILE: copies it with its folders. Not through symlinks, which may lead out of the overlay.

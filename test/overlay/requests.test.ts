@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { FileReader } from "../../src/bytes/file-device.js";
 import { openExt4 } from "../../src/ext4/index.js";
@@ -101,6 +101,54 @@ It is done at the next boot.
     assert.equal((await folders(userdata)).length, 3);
   });
 }
+
+/** What a reset by these patterns leaves below /home/root, and whether the boot after it is as whole as ever. */
+async function keptBy(t: TestContext, shell: Shell, keep: readonly string[], written: string): Promise<string[]> {
+  const { boot, userdata } = await device(t, { shell, paths: ["/etc", "/home/root"], keep });
+  boot(`cd /home/root; rm *; ${written}; overlayctl reset`);
+  boot("true");
+  const shown = boot("cat /run/imgbuild/degraded 2>/dev/null; cd /home/root; find . -type f | sort");
+  assert.deepEqual(
+    (await folders(userdata)).filter((name) => !/^(upper|work)(\.\d)?$/.test(name)),
+    ["state"],
+  );
+  return shown.split("\n").filter((name) => !["./changed", "./deleted", "./kept", ""].includes(name));
+}
+
+test("what a pattern with a dot matches has neither . nor .. in it, whichever the shell", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const written =
+    "mkdir -p .config/.deep d; for f in .profile .config/.deep/x d/.hidden d/plain plain; do echo 1 >$f; done";
+  for (const shell of SHELLS) {
+    assert.deepEqual(await keptBy(t, shell, ["/home/root/.*", "/etc/.?*"], written), [
+      "./.config/.deep/x",
+      "./.profile",
+    ]);
+    const deep = ["/home/root/*/.*", "/home/root/.*/.*/x", "/home/root/.*/plain"];
+    assert.deepEqual(await keptBy(t, shell, deep, written), ["./.config/.deep/x", "./d/.hidden"]);
+  }
+});
+
+test("a pattern may end with slashes, and name the overlay's own folder or one above it", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const written = "mkdir ssh .x; for f in ssh/key .x/f a ..b; do echo 1 >$f; done";
+  const all = ["./..b", "./.x/f", "./a", "./ssh/key"];
+  for (const [keep, kept] of [
+    ["/home/root/ssh//", ["./ssh/key"]],
+    ["//home/*//[a]", ["./a"]],
+    ["/home/root/", all],
+    ["/home", all],
+    ["/home/roo", []],
+  ] as const) {
+    assert.deepEqual(await keptBy(t, "busybox", ["/root/ssh", keep], written), kept, keep);
+  }
+  // As a request by hand may have it, or by an overlayctl of before.
+  const { boot } = await device(t);
+  boot(
+    `cd /home/root; ${written}; printf 'id 1\nkeep -\nkeep etc\nkeep /home/root/ssh/\nreset home-root\n' >/userdata/request`,
+  );
+  assert.equal(boot("cd /home/root; ls -A; ls ssh"), "changed\ndeleted\nkept\nssh\nkey\n");
+});
 
 test("a folder in the place of the state before is removed", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
@@ -208,7 +256,7 @@ test("what cannot be done is refused, and changes nothing", async (t) => {
   const tried =
     boot(`for c in "restore none" "delete factory" "snapshot a/b" "snapshot" "snapshot x --overlay /nowhere" "reset --keep etc" frobnicate \\
     "status --bad" "restore" "snapshot x y z" "export none" "import /nowhere" "reset /etc" "snapshot x y" "cancel x" \
-    "reset --keep /etc/../x"; do overlayctl $c 2>&1; echo "$c: $?"; done; overlayctl cancel; ls /userdata`);
+    "reset --keep /etc/../x" "reset --keep /etc/./x" "reset --keep /etc/.."; do overlayctl $c 2>&1; echo "$c: $?"; done; overlayctl cancel; ls /userdata`);
   const statuses = [...tried.matchAll(/^(.*): (\d)$/gm)].map(([, command, status]) => `${command} ${status}`);
   assert.deepEqual(statuses, [
     "restore none 1",
@@ -227,6 +275,8 @@ test("what cannot be done is refused, and changes nothing", async (t) => {
     "snapshot x y 2",
     "cancel x 2",
     "reset --keep /etc/../x 2",
+    "reset --keep /etc/./x 2",
+    "reset --keep /etc/.. 2",
   ]);
   assert.match(tried, /\nlost\+found\noverlay\n$/);
   // Two snapshots over one: it can go when one of them has gone.
