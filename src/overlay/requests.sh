@@ -154,8 +154,10 @@ perform() {
 		[ "$action" = reset ] && [ "$damaged" ] || return
 		top=-
 	fi
-	if [ "$request" ]; then
-		[ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ] && return
+	if [ "$request" ] && [ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ]; then
+		# What comes right after its being done may have been cut off.
+		[ "${finished#* }" != "$line" ] || forget_before
+		return
 	fi
 	if [ "$action" != reset ] && [ "$root" != "$id" ] && [ "$policy" != keep ]; then
 		# shellcheck source=/dev/null # shellcheck looks at it from preinit.sh
@@ -167,15 +169,19 @@ perform() {
 	fi
 	[ ! "$request" ] || finished="$request $line"
 	refusal=
-	# A reset leaves nothing that could come back.
-	[ "$action" != reset ] || rm -rf "$folder/before"
 	if "do_$action" "$@"; then
+		forget_before
 		[ ! "$going" ] || fold_going
 		remove_garbage
 		return
 	fi
 	not_done "$path: no $action${1:+ (${*})}: ${refusal:-it failed, perhaps for want of room}; it stays as it is"
 	read_state "$folder" && remove_garbage
+}
+
+# forget_before: a reset that has been done leaves nothing that could come back.
+forget_before() {
+	[ "$action" != reset ] || [ ! -e "$folder/before" ] || rm -rf "$folder/before"
 }
 
 # do_snapshot TIME NAME: the topmost layer is frozen under that name, with a new one above it.

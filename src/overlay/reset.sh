@@ -10,13 +10,19 @@ read_keeps() {
 	done <"$config"
 }
 
-do_reset() {
+# factory_alone: sets base_layers to the layer that the image was built with, where there is one, and below to that or to -.
+factory_alone() {
 	base_layers=
 	below=-
 	if named factory; then
 		below=$layer_folder
 		base_layers="layer $below - $layer_time factory$newline"
 	fi
+}
+
+# do_reset [before]: with that word, what the file before names is not given up for room.
+do_reset() {
+	factory_alone
 	kept=
 	[ ! "$keeps" ] || [ "$top" = - ] || keep_files || {
 		refusal="what is to be kept cannot be copied, perhaps for want of room; the kernel argument imgbuild.nokeep gives it up"
@@ -35,7 +41,7 @@ do_reset() {
 	fi
 	# Where nothing has to be carried over, or to come back, a full UserData can be emptied before something new is made.
 	layers=$old_layers
-	[ ! "$kept" ] && [ ! -e "$folder/before" ] && mv -f "$folder/state" "$folder/resetting" || return
+	[ ! "$kept" ] && [ ! "$1" ] && mv -f "$folder/state" "$folder/resetting" || return
 	if ! flush "$folder"; then
 		mv -f "$folder/resetting" "$folder/state"
 		return 1
@@ -47,14 +53,10 @@ do_reset() {
 finish_reset() {
 	folder=$1
 	read_state_file "$folder/resetting" || known_factory
-	base_layers=
-	below=-
-	if named factory; then
-		below=$layer_folder
-		base_layers="layer $below - $layer_time factory$newline"
-	fi
+	factory_alone
 	layers=$base_layers
 	top=- root=- going=
+	[ ! -e "$folder/before" ] || rm -rf "$folder/before"
 	remove_garbage
 	status=$first root=$id
 	new_top "$below" && keep_manifest && write_state && rm -f "$folder/resetting" && made="$made $name "
