@@ -41,12 +41,19 @@ do_reset() {
 	fi
 	# Where nothing has to be carried over, or to come back, a full UserData can be emptied before something new is made.
 	layers=$old_layers
-	[ ! "$kept" ] && [ ! "$1" ] && mv -f "$folder/state" "$folder/resetting" || return
-	if ! flush "$folder"; then
-		mv -f "$folder/resetting" "$folder/state"
+	[ ! "$kept" ] && [ ! "$1" ] && begin_resetting && finish_reset "$folder"
+}
+
+# begin_resetting: renames the state to resetting, or, where it is lost, something else of what goes: that takes no room, and no inode.
+begin_resetting() {
+	for was in "$folder/state" "$folder/work" "$folder"/work.* "$folder/upper" "$folder"/upper.*; do
+		[ -e "$was" ] && [ "${was##*/}" != "$below" ] && ! foreign "${was##*/}" || continue
+		mv -f "$was" "$folder/resetting" || return
+		flush "$folder" && return
+		mv -f "$folder/resetting" "$was"
 		return 1
-	fi
-	finish_reset "$folder"
+	done
+	return 1
 }
 
 # finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.
@@ -57,9 +64,10 @@ finish_reset() {
 	layers=$base_layers
 	top=- root=- going=
 	[ ! -e "$folder/before" ] || rm -rf "$folder/before"
+	[ ! -d "$folder/resetting" ] || rm -rf "$folder/resetting"/* "$folder/resetting"/.[!.]* "$folder/resetting"/..?*
 	remove_garbage
 	status=$first root=$id
-	new_top "$below" && keep_manifest && write_state && rm -f "$folder/resetting" && made="$made $name "
+	new_top "$below" && keep_manifest && write_state && rm -rf "$folder/resetting" && made="$made $name "
 }
 
 # keep_files: copies what keeps names, of what was written, into a layer of its own; sets kept to it where there was any. Its
