@@ -28,7 +28,7 @@ move_flag() {
 	if ! write_wish "$flag_wish"; then
 		# A full UserData, which wants the reset most.
 		flag_left=yes
-		resets=${resets:+$resets,}$flag_wish
+		resets=${resets:+$resets$newline}$flag_wish
 	elif ! remove_flag; then
 		flag_stays
 		rm -f "$mount/factory-reset"

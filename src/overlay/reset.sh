@@ -1,10 +1,9 @@
 # The factory reset of one overlay, and what it carries over. Sourced by preinit.sh for one that was interrupted, by requests.sh and
 # root-change.sh. Sets made to the names of the overlays that have a new topmost layer.
 
-# read_keeps: sets keeps to the patterns of preinit.conf, one a line; to nothing when the kernel was told so.
+# read_keeps: sets keeps to the patterns of preinit.conf, one a line.
 read_keeps() {
 	keeps=
-	[ ! "$no_keep" ] || return 0
 	while read -r key value; do
 		[ "$key" = keep ] && keeps="$keeps$value$newline"
 	done <"$config"

@@ -18,13 +18,14 @@ esac
 exec /bin/busybox mount "$@"
 `;
 
-async function flagDevice(t: TestContext, { failing = "nothing", size = "8M" } = {}) {
+async function flagDevice(t: TestContext, { failing = "nothing", size = "8M", keep = [] as string[] } = {}) {
   const made = await device(t, {
     shell: "dash",
     cuttable: true,
     paths: ["/etc", "/home/root"],
     size,
     flagPartition: 1,
+    keep,
     root: (tree) => put(tree, "usr/sbin/mount", mount(failing), 0o755),
   });
   const bootfs = path.join(temporaryFolder(t), "bootfs.img");
@@ -101,6 +102,14 @@ test("a BootFS that cannot be written or mounted resets nothing, and says so", a
       assert.ok(printed.endsWith(`etc\nhome\n${RESET}`), printed);
     }
   }
+});
+
+test("a flag's wish and that of UserData stay apart", async (t) => {
+  if (skipped(t)) return;
+  const { boot, flag } = await flagDevice(t, { keep: ["/etc/x", "/home/root/x"] });
+  boot(`${WRITE}; echo /home/root >/userdata/factory-reset`);
+  flag("/etc\nimgbuild.nokeep\n");
+  assert.equal(boot(SEE), `home\n${RESET}`);
 });
 
 const FILL =

@@ -224,6 +224,38 @@ test("a file factory-reset may say that nothing is carried over", async (t) => {
   assert.equal(boot(see), "");
 });
 
+test("wishes from several sides are carried out each as it is: what one does not keep, another may", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, {
+    shell: "dash",
+    paths: ["/etc", "/home/root"],
+    keep: ["/etc/new", "/home/root/new"],
+  });
+  const wish = (file: string, kernel: string) => {
+    boot(
+      `cd /; rm -f etc/* home/root/*; for d in etc home/root; do touch $d/new $d/lost; done; printf '${file}' >/userdata/factory-reset`,
+    );
+    return boot("cd /; ls etc/new etc/lost home/root/new home/root/lost 2>/dev/null; ls /userdata", {
+      arguments: kernel,
+    })
+      .replace(/\n/g, " ")
+      .replace("lost+found overlay ", "")
+      .trim();
+  };
+  assert.equal(wish("/home/root", "imgbuild.reset=/etc imgbuild.nokeep"), "home/root/new");
+  assert.equal(wish("imgbuild.nokeep\\n/etc\\n", "imgbuild.reset=/home/root"), "home/root/new");
+  assert.equal(wish("/etc", "imgbuild.resetonce=imgbuild.nokeep:1"), "reset-once");
+  assert.equal(
+    wish("/etc", "imgbuild.reset=home-root,imgbuild.nokeep imgbuild.resetonce=/etc:2"),
+    "etc/new reset-once",
+  );
+  assert.equal(
+    wish("/etc,imgbuild.nokeep\\nhome-root", "imgbuild.resetonce=/home/root:3 imgbuild.nokeep"),
+    "reset-once",
+  );
+  assert.equal(wish("", "imgbuild.reset=/etc imgbuild.nokeep"), "home/root/new reset-once");
+});
+
 test("what the image was built with comes back with a reset, and outlives merging", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot, userdata } = await device(t);
