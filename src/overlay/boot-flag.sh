@@ -31,7 +31,8 @@ move_flag() {
 		resets=${resets:+$resets$newline}$flag_wish
 	elif ! remove_flag; then
 		flag_stays
-		rm -f "$mount/factory-reset"
+		# What UserData asked for before stays.
+		{ [ "$former" ] && put_file factory-reset "$former"; } || rm -f "$mount/factory-reset"
 	fi
 }
 
