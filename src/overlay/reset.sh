@@ -24,7 +24,7 @@ do_reset() {
 	factory_alone
 	kept=
 	[ ! "$keeps" ] || [ "$top" = - ] || keep_files || {
-		refusal="what is to be kept cannot be copied, perhaps for want of room; the kernel argument imgbuild.nokeep gives it up"
+		refusal="what is to be kept cannot be copied, perhaps for want of room; overlayctl reset --no-keep gives it up, or imgbuild.reset with imgbuild.nokeep"
 		return 1
 	}
 	if [ "$kept" ]; then

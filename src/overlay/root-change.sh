@@ -38,7 +38,7 @@ change_root() {
 	else
 		refresh && adopt_root
 	fi && return
-	not_done "$path stays as it was over the former root"
+	not_done "$path stays as it was over the former root${refusal:+: $refusal}"
 	read_state "$folder"
 }
 
