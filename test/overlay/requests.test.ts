@@ -473,6 +473,33 @@ overlayctl: no overlay has a snapshot none
   );
 });
 
+test("what a request leaves nothing of is not asked for after it, and what it leaves is", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const shell of SHELLS) {
+    const { boot } = await device(t, { shell });
+    for (const name of ["one", "two", "three"]) boot(`touch /home/root/${name}; overlayctl snapshot ${name}`);
+    const done = "It is done at the next boot.\n";
+    const none = (name: string) => `overlayctl: no overlay has a snapshot ${name}\n`;
+    const asked = (...commands: string[]) =>
+      boot(
+        `exec 2>&1; ls /userdata/request; ${commands.map((command) => `overlayctl ${command}`).join(";")}; overlayctl cancel`,
+      )
+        .replace(/^ls: .*\n/, "")
+        .split(done)
+        .join("+");
+    assert.equal(asked("merge two", "restore one", "restore two", "restore three"), `+${none("one")}++`);
+    assert.equal(asked("merge", "restore three", "snapshot one"), `+${none("three")}+`);
+    // It is not deleted, for the present state and three are both over it.
+    assert.equal(asked("restore two", "delete two", "delete one", "restore two"), "++++");
+    assert.equal(
+      asked("snapshot a", "restore two", "merge", "snapshot a", "delete a", "snapshot a", "restore a"),
+      "+++overlayctl: /home/root: a snapshot a is to be taken at the next boot already\n+++",
+    );
+    assert.equal(asked("reset", "restore factory", "restore one"), `+${none("factory")}${none("one")}`);
+    assert.equal(boot("overlayctl status | grep -c 'snapshot of'"), "3\n");
+  }
+});
+
 test("what could not be done is shown for as long as the boot lasts", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t);
