@@ -159,7 +159,7 @@ reset_wish() {
 	done
 }
 
-# perform ACTION WHICH [WORD]...: one line. What failed leaves the old state, and nothing beside it.
+# perform ACTION WHICH [WORD]...: one line. What failed leaves the old state, the one before, and nothing beside them.
 perform() {
 	action=$1
 	if ! find_overlay "$2"; then

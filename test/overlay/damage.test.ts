@@ -171,8 +171,8 @@ test("a state that is lost on a full UserData can be reset, with free inodes and
   const see = `${SEE}; ls /userdata/overlay/home-root | sed 's/[.].*//'`;
   const shown = "changed\ndeleted\nkept\nseed\nwhole\nfactory\nstate\nupper\nupper\nwork\n";
   for (const { inodes, work, step } of [
-    { inodes: true, work: true, step: 4 },
-    { inodes: false, work: true, step: 4 },
+    { inodes: true, work: true, step: 100 },
+    { inodes: false, work: true, step: 5 },
     { inodes: false, work: false, step: 100 },
   ]) {
     fs.writeFileSync(on.userdata, sound);
