@@ -26,15 +26,19 @@ change_root() {
 		. "$library/reset.sh"
 		say "$path is reset, because the root has changed"
 		read_keeps
-		# shellcheck source=src/overlay/before.sh
-		{ [ ! -e "$run/trial" ] || { . "$library/before.sh" && keep_before; }; } && do_reset
+		if [ -e "$run/trial" ]; then
+			# shellcheck source=src/overlay/before.sh
+			. "$library/before.sh" && keep_before && do_reset before
+		else
+			do_reset
+		fi
 	elif [ ! -e "$folder/manifest.$root" ]; then
 		say "$path: no list of the former root's files is there, so that none are refreshed"
 		adopt_root
 	else
 		refresh && adopt_root
 	fi && return
-	not_done "$path stays as it was over the former root"
+	not_done "$path stays as it was over the former root${refusal:+: $refusal}"
 	read_state "$folder"
 }
 

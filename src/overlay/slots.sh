@@ -168,7 +168,7 @@ confirm_slot() {
 	if on_trial; then
 		settle_on "$running_hex" "$root_old"
 		# What falling back would have brought back: before.sh. The next boot removes the layers.
-		rm -f "$mount"/overlay/*/before
+		rm -rf "$mount"/overlay/*/before
 	elif [ "$upgrade_available" = 1 ]; then
 		fail "the new root does not run yet: it is tried at the next boot"
 	elif [ ! "$counts" ] && [ -e "$run/trial" ]; then

@@ -8,7 +8,7 @@
 #     factory            an empty file: upper is what the image was built with, whatever has become of state
 #     manifest.ID        what the root of that identity has below the path; see root-change.sh
 #     shadowing          files that hide what a new root changed; see root-change.sh
-#     resetting          the state that a reset began with which had no room for a new one; see reset.sh
+#     resetting          the state that a reset began with which had no room for a new one, or a folder for want of it; see reset.sh
 #     before             the state over the root that is fallen back to while another is on trial; see before.sh
 #
 # state, one setting a line; others are kept:
@@ -258,7 +258,7 @@ remove_garbage() {
 
 # of_before ENTRY: whether that is a layer or a manifest of the state before.
 of_before() {
-	[ -e "$folder/before" ] || return
+	[ -f "$folder/before" ] || return
 	while read -r key value _; do
 		case "$key $value" in
 		"top $1" | "layer $1" | "root ${1#manifest.}") return ;;

@@ -18,14 +18,26 @@ esac
 exec /bin/busybox mount "$@"
 `;
 
-async function flagDevice(t: TestContext, { failing = "nothing", size = "8M" } = {}) {
+/** rm, which may be to fail with the flag itself. */
+const rm = `${shim("rm").split("exec")[0]}
+case "$*" in
+*/bootfs/factory-reset) exit 1 ;;
+esac
+exec /bin/busybox rm "$@"
+`;
+
+async function flagDevice(t: TestContext, { failing = "nothing", size = "8M", keep = [] as string[] } = {}) {
   const made = await device(t, {
     shell: "dash",
     cuttable: true,
     paths: ["/etc", "/home/root"],
     size,
     flagPartition: 1,
-    root: (tree) => put(tree, "usr/sbin/mount", mount(failing), 0o755),
+    keep,
+    root: (tree) => {
+      put(tree, "usr/sbin/mount", mount(failing), 0o755);
+      if (failing === "rm") put(tree, "usr/sbin/rm", rm, 0o755);
+    },
   });
   const bootfs = path.join(temporaryFolder(t), "bootfs.img");
   run("mke2fs", ["-q", "-t", "ext4", "-O", "^has_journal", bootfs, "2M"]);
@@ -101,6 +113,28 @@ test("a BootFS that cannot be written or mounted resets nothing, and says so", a
       assert.ok(printed.endsWith(`etc\nhome\n${RESET}`), printed);
     }
   }
+});
+
+test("a flag that stays leaves what UserData had been asked for before", async (t) => {
+  if (skipped(t)) return;
+  const { boot, flag, flagged } = await flagDevice(t, { failing: "rm" });
+  boot(WRITE);
+  flag("");
+  boot("echo /etc >/userdata/factory-reset");
+  for (let boots = 0; boots < 2; boots++) {
+    const printed = boot(SEE);
+    assert.match(printed, /^imgbuild: BootFS cannot be written: no factory reset/);
+    assert.ok(printed.endsWith(`home\n${RESET}`) && !printed.includes("etc\nhome"), printed);
+  }
+  assert.ok(flagged());
+});
+
+test("a flag's wish and that of UserData stay apart", async (t) => {
+  if (skipped(t)) return;
+  const { boot, flag } = await flagDevice(t, { keep: ["/etc/x", "/home/root/x"] });
+  boot(`${WRITE}; echo /home/root >/userdata/factory-reset`);
+  flag("/etc\nimgbuild.nokeep\n");
+  assert.equal(boot(SEE), `home\n${RESET}`);
 });
 
 const FILL =

@@ -11,6 +11,11 @@ const skipped = (t: TestContext) => lacks(t, ...TOOLS) || lacksRoot(t);
 /** POWER_CUTS=all cuts before every program. */
 const STEP = process.env.POWER_CUTS === "all" ? 1 : 3;
 
+interface TrialOptions extends BootOptions {
+  /** More of the kernel's arguments. */
+  readonly reset?: string;
+}
+
 /** Boots the old root in 2 or the new one in 4, as the boot script does: on a trial, or on none. */
 class Roots {
   readonly slots: TwoSlots;
@@ -28,18 +33,19 @@ class Roots {
     this.#images = images;
   }
 
-  old(commands: string, options: BootOptions = {}): string {
+  old(commands: string, options: TrialOptions = {}): string {
     return this.#boot("old", 2, "0", commands, options);
   }
 
-  new(trial: string, commands: string, options: BootOptions = {}): string {
+  new(trial: string, commands: string, options: TrialOptions = {}): string {
     return this.#boot("new", 4, trial, commands, options);
   }
 
-  #boot(root: "old" | "new", running: number, trial: string, commands: string, options: BootOptions): string {
+  #boot(root: "old" | "new", running: number, trial: string, commands: string, options: TrialOptions): string {
     fs.writeFileSync(this.slots.device.squashfs, this.#images[root]);
-    const told = `imgbuild.slots=${ID} imgbuild.trial=${trial}`;
-    return this.slots.boot(commands, running, { arguments: told, ...options });
+    const { reset = "", ...more } = options;
+    const told = `imgbuild.slots=${ID} imgbuild.trial=${trial} ${reset}`;
+    return this.slots.boot(commands, running, { arguments: told, ...more });
   }
 }
 
@@ -86,6 +92,50 @@ test("a trial that was confirmed by an application of its own, and a reset on tr
   roots.new("1/3", "overlayctl reset");
   roots.new("2/3", "true");
   assert.match(roots.old(`${LOOK}; ${FOLDER}`), /reset, because the root has changed\nstate\nupper/);
+});
+
+test("a reset on trial that is refused leaves what the old root has; one that makes room first leaves nothing", async (t) => {
+  if (skipped(t)) return;
+  const roots = await Roots.make(t, { mke2fs: ["-m", "0"], keep: ["/home/root/keep"] });
+  roots.old("echo 1 >/home/root/mine");
+  const fill = "cd /home/root; cat /dev/zero 2>/dev/null >full; sync";
+  roots.new("1/3", `head -c 200000 /dev/zero >/home/root/keep; overlayctl reset; ${fill}`);
+  const { userdata } = roots.slots.device;
+  fs.copyFileSync(userdata, `${userdata}.full`);
+  assert.match(
+    roots.new("2/3", "cd /home/root; ls full keep new"),
+    /no reset: what is to be kept cannot be copied.*; it stays as it is\nfull\nkeep\nnew\n$/,
+  );
+  assert.match(roots.old(LOOK), /is again what it was.*\nmine\n$/);
+
+  fs.copyFileSync(`${userdata}.full`, userdata);
+  assert.match(
+    roots.new("2/3", `${LOOK}; ${FOLDER}`, { reset: "imgbuild.reset imgbuild.nokeep" }),
+    /\nnew\nstate\nupper/,
+  );
+  assert.match(roots.old(`${LOOK}; cat /run/imgbuild/degraded 2>/dev/null`), /reset, because the root has changed\n$/);
+});
+
+test("a reset on trial was cut between its being done and what it ends with: nothing comes back", async (t) => {
+  if (skipped(t)) return;
+  const roots = await Roots.make(t, {});
+  roots.old("echo 1 >/home/root/mine");
+  const state = "/userdata/overlay/home-root";
+  // A line after the reset that is done as well tells nothing of it: it may have been refused.
+  for (const [later, left] of [
+    [":", ""],
+    ["overlayctl snapshot s", "before\n"],
+  ] as const) {
+    roots.new("1/3", `overlayctl reset; ${later}; cp ${state}/before /userdata/request /userdata/overlay`);
+    roots.new("2/3", `cp /userdata/overlay/before ${state}; cp /userdata/overlay/request /userdata`);
+    assert.equal(
+      roots
+        .new("3/3", `cd ${state}; ls -d before 2>/dev/null; cd /userdata; ls -d request 2>/dev/null; true`)
+        .replace(/^imgbuild.*\n/gm, ""),
+      left,
+    );
+    roots.old("echo 1 >/home/root/mine");
+  }
 });
 
 test("what the old root is asked for while the new one is on trial is done to what comes back", async (t) => {
