@@ -29,7 +29,7 @@ do_reset() {
 	old_layers=$layers
 	layers=$base_layers
 	status=$first root=$id going=
-	if new_top "$below" && keep_manifest && write_state; then
+	if new_top "$below" && make_manifest && write_state; then
 		made="$made $name "
 		return
 	fi
