@@ -22,8 +22,15 @@ change_root() {
 	# shellcheck source=src/overlay/layers.sh
 	. "$library/layers.sh"
 	refusal=
-	if [ "$root" = - ]; then
-		adopt_root
+	waits=
+	if [ "$root" = - ] || { [ "$policy" != reset ] && [ ! -e "$folder/manifest.$root" ]; }; then
+		if [ -e "$run/trial" ]; then
+			# The root that is fallen back to may be one that resets what another has made its own.
+			waits=yes
+		else
+			[ "$root" = - ] || say "$path: no list of the former root's files is there, so that none are refreshed"
+			adopt_root
+		fi
 	elif [ "$policy" = reset ]; then
 		# shellcheck source=src/overlay/reset.sh
 		. "$library/reset.sh"
@@ -31,9 +38,6 @@ change_root() {
 		read_keeps
 		# shellcheck source=src/overlay/before.sh
 		{ [ ! -e "$run/trial" ] || { . "$library/before.sh" && keep_before; }; } && do_reset
-	elif [ ! -e "$folder/manifest.$root" ]; then
-		say "$path: no list of the former root's files is there, so that none are refreshed"
-		adopt_root
 	else
 		refresh && adopt_root
 	fi && return
@@ -42,7 +46,7 @@ change_root() {
 }
 
 # change_root_first: carries out the policy before a request, so that what a snapshot freezes is refreshed; what a reset is about to
-# remove is not frozen before. False where there is nothing that the request could be carried out on.
+# remove is not frozen before. False where there is nothing that the request could be carried out on; a restore would be the present root's.
 change_root_first() {
 	if [ "$policy" = reset ] && [ "$root" != - ]; then
 		refusal="the root has changed, and with it all that was written is reset"
@@ -55,7 +59,7 @@ change_root_first() {
 	change_root
 	changed=$?
 	layered=
-	[ $changed = 0 ] && [ "$root" = "$id" ]
+	[ $changed = 0 ] && { [ "$root" = "$id" ] || { [ "$waits" ] && [ "$action" != restore ]; }; }
 }
 
 # mount_layers_of OVERLAY: mounts the layers that are to lie over the root there, before it is their turn. What fails now does so then, too,

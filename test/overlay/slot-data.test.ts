@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { type TestContext, test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
+import type { NewRootPolicy } from "../../src/overlay/index.js";
 import { addNode, makeDirectories, type Tree } from "../../src/tree/tree.js";
 import { lacks, lacksRoot } from "../support/tools.js";
 import { type BootOptions, type DeviceOptions, put, TOOLS } from "./device.js";
@@ -18,15 +19,16 @@ class Roots {
   readonly slots: TwoSlots;
   readonly #images: { readonly old: Uint8Array; readonly new: Uint8Array };
 
-  /** `change`: what the new root has otherwise than the old one. */
+  /** `change`: what the new root has otherwise than the old one; `newRoot`: its policy, where that is another. */
   static async make(
     t: TestContext,
     options: DeviceOptions,
     change = (tree: Tree) => put(tree, "home/root/new", "new\n"),
+    newRoot?: NewRootPolicy,
   ): Promise<Roots> {
     const slots = await TwoSlots.make(t, { newRoot: "reset", ...options });
     const old = slots.image;
-    await slots.device.flash(change);
+    await slots.device.flash(change, newRoot);
     return new Roots(slots, { old, new: slots.image });
   }
 
@@ -215,4 +217,17 @@ test("refresh: a cut before the new root counts does not have what it changed pa
   roots.new("0", "overlayctl reset");
   roots.new("0", "touch /home/root/ntp");
   assert.equal(roots.old("cat /home/root/ntp"), "A\n");
+});
+
+test("a root on trial that refreshes, over one that resets: it makes nothing its own before it is confirmed", async (t) => {
+  if (skipped(t)) return;
+  const roots = await Roots.make(t, { newRoot: "reset" }, undefined, "refresh");
+  const requests = "overlayctl snapshot s; overlayctl restore s";
+  roots.old(`echo 1 >/home/root/mine; ${requests}`);
+  const tried = roots.new("1/3", `${LOOK}; overlayctl status | grep -E -o ': s$|Not done.*'`);
+  assert.match(tried, /\nmine\nnew\nNot done.*no restore \(s\).*another root\n: s\n$/);
+  assert.equal(roots.old(LOOK), "mine\n");
+  roots.new("1/3", "true");
+  assert.match(roots.new("0", LOOK), /none are refreshed\nmine\nnew\n$/);
+  assert.equal(roots.new("0", LOOK), "mine\nnew\n");
 });
