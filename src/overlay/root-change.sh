@@ -88,7 +88,7 @@ refresh() {
 		mark_parents "$file" && [ "$kind" != d ] || mark_parents "$file/" || return
 		echo "$kind $mode $owner $digest $file"
 	done <"$before" >"$run/refresh/candidates"
-	look_through "$run/refresh/view" "$upper:$probe" || return
+	look_through "$run/refresh/view" "$upper:$lowers$layered$probe" || return
 	refresh_files && take_stock && refresh_folders
 	failed=$?
 	umount "$run/refresh/view"
@@ -111,7 +111,8 @@ mark_parents() {
 	done
 }
 
-# merged FOLDER: whether it, "" or with a slash at its end, is merged with the root's: neither it nor one on its way is opaque.
+# merged FOLDER: whether it, "" or with a slash at its end, is merged with the root's: neither it nor one on its way is opaque, in whichever
+# layer.
 merged() {
 	[ -e "$run/refresh/view/$1$marker" ]
 }

@@ -102,6 +102,15 @@ test("refresh leaves alone what a frozen layer has", async (t) => {
   assert.equal(boot("cat /etc/frozen /etc/untouched; stat -c %a /etc/closed"), "one\ntwo\n755\n");
 });
 
+test("refresh leaves alone what lies in a folder that was made anew and is frozen: the root's would not show", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, flash } = await device(t, { paths: ["/etc"], newRoot: "refresh", root: oldRoot });
+  boot("cd /etc; rm -r replaced; mkdir replaced; touch replaced/own untouched; overlayctl snapshot s");
+  boot("echo one >/etc/replaced/file");
+  await flash(newRoot);
+  assert.equal(boot("cat /etc/replaced/file"), "one\n");
+});
+
 test("a snapshot that the first boot over a new root takes is refreshed before; what it hides is listed", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   for (const shell of SHELLS) {
