@@ -86,7 +86,7 @@ refresh() {
 	while read -r kind mode owner digest file; do
 		exists "$upper/$file" && reaches "$upper" "$file" || continue
 		mark_parents "$file" && [ "$kind" != d ] || mark_parents "$file/" || return
-		echo "$kind $mode $owner $digest $file"
+		printf '%s\n' "$kind $mode $owner $digest $file"
 	done <"$before" >"$run/refresh/candidates"
 	look_through "$run/refresh/view" "$upper:$lowers$layered$probe" || return
 	refresh_files && take_stock && refresh_folders
@@ -207,12 +207,12 @@ take_stock() {
 				if is_as "$holder" "$kind" "$mode" "$owner" "$digest" "$file"; then
 					edited=+
 				elif [ "$kind" != d ]; then
-					echo "${path%/}/$file" >>"$run/refresh/shadowing" || return
+					printf '%s\n' "${path%/}/$file" >>"$run/refresh/shadowing" || return
 				fi
 				;;
 			esac
 		fi
-		echo "$kind $mode $owner $edited$digest $file" || return
+		printf '%s\n' "$kind $mode $owner $edited$digest $file" || return
 	done 4<"$now" >"$run/refresh/manifest"
 	[ -e "$folder/manifest.$id" ] || put_manifest "$run/refresh/manifest" "$id"
 }

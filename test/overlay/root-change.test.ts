@@ -111,6 +111,36 @@ test("refresh leaves alone what lies in a folder that was made anew and is froze
   assert.equal(boot("cat /etc/replaced/file"), "one\n");
 });
 
+test("refresh: names with backslashes are what they are", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  // What echo makes of the first in dash is the second.
+  const names = ["a\\\\b", "a\\b", "x\\tab", "\\", "-n"];
+  const every = names.map((name) => `'${name}'`).join(" ");
+  const ship = (text: string) => (tree: Tree) => {
+    for (const name of names) put(tree, `etc/${name}`, text);
+  };
+  for (const shell of SHELLS) {
+    const { boot, flash } = await device(t, { shell, paths: ["/etc"], newRoot: "refresh", root: ship("one\n") });
+    boot(`cd /etc; for f in ${every}; do touch ./"$f"; done; echo edited >'a\\b'; echo edited >'x\\tab'`);
+    await flash(ship("two\n"));
+    assert.equal(
+      boot(
+        `cd /etc; for f in ${every}; do cat ./"$f"; done; overlayctl status | grep hides; overlayctl status --json`,
+      ).replace(/\{.*"shadowing":(\[.*?\]).*/, "$1"),
+      `two
+edited
+edited
+two
+two
+  hides what the new root has: /etc/a\\b
+  hides what the new root has: /etc/x\\tab
+["/etc/a\\\\b","/etc/x\\\\tab"]
+`,
+      shell,
+    );
+  }
+});
+
 test("a snapshot that the first boot over a new root takes is refreshed before; what it hides is listed", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   for (const shell of SHELLS) {
