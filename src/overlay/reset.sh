@@ -29,7 +29,7 @@ do_reset() {
 	old_layers=$layers
 	layers=$base_layers
 	status=$first root=$id going=
-	if new_top "$below" && make_manifest && write_state; then
+	if new_top "$below" && { [ "$kept" ] && keep_manifest || forget_edits; } && write_state; then
 		made="$made $name "
 		return
 	fi
@@ -41,6 +41,11 @@ do_reset() {
 		return 1
 	fi
 	finish_reset "$folder"
+}
+
+# forget_edits: where nothing of what somebody edited is left, nothing hides what the root has.
+forget_edits() {
+	rm -f "$folder/shadowing" && make_manifest
 }
 
 # finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.
@@ -57,7 +62,7 @@ finish_reset() {
 	top=- root=- going=
 	remove_garbage
 	status=$first root=$id
-	new_top "$below" && keep_manifest && write_state && rm -f "$folder/resetting" && made="$made $name "
+	new_top "$below" && forget_edits && write_state && rm -f "$folder/resetting" && made="$made $name "
 }
 
 # keep_files: copies what keeps names, of what was written, into a layer of its own; sets kept to it where there was any. Its

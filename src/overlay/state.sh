@@ -258,7 +258,7 @@ remove_garbage() {
 		case $entry in
 		state+new | before+new | upper+work | upper.[0-9]*+work) false ;;
 		# That of the present root may be of a refresh which was cut.
-		manifest.*) [ "$entry" = "manifest.$root" ] || { [ "$root" != - ] && [ "$entry" = "manifest.$id" ]; } || of_before "$entry" ;;
+		manifest.*) [ "$entry" = "manifest.$root" ] || [ "$entry" = "manifest.$id" ] || of_before "$entry" ;;
 		upper | upper.*) foreign "$entry" || [ "$entry" = "$top" ] || layer "$entry" || of_before "$entry" ;;
 		work | work.*) foreign "$entry" || [ "$entry" = "work${top#upper}" ] ;;
 		pending | pending.*) foreign "$entry" || [ "$entry" = "pending${top#upper}" ] || of_before "upper${entry#pending}" ;;

@@ -225,6 +225,15 @@ test("refresh: a copy of which only an ACL or an extended attribute was changed 
   );
 });
 
+test("refresh: a factory reset leaves nothing that hides what the root has", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, flash } = await device(t, { paths: ["/etc"], newRoot: "refresh", root: oldRoot });
+  boot("echo edited >/etc/edited");
+  await flash(newRoot);
+  assert.match(boot("overlayctl status; overlayctl reset"), /hides what the new root has: \/etc\/edited\n/);
+  assert.doesNotMatch(boot("overlayctl status"), /hides/);
+});
+
 test("reset: another root, another beginning, but what is to be kept; keep: all stays", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const see = "cat /etc/edited /etc/mine 2>/dev/null; overlayctl status | grep begun";
