@@ -231,3 +231,71 @@ test("a root on trial that refreshes, over one that resets: it makes nothing its
   assert.match(roots.new("0", LOOK), /none are refreshed\nmine\nnew\n$/);
   assert.equal(roots.new("0", LOOK), "mine\nnew\n");
 });
+
+test("refresh: what becomes of another kind in the new root, and of the former one again", async (t) => {
+  if (skipped(t)) return;
+  const at = (name: string) => fromText(`home/root/${name}`);
+  const roots = await Roots.make(
+    t,
+    {
+      newRoot: "refresh",
+      root: (tree) => {
+        addNode(tree, at("wasLink"), link("nowhere"));
+        addNode(tree, at("myLink"), link("nowhere"));
+        put(tree, "home/root/wasFolder/file", "A\n");
+        put(tree, "home/root/myFolder/file", "A\n");
+        put(tree, "home/root/wasFile", "A\n");
+        put(tree, "home/root/linked", "A\n");
+      },
+    },
+    (tree) => {
+      const { entries } = makeDirectories(tree, fromText("home/root"));
+      for (const name of ["wasLink", "myLink", "wasFolder", "myFolder", "wasFile"]) entries.delete(fromText(name));
+      put(tree, "home/root/wasLink/file", "B\n");
+      put(tree, "home/root/myLink/file", "B\n");
+      put(tree, "home/root/wasFolder", "B\n");
+      put(tree, "home/root/myFolder", "B\n");
+      addNode(tree, at("wasFile"), link("linked"));
+      put(tree, "home/root/linked", "B\n");
+    },
+  );
+  const look = `cd /home/root; for f in wasLink myLink wasFolder myFolder wasFile linked mine; do
+    if [ -L $f ]; then echo "$f -> $(readlink $f)"; elif [ -d $f ]; then echo "$f/ $(cd $f; echo $(ls; cat *))"; else echo "$f $(cat $f)"; fi; done`;
+  roots.old(
+    "cd /home/root; chown -h 0:0 wasLink; touch wasFolder wasFolder/file myFolder/own wasFile linked; ln linked mine; ln -sfn mine myLink",
+  );
+  const old = `wasLink -> nowhere
+myLink -> mine
+wasFolder/ file A
+myFolder/ file own A
+wasFile A
+linked A
+mine A
+`;
+  assert.equal(
+    quiet(roots.new("1/3", `${look}; touch wasLink/file wasFolder linked; chown -h 0:0 wasFile`)),
+    `wasLink/ file B
+myLink -> mine
+wasFolder B
+myFolder/ own
+wasFile -> linked
+linked B
+mine A
+`,
+  );
+  assert.equal(roots.old(look), old);
+});
+
+test("refresh on a full UserData: nothing is changed that the old root would show otherwise; with room it is done", async (t) => {
+  if (skipped(t)) return;
+  const roots = await Roots.make(t, { ...REFRESH, mke2fs: ["-m", "0"], size: "2M" }, shipsWhatWasAdvised);
+  // No copy that would make room when it goes. What is left of the blocks in the end goes to small files.
+  roots.old(ADVISED.replace("touch untouched; ", ""));
+  roots.old(`cd /home/root; cat /dev/zero >full 2>/dev/null; sync
+    i=0; while echo >full$i; do i=$((i + 1)); done 2>/dev/null; sync`);
+  assert.match(roots.new("1/3", "true"), /stays as it was over the former root/);
+  assert.equal(roots.old(SEE), `${OVER_OLD}1\n`);
+  assert.match(roots.new("1/3", "rm /home/root/full*"), /stays as it was/);
+  assert.equal(quiet(roots.new("2/3", SEE)), NEW_SHOWN);
+  assert.equal(roots.old(SEE), OLD_SHOWN);
+});
