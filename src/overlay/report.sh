@@ -144,7 +144,7 @@ plain_overlay() {
 	[ "$root" = "$id" ] || [ "$root" = - ] || echo "  begun over another root than this one"
 	[ ! -f "$folder/before" ] || echo "  what was written over the root before is kept until this one is confirmed"
 	while read -r file; do
-		echo "  hides what the new root has: $file"
+		printf '  hides what the new root has: %s\n' "$file"
 	done 2>/dev/null <"$folder/shadowing"
 	each_layer plain_layer
 }
