@@ -233,9 +233,12 @@ set_up() {
 	# shellcheck source=src/overlay/state.sh
 	. "$library/state.sh"
 	mount_userdata
-	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ] && [ "$grow" ] && ! grown; then
-		# shellcheck source=src/overlay/grow.sh
-		. "$library/grow.sh" && grow_userdata
+	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ]; then
+		remove_partial
+		if [ "$grow" ] && ! grown; then
+			# shellcheck source=src/overlay/grow.sh
+			. "$library/grow.sh" && grow_userdata
+		fi
 	fi
 	if [ "$base" = "$mount/overlay" ] && [ -e "$mount/storage" ]; then
 		# shellcheck source=src/overlay/storages.sh
@@ -250,10 +253,6 @@ set_up() {
 			# shellcheck source=src/overlay/boot-flag.sh
 			. "$library/boot-flag.sh" && take_flag
 		fi
-		# What overlayctl was writing when the power failed; an import may be large.
-		for entry in "$mount/request+new" "$mount/factory-reset+new" "$mount/reset-once+new" "$mount/import+new"; do
-			[ ! -e "$entry" ] || rm -rf "$entry"
-		done
 		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then
 			# shellcheck source=src/overlay/requests.sh
 			. "$library/requests.sh" && carry_out

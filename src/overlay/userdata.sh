@@ -93,6 +93,14 @@ mount_userdata() {
 	use_tmpfs
 }
 
+# remove_partial: removes from UserData what was being written when the power failed. An import, or a copy of all overlays, may be what takes
+# the room for everything else.
+remove_partial() {
+	for entry in request factory-reset reset-once import overlay storage imgbuild-storage; do
+		[ ! -e "$mount/$entry+new" ] || rm -rf "${mount:?}/$entry+new"
+	done
+}
+
 # use_tmpfs: makes base a tmpfs, once.
 use_tmpfs() {
 	base=

@@ -118,6 +118,27 @@ test("a device of another unit is not taken, neither by choice nor at a boot", a
   assert.equal(one.boot(`${SEE} || true`, { sys }), "changed\ndeleted\nkept\n0\n");
 });
 
+test("what a cut left half-written goes at the next boot, on the internal one and on the device, but not on that of another unit", async (t) => {
+  if (skipped(t)) return;
+  const [one, two] = [await device(t, WAIT_NOT), await device(t, WAIT_NOT)];
+  const image = stick(t);
+  const leave = (file: string, ...names: string[]) => {
+    for (const name of names) run("debugfs", ["-w", "-R", `mkdir /${name}+new`, file]);
+  };
+  const see = "cd /userdata; ls; cd /run/imgbuild/internal && ls";
+  one.boot("overlayctl storage use /dev/stick", { sys: plugged(image) });
+  leave(one.userdata, "storage", "import", "request");
+  leave(image, "overlay", "imgbuild-storage", "import", "factory-reset");
+  assert.equal(
+    one.boot(see, { sys: plugged(image) }),
+    "imgbuild-storage\nlost+found\noverlay\nlost+found\noverlay\nstorage\n",
+  );
+  two.boot("overlayctl storage use /dev/stick", { sys: plugged(stick(t)) });
+  leave(image, "overlay");
+  two.boot(":", { sys: plugged(image) });
+  assert.match(run("debugfs", ["-R", "ls /", image]), /overlay\+new/);
+});
+
 test("what cannot be used is refused", async (t) => {
   if (skipped(t)) return;
   const { boot, userdata } = await device(t);
