@@ -36,7 +36,7 @@ find_partition() {
 
 # grown: whether UserData has been made to fill its disk, and the sizes are what they were then. Starts no program.
 grown() {
-	record=
+	record=none
 	[ ! -e "$mount/grown" ] || read -r record <"$mount/grown"
 	read -r size <"$partition/size"
 	read -r disk_size <"$partition/../size"

@@ -154,7 +154,10 @@ test("what a cut reset had still to remove gives the room for what comes after i
   );
   on.boot("overlayctl ready; echo mine >/home/root/mine");
   await cut(false);
-  assert.match(on.boot(`${SEE}; overlayctl status`), /^changed\ndeleted\nkept\nwhole\n[\s\S]* snapshot of \S+ \S+: one$/m);
+  assert.match(
+    on.boot(`${SEE}; overlayctl status`),
+    /^changed\ndeleted\nkept\nwhole\n[\s\S]* snapshot of \S+ \S+: one$/m,
+  );
 });
 
 test("a completed first boot that cannot be noted is an error", async (t) => {
