@@ -63,9 +63,11 @@ mount_kernel_filesystems() {
 }
 
 # read_resets: sets resets to what the kernel's arguments name for a factory reset, no_keep where it is to keep nothing, and once
-# where that value of imgbuild.resetonce has not been done before.
+# where that value of imgbuild.resetonce has not been done before. The variable that it comes from is the unit's, and so the internal
+# UserData alone, once_folder, has the note of that, whichever is in use.
 read_resets() {
-	resets='' no_keep='' once='' done_once=
+	resets='' no_keep='' once='' done_once='' once_folder=$mount
+	! mounted "$run/internal" || once_folder=$run/internal
 	read -r arguments </proc/cmdline
 	case " $arguments " in
 	*" imgbuild.reset "*) resets=all ;;
@@ -79,14 +81,22 @@ read_resets() {
 	*" imgbuild.resetonce="*)
 		once=${arguments##*imgbuild.resetonce=}
 		once=${once%% *}
-		[ ! -e "$mount/reset-once" ] || read -r done_once <"$mount/reset-once"
-		[ "$once" != "$done_once" ] || once=
+		[ ! -e "$once_folder/reset-once" ] || read -r done_once <"$once_folder/reset-once"
+		[ "$once" != "$done_once" ] && can_note_once || once=
 		[ ! "$once" ] || resets=${resets:+$resets,}${once%%:*}
 		;;
 	esac
 	case " $arguments " in
 	*" imgbuild.nokeep "*) no_keep=yes ;;
 	esac
+}
+
+# can_note_once: false where an internal UserData that is not in use has no room for the note, or cannot be written: there would be a reset
+# at each boot. Where it is the one in use the reset makes room.
+can_note_once() {
+	[ "$once_folder" = "$mount" ] || { echo "$once" >"$once_folder/reset-once+new"; } 2>/dev/null && return
+	not_done "the internal UserData cannot be written: no reset for imgbuild.resetonce=$once"
+	return 1
 }
 
 # settle FOLDER: makes the state of an overlay fit to be mounted, and reads it.

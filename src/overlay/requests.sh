@@ -14,7 +14,7 @@
 #     the file factory-reset on UserData; empty, or one name or path a line; with a line imgbuild.nokeep nothing is carried over
 #     the kernel argument imgbuild.reset[=WHICH,...], by names or paths; with imgbuild.nokeep nothing is carried over
 #     the kernel argument imgbuild.resetonce=WHICH,...[:TOKEN], which our boot script makes of a saved variable: what the file
-#     reset-once on UserData says too has been done
+#     reset-once on the internal UserData says too has been done
 #
 # Arguments may be for this boot only: where there is room they become the file factory-reset first, so that a reset which is cut
 # off goes on at the next boot without them.
@@ -93,18 +93,18 @@ write_wish() {
 	case ,$wanted, in
 	*",$1,"*) return 0 ;;
 	esac
-	put_file factory-reset "${wanted:+$wanted,}$1"
+	put_file "$mount/factory-reset" "${wanted:+$wanted,}$1"
 }
 
 # note_once: the value of imgbuild.resetonce is not done a second time.
 note_once() {
-	put_file reset-once "$once"
+	put_file "$once_folder/reset-once" "$once"
 }
 
-# put_file NAME LINE: makes that file on UserData, whole or not at all.
+# put_file FILE LINE: makes that file, whole or not at all.
 put_file() {
-	echo "$2" >"$mount/$1+new" && flush "$mount" && mv -f "$mount/$1+new" "$mount/$1" && flush "$mount" && return
-	rm -f "$mount/$1+new"
+	echo "$2" >"$1+new" && flush "$1+new" && mv -f "$1+new" "$1" && flush "$1" && return
+	rm -f "$1+new"
 	return 1
 }
 

@@ -215,6 +215,31 @@ test("what was written goes along, deleted and opaque folders too; the power may
   });
 });
 
+test("a saved imgbuild_reset is done once for the unit, on the device that is in use then", async (t) => {
+  if (skipped(t)) return;
+  const { boot, userdata } = await withCopy(t);
+  const image = stick(t);
+  const sys = plugged(image);
+  const once = (token: number) => ({ sys, arguments: `imgbuild.resetonce=all:${token}` });
+  const see = "cd /home/root; cat mine 2>/dev/null; ls /userdata; echo mine >mine";
+  const [internal, external] = [
+    "lost+found\noverlay\nreset-once\nstorage\n",
+    "imgbuild-storage\nlost+found\noverlay\n",
+  ];
+  boot(":", once(1));
+  boot("echo mine >/home/root/mine; overlayctl storage use /dev/stick --copy", once(1));
+  assert.equal(boot(see, once(1)), `mine\n${external}`);
+  assert.equal(boot(see, once(2)), external);
+  assert.equal(boot(`${see}; overlayctl storage release >/dev/null`, once(2)), `mine\n${external}`);
+  assert.equal(boot(`${see}; overlayctl storage use /dev/stick >/dev/null`, once(2)), `mine\n${internal}`);
+  // From earlier use, and not copied to.
+  const fill = "cd /run/imgbuild/internal; i=0; while true >$i; do i=$((i + 1)); done 2>/dev/null; true";
+  assert.equal(boot(`${see}; ${fill}`, once(2)), `mine\n${external}`);
+  const refused = "the internal UserData cannot be written: no reset for imgbuild.resetonce=all:3\n";
+  assert.equal(boot(`${see}; cat /run/imgbuild/refused`, once(3)), `imgbuild: ${refused}mine\n${external}${refused}`);
+  assert.equal(run("debugfs", ["-R", "cat /reset-once", userdata]), "all:2\n");
+});
+
 test("without room for a copy the internal one stays", async (t) => {
   if (skipped(t)) return;
   const { boot } = await withCopy(t);
