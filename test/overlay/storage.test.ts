@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
-import { type Device, device, put, type Shell, shim, TOOLS } from "./device.js";
+import { type Device, device, oneOf, put, type Shell, shim, TOOLS, TRIES } from "./device.js";
 
 const SHELLS: readonly Shell[] = ["busybox", "dash"];
 const skipped = (t: TestContext) => lacks(t, ...TOOLS, "mke2fs", "e2fsck") || lacksRoot(t);
@@ -213,6 +213,30 @@ test("what was written goes along, deleted and opaque folders too; the power may
   await mounted(image, { type: "ext4" }, (folder) => {
     assert.deepEqual(fs.readdirSync(folder).sort(), ["imgbuild-storage", "lost+found", "overlay"]);
   });
+});
+
+/** Whether what the commands have done when they end is on the disk: which UserData the boot after a power cut has. */
+function changesOver({ boot }: Device, sys: string): readonly string[] {
+  const cut = "; echo cut >/dev/power; while :; do sleep 9; done";
+  return ["overlayctl storage use /dev/stick", "overlayctl storage release"].map((command) => {
+    boot(`${command}${cut}`, { sys, cutAt: 1_000_000 });
+    return boot("ls /userdata | grep storage", { sys });
+  });
+}
+
+test("which device it is to be is on the disk when overlayctl ends: a mistake there is found", async (t) => {
+  if (skipped(t) || lacks(t, "perl")) return;
+  const options = { ...WAIT_NOT, shell: "dash", cuttable: true } as const;
+  const [there, back] = ["imgbuild-storage\n", "storage\n"];
+  assert.deepEqual(changesOver(await device(t, options), plugged(stick(t))), [there, back]);
+  // On the internal one, which is not in use when it is released.
+  const mutation = {
+    script: "usr/lib/imgbuild/storages.sh",
+    from: '"$1/storage" && flush "$1"',
+    to: '"$1/storage" && { [ "$1" = "$mount" ] && flush "$1" || :; }',
+  };
+  const [mistaken, sys] = [await device(t, { ...options, mutation }), plugged(stick(t))];
+  assert.ok(oneOf(TRIES, () => changesOver(mistaken, sys)[1] === there));
 });
 
 test("a saved imgbuild_reset is done once for the unit, on the device that is in use then", async (t) => {
