@@ -140,21 +140,27 @@ import_overlay() {
 	root_folder
 	mkdir "$folder/work$suffix" && mv "$stage/$name/files" "$folder/upper$suffix" && delete_listed || {
 		leave_root_folder
-		rm -rf "$folder/upper$suffix" "$folder/work$suffix"
-		say "$path: the import failed, perhaps for want of room"
-		return 1
+		import_failed
+		return
 	}
 	leave_root_folder
 	rm -rf "$folder/work$suffix"
 	layers="layer upper$suffix - $time $snapshot$newline$layers"
 	if ! write_state; then
-		say "$path: the import failed, perhaps for want of room"
-		return 1
+		import_failed
+		return
 	fi
 	imported="$imported $path"
 	made_over
 	[ ! "$made_over" ] || [ "$made_over" = "$id" ] ||
 		say "note: $path: the snapshot was made over another root than this one; overlayctl diff tells what it hides once it is restored"
+}
+
+# import_failed: removes what has been made, unless nobody knows whether the state has it; false.
+import_failed() {
+	say "$path: the import failed, perhaps for want of room"
+	! read_state "$folder" || remove_garbage
+	return 1
 }
 
 # made_over: sets made_over to the identity of the root that the overlay's snapshot was made over; to nothing where the tar does not say.

@@ -104,6 +104,23 @@ test("layers and exported snapshots are root's alone, whatever folder they are o
   );
 });
 
+test("an import whose state cannot be written leaves nothing", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const shell of SHELLS) {
+    const { boot } = await device(t, { shell });
+    boot("echo mine >/home/root/mine; overlayctl snapshot s");
+    boot("overlayctl export s /userdata/s.tar");
+    const printed = boot(
+      `cd /userdata/overlay/home-root; mkdir state+new; overlayctl import /userdata/s.tar t 2>&1; ls`,
+    );
+    assert.equal(
+      printed.replace(/^.*state\+new.*\n/gm, ""),
+      "overlayctl: /home/root: the import failed, perhaps for want of room\nstate\nupper\nupper.1\nwork.1\n",
+      shell,
+    );
+  }
+});
+
 test("an import deletes nothing outside of its layer, and takes no symlink for one", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
