@@ -80,13 +80,19 @@ stage_overlay() {
 	look_through "$own/seen" "$lowers$under" || return
 	seen=$own/seen
 	stacked=$lowers
-	compare "" | while read -r kind file; do
-		[ "$kind" != D ] || echo "$file"
-	done >"$stage/$name/deleted"
+	compare "" list_deleted >"$stage/$name/deleted" || return
 	umount "$seen"
 	leave_root_folder
 	lines="${lines}overlay $name $id $path$newline"
 	staged="$staged ./$name"
+}
+
+# list_deleted KIND FILE: a path a line cannot have one with a line break. The list without it would have the file back on another device.
+list_deleted() {
+	case $1$2 in
+	D*"$newline"*) fail "there is a line break in the name of a file that was deleted: no export can say this: $(tell D "$2")" ;;
+	D*) printf '%s\n' "$2" ;;
+	esac
 }
 
 # import_snapshot FILE [NAME]
@@ -178,7 +184,7 @@ delete_listed() {
 	mkdir -p "$own/import" &&
 		lay "lowerdir=$under,upperdir=$folder/upper$suffix,workdir=$folder/work$suffix" "$own/import" || return
 	failed=0
-	while read -r file; do
+	while IFS= read -r file; do
 		case /$file/ in
 		*/../* | //) continue ;;
 		esac
