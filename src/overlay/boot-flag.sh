@@ -32,7 +32,7 @@ move_flag() {
 	elif ! remove_flag; then
 		flag_stays
 		# What UserData asked for before stays.
-		{ [ "$former" ] && put_file factory-reset "$former"; } || rm -f "$mount/factory-reset"
+		{ [ "$former" ] && put_file "$mount/factory-reset" "$former"; } || rm -f "$mount/factory-reset"
 	fi
 }
 

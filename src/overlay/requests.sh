@@ -14,7 +14,7 @@
 #     the file factory-reset on UserData; empty, or a wish a line, which may be one name or path
 #     the kernel argument imgbuild.reset[=WISH], with imgbuild.nokeep apart or in the wish
 #     the kernel argument imgbuild.resetonce=WISH[:TOKEN], which our boot script makes of a saved variable: what the file
-#     reset-once on UserData says too has been done
+#     reset-once on the internal UserData says too has been done
 #
 # A wish is names and paths with commas between them, or all. With imgbuild.nokeep among them, nothing is carried over of those that it names;
 # that alone is all. In the file a line imgbuild.nokeep is of the whole file.
@@ -111,18 +111,18 @@ write_wish() {
 	done <<-END
 		$1
 	END
-	[ "$wanted" = "$former" ] || put_file factory-reset "$wanted"
+	[ "$wanted" = "$former" ] || put_file "$mount/factory-reset" "$wanted"
 }
 
 # note_once: the value of imgbuild.resetonce is not done a second time.
 note_once() {
-	put_file reset-once "$once$newline"
+	put_file "$once_folder/reset-once" "$once$newline"
 }
 
-# put_file NAME TEXT: makes that file on UserData, whole or not at all.
+# put_file FILE TEXT: makes that file, whole or not at all.
 put_file() {
-	printf %s "$2" >"$mount/$1+new" && flush "$mount" && mv -f "$mount/$1+new" "$mount/$1" && flush "$mount" && return
-	rm -f "$mount/$1+new"
+	printf %s "$2" >"$1+new" && flush "$1+new" && mv -f "$1+new" "$1" && flush "$1" && return
+	rm -f "$1+new"
 	return 1
 }
 

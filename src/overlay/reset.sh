@@ -34,7 +34,7 @@ do_reset() {
 	old_layers=$layers
 	layers=$base_layers
 	status=$first root=$id going=
-	if new_top "$below" && keep_manifest && write_state; then
+	if new_top "$below" && { [ "$kept" ] && keep_manifest || forget_edits; } && write_state; then
 		made="$made $name "
 		return
 	fi
@@ -55,6 +55,11 @@ begin_resetting() {
 	return 1
 }
 
+# forget_edits: where nothing of what somebody edited is left, nothing hides what the root has.
+forget_edits() {
+	rm -f "$folder/shadowing" && make_manifest
+}
+
 # finish_reset FOLDER: removes all but the factory layer, and then makes the new state. The name "resetting" is what commits it.
 finish_reset() {
 	folder=$1
@@ -66,7 +71,7 @@ finish_reset() {
 	[ ! -d "$folder/resetting" ] || rm -rf "$folder/resetting"/* "$folder/resetting"/.[!.]* "$folder/resetting"/..?*
 	remove_garbage
 	status=$first root=$id
-	new_top "$below" && keep_manifest && write_state && rm -rf "$folder/resetting" && made="$made $name "
+	new_top "$below" && forget_edits && write_state && rm -rf "$folder/resetting" && made="$made $name "
 }
 
 # keep_files: copies what keeps names, of what was written, into a layer of its own; sets kept to it where there was any. Its

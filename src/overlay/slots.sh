@@ -203,11 +203,12 @@ roll_back() {
 		fail "the other slot holds no root to go back to"
 	fi
 	if [ "$root_part" = "$running_hex" ]; then
-		rm -f "$run/trial"
 		echo "Partition $running stays the root."
 	else
 		at_next_boot "Partition $other is the root from the next boot on."
 	fi
+	# When to restart is up to who said nothing of it. With --reboot, the deadline sees to a restart that hangs.
+	rm -f "$run/trial"
 }
 
 # at_next_boot MESSAGE

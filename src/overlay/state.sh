@@ -235,8 +235,17 @@ create() {
 
 # keep_manifest: keeps what the present root has below the overlay, where a next root's files are to be compared with it.
 keep_manifest() {
+	[ -e "$folder/manifest.$root" ] || make_manifest
+}
+
+make_manifest() {
 	[ "$policy" = refresh ] && [ -e "$library/manifest/$name" ] || return 0
-	[ -e "$folder/manifest.$root" ] || cp "$library/manifest/$name" "$folder/manifest.$root"
+	put_manifest "$library/manifest/$name" "$root"
+}
+
+# put_manifest FILE ID: makes manifest.ID, whole or not at all.
+put_manifest() {
+	cp "$1" "$folder/manifest.$2+new" && flush "$folder" && mv -f "$folder/manifest.$2+new" "$folder/manifest.$2"
 }
 
 # remove_garbage: removes what the state does not name: what was there before it, or what should have come after it.
@@ -248,7 +257,8 @@ remove_garbage() {
 		entry=${entry##*/}
 		case $entry in
 		state+new | before+new | upper+work | upper.[0-9]*+work) false ;;
-		manifest.*) [ "$entry" = "manifest.$root" ] || of_before "$entry" ;;
+		# That of the present root may be of a refresh which was cut.
+		manifest.*) [ "$entry" = "manifest.$root" ] || [ "$entry" = "manifest.$id" ] || of_before "$entry" ;;
 		upper | upper.*) foreign "$entry" || [ "$entry" = "$top" ] || layer "$entry" || of_before "$entry" ;;
 		work | work.*) foreign "$entry" || [ "$entry" = "work${top#upper}" ] ;;
 		pending | pending.*) foreign "$entry" || [ "$entry" = "pending${top#upper}" ] || of_before "upper${entry#pending}" ;;

@@ -23,7 +23,7 @@ test("the scripts are clean under shellcheck, dash and busybox ash", (t) => {
   }
   // With what they source. SC2015: in `A && B || C` C is for when B fails too. SC2034: results of functions.
   const strict = ["--shell=sh", "--severity=style", "--exclude=SC2015,SC2034", "--external-sources", "--check-sourced"];
-  for (const name of ["preinit.sh", "overlayctl.sh", "imgbuild-ready.sh"]) {
+  for (const name of ["preinit.sh", "overlayctl.sh", "imgbuild-ready.sh", "deadline.sh"]) {
     run("shellcheck", [...strict, path.join(SCRIPTS, name)], { cwd: path.resolve(SCRIPTS, "../..") });
   }
 });
