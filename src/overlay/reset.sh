@@ -34,7 +34,8 @@ do_reset() {
 	old_layers=$layers
 	layers=$base_layers
 	status=$first root=$id going=
-	if new_top "$below" && { [ "$kept" ] && keep_manifest || forget_edits; } && write_state; then
+	[ "$kept" ] || forget_edits
+	if new_top "$below" && keep_manifest && write_state; then
 		made="$made $name "
 		return
 	fi
