@@ -62,19 +62,22 @@ mount_kernel_filesystems() {
 	mounted /run || mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /run
 }
 
-# read_resets: sets resets to what the kernel's arguments name for a factory reset, no_keep where it is to keep nothing, and once
-# where that value of imgbuild.resetonce has not been done before. The variable that it comes from is the unit's, and so the internal
-# UserData alone, once_folder, has the note of that, whichever is in use.
+# read_resets: sets resets to what the kernel's arguments wish to be reset, a wish a line (requests.sh), and once to the value of
+# imgbuild.resetonce where that has not been done before. imgbuild.nokeep is of imgbuild.reset's wish, where there is one. The variable that
+# imgbuild.resetonce comes from is the unit's, and so the internal UserData alone, once_folder, has the note of it, whichever is in use.
 read_resets() {
 	resets='' no_keep='' once='' done_once='' once_folder=$mount
 	! mounted "$run/internal" || once_folder=$run/internal
 	read -r arguments </proc/cmdline
 	case " $arguments " in
-	*" imgbuild.reset "*) resets=all ;;
+	*" imgbuild.nokeep "*) no_keep=,imgbuild.nokeep ;;
+	esac
+	case " $arguments " in
+	*" imgbuild.reset "*) resets=all$no_keep ;;
 	*" imgbuild.reset="*)
 		resets=${arguments##*imgbuild.reset=}
 		resets=${resets%% *}
-		[ "$resets" ] || not_done "imgbuild.reset= names no overlay: no reset"
+		[ "$resets" ] && resets=$resets$no_keep || not_done "imgbuild.reset= names no overlay: no reset"
 		;;
 	esac
 	case " $arguments " in
@@ -83,11 +86,12 @@ read_resets() {
 		once=${once%% *}
 		[ ! -e "$once_folder/reset-once" ] || read -r done_once <"$once_folder/reset-once"
 		[ "$once" != "$done_once" ] && can_note_once || once=
-		[ ! "$once" ] || resets=${resets:+$resets,}${once%%:*}
+		if [ "$once" ] && [ "$resets" ]; then
+			resets=$resets$newline${once%%:*}
+		elif [ "$once" ]; then
+			resets=${once%%:*}$no_keep
+		fi
 		;;
-	esac
-	case " $arguments " in
-	*" imgbuild.nokeep "*) no_keep=yes ;;
 	esac
 }
 

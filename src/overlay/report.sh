@@ -143,9 +143,9 @@ plain_overlay() {
 	count_changes
 	echo "  from the root differ: $added added, $changed changed, $deleted deleted"
 	[ "$root" = "$id" ] || [ "$root" = - ] || echo "  begun over another root than this one"
-	[ ! -e "$folder/before" ] || echo "  what was written over the root before is kept until this one is confirmed"
+	[ ! -f "$folder/before" ] || echo "  what was written over the root before is kept until this one is confirmed"
 	while IFS= read -r file; do
-		echo "  hides what the new root has: $file"
+		printf '  hides what the new root has: %s\n' "$file"
 	done 2>/dev/null <"$folder/shadowing"
 	each_layer plain_layer
 }

@@ -31,10 +31,13 @@ emulator: { memory: 128MiB }
 `;
 
 /** A boot may have to wait for a processor. */
-const PATIENCE = 120_000;
+export const PATIENCE = 120_000;
+
+/** What the real init prints when the commands are done: it is at work no longer. */
+export const END = "<end>\n";
 
 /** Kills the emulator, and waits until it writes no more. */
-export async function cutPower(guest: Guest): Promise<void> {
+export async function cutPower(guest: Pick<Guest, "kill" | "end">): Promise<void> {
   guest.kill();
   await guest.end();
 }
@@ -122,15 +125,15 @@ export class GatedMachine {
     const guest = Guest.start(this.#t, { program, args: [...disk(args), "-incoming", `exec:cat ${this.#state}`] });
     await guest.waitFor("waiting\n", PATIENCE);
     guest.type(commands);
-    // The echo of what was typed.
-    await guest.waitFor("\n", PATIENCE);
+    // Neither the echo of what was typed, nor the gate's own lines between it.
+    await guest.waitFor("<open>\n", PATIENCE);
     return guest;
   }
 
   /** Boots, has the commands done and switches the power off. Returns what was printed meanwhile. */
   async run(commands: string): Promise<string> {
     const guest = await this.boot(commands);
-    const printed = await guest.waitFor("<end>\n", PATIENCE);
+    const printed = await guest.waitFor(END, PATIENCE);
     await cutPower(guest);
     return printed;
   }

@@ -17,7 +17,7 @@ import { addNode, lookup } from "../../src/tree/tree.js";
 import { device, TOOLS } from "../overlay/device.js";
 import { afterCut, type LoggedWrite, readLog, recorded } from "../support/log-writes.js";
 import { lacks, lacksRoot } from "../support/tools.js";
-import { cutPower, GatedMachine } from "./gate.js";
+import { cutPower, END, GatedMachine } from "./gate.js";
 import { DEMO, PROJECT, partition } from "./image.js";
 import { moments, STEPS } from "./steps.js";
 import { checkSettled, checkUserdata, shownIn, stateTexts } from "./userdata-check.js";
@@ -87,7 +87,7 @@ test(`${POINTS} points of what was written, of seed ${SEED}`, async (t) => {
     const log = path.join(folder, `log-${number}`);
     fs.writeFileSync(log, "");
     const guest = await machine.boot(step.commands, recorded(log));
-    await guest.waitFor("<end>\n");
+    await guest.waitFor(END);
     await cutPower(guest);
     const writes = readLog(log);
     fs.rmSync(log);

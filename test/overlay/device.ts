@@ -161,8 +161,8 @@ export interface Device {
   readonly init: string;
   /** What debugfs prints for a request about UserData. */
   debugfs(request: string): string;
-  /** Replaces the root by one that is changed further. */
-  flash(change: (tree: Tree) => void): Promise<void>;
+  /** Replaces the root by one that is changed further, and may have another policy. */
+  flash(change: (tree: Tree) => void, newRoot?: NewRootPolicy): Promise<void>;
 }
 
 /** A regular file in a tree. */
@@ -222,14 +222,14 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
   const folder = temporaryFolder(t);
   const squashfs = path.join(folder, "root.squashfs");
   let init = "";
-  const flash = async (change: (tree: Tree) => void) => {
+  const flash: Device["flash"] = async (change, newRoot = options.newRoot ?? "keep") => {
     const tree = rootTree(options);
     options.root?.(tree);
     change(tree);
     ({ init } = await installOverlay(tree, {
       paths: (options.paths ?? ["/home/root"]).map(fromText),
       volatile: (options.volatile ?? []).map(fromText),
-      newRoot: options.newRoot ?? "keep",
+      newRoot,
       keep: (options.keep ?? []).map(fromText),
       userdataPartition: options.userdataPartition ?? 3,
       growth: options.growth,
@@ -245,17 +245,9 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
     if (options.shell === "dash") addDash(staged);
     for (const name of options.programs ?? []) addProgram(staged, name, "usr/libexec");
     fs.rmSync(squashfs, { force: true });
-    run("mksquashfs", [
-      staged,
-      squashfs,
-      "-quiet",
-      "-no-progress",
-      "-no-exports",
-      "-comp",
-      "gzip",
-      "-Xcompression-level",
-      "1",
-    ]);
+    // Not compressed: each boot mounts it anew and loads every program from it, and the kernel would unpack busybox as often.
+    const plain = ["-noI", "-noD", "-noF", "-noX"];
+    run("mksquashfs", [staged, squashfs, "-quiet", "-no-progress", "-no-exports", ...plain]);
     fs.rmSync(staged, { recursive: true });
   };
   await flash(() => {});
