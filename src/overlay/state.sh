@@ -9,6 +9,7 @@
 #     manifest.ID        what the root of that identity has below the path; see root-change.sh
 #     shadowing          files that hide what a new root changed; see root-change.sh
 #     resetting          the state that a reset began with which had no room for a new one, or a folder for want of it; see reset.sh
+#     ...+new, ...+work  what was being made of these, or moved in them, when the power failed
 #     before             the state over the root that is fallen back to while another is on trial; see before.sh
 #
 # state, one setting a line; others are kept:
