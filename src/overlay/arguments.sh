@@ -66,7 +66,7 @@ read_value() {
 	--keep)
 		case $1 in
 		*"$newline"* | *[[:blank:]]) usage "--keep takes no line break, and no blank at the end; ? stands for either: not \"$1\"" ;;
-		*/../* | */.. | *\\*) usage "--keep takes no \"..\" and no backslash: not \"$1\"" ;;
+		*/./* | */. | */../* | */.. | *\\*) usage "--keep takes no \".\" or \"..\" as a folder, and no backslash: not \"$1\"" ;;
 		/*) keep=$keep$1$newline ;;
 		*) usage "--keep needs an absolute path: not \"$1\"" ;;
 		esac

@@ -257,13 +257,14 @@ function script(name: string): Uint8Array {
   return fs.readFileSync(new URL(`../../../src/overlay/${name}`, import.meta.url));
 }
 
-/** A pattern as the configuration can say it. */
+/** A pattern as the configuration can say it, without the slashes that a folder's name may end with. */
 function checkKeep(pattern: ByteString): ByteString {
+  const plain = pattern.replace(/\/+$/, "") as ByteString;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  if (/^\/[^\x00-\x1f\\]+$/.test(pattern) && !/\s$|(?:^|\/)\.\.(?:\/|$)/.test(pattern)) return pattern;
+  if (/^\/[^\x00-\x1f\\]+$/.test(plain) && !/\s$|\/\.\.?(?:\/|$)/.test(plain)) return plain;
   throw refuse(
     `a factory reset cannot keep "${display(pattern)}"`,
-    'Name files by absolute paths, with * ? and [ ] but without ".." and backslashes: "/etc/ssh/ssh_host_*".',
+    'Name files by absolute paths, with * ? and [ ] but without ".", ".." and backslashes: "/etc/ssh/ssh_host_*".',
   );
 }
 

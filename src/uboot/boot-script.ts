@@ -51,10 +51,20 @@ function fileWord(path: string): string {
   });
 }
 
-const BOOT_PARTITION = "${devtype} ${devnum}:${distro_bootpart}";
+const BOOT_DISK = "${boot_devtype} ${boot_devnum}";
+const BOOT_PARTITION = `${BOOT_DISK}:\${boot_bootpart}`;
 const load = (address: string, file: string) => `load ${BOOT_PARTITION} ${address} ${file}`;
 const missing = (what: string) => `setenv boot_missing "\${boot_missing} ${what}"`;
 const byDefault = (name: string, value: string) => `test -n "\${${name}}" || setenv ${name} ${value}`;
+
+/**
+ * Where the script was loaded from, under names of its own: what altbootcmd runs may look at other disks, and leave those in devtype and
+ * devnum. And U-Boot's own scripts, which assign to those as variables of hush, cannot any more once the environment has them.
+ */
+const loadedFrom = (name: string, source: string, otherwise: string) => [
+  `setenv ${name} "\${${source}}"`,
+  byDefault(name, otherwise),
+];
 
 /**
  * Where the ramdisk goes for zboot. The PC's ramdisk_addr_r, at 64 MiB, is too near: a kernel unpacks itself to 16 MiB, and with its
@@ -130,9 +140,9 @@ export function bootScript(script: BootScript): string {
       : chooseSlot(script.slots);
   const lines = [
     "# Made by imgbuild. Boots Linux from the disk that this script was loaded from.",
-    byDefault("devtype", "mmc"),
-    byDefault("devnum", "0"),
-    byDefault("distro_bootpart", "1"),
+    ...loadedFrom("boot_devtype", "devtype", "mmc"),
+    ...loadedFrom("boot_devnum", "devnum", "0"),
+    ...loadedFrom("boot_bootpart", "distro_bootpart", "1"),
     byDefault("baudrate", "115200"),
     `setenv boot_console "${quotable(script.console, "the console")}"`,
     'test -n "${console}" && setenv boot_console "${console},${baudrate}"',
@@ -143,7 +153,7 @@ export function bootScript(script: BootScript): string {
     ...(script.slots?.rootHash === undefined
       ? []
       : [`test -n "\${boot_hash}" || ${missing("root-hash-of-partition-${boot_root}")}`]),
-    `part uuid \${devtype} \${devnum}:\${boot_root} boot_rootuuid || ${missing("partition-${boot_root}")}`,
+    `part uuid ${BOOT_DISK}:\${boot_root} boot_rootuuid || ${missing("partition-${boot_root}")}`,
     ...loadKernel(script),
     ...(isZboot ? [] : loadDeviceTree(script)),
   ];

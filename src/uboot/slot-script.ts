@@ -61,7 +61,7 @@ export function chooseSlot({ environmentAt, sectorSize, partitions, rootHash }: 
   const block = environmentAt / sectorSize;
   const [current, before] = [hex(block), hex(block + SLOT_ENVIRONMENT_SIZE / sectorSize)];
   // The kernel's place is still free.
-  const transfer = (what: "read" | "write", at: string) => `\${devtype} ${what} \${kernel_addr_r} ${at} ${count}`;
+  const transfer = (what: "read" | "write", at: string) => `\${boot_devtype} ${what} \${kernel_addr_r} ${at} ${count}`;
   const read = (at: string) => `${transfer("read", at)} && env import -c \${kernel_addr_r} ${SIZE}`;
   const readOurs = (at: string) => `${read(at)} && test "\${slots_id}" = "\${boot_slots}"`;
   const hashes = rootHash === undefined ? [] : partitions.map((number) => `root_hash_${hex(number)}`);
@@ -73,7 +73,7 @@ export function chooseSlot({ environmentAt, sectorSize, partitions, rootHash }: 
     "setenv boot_slots",
     "setenv boot_alt",
     "setenv boot_trial",
-    `part uuid \${devtype} \${devnum}:${hex(first)} boot_slots`,
+    `part uuid \${boot_devtype} \${boot_devnum}:${hex(first)} boot_slots`,
     'setenv boot_root "${root_part}"',
     `setenv boot_forget '${forget}'`,
     'if test -n "${boot_root}"; then',
@@ -82,7 +82,7 @@ export function chooseSlot({ environmentAt, sectorSize, partitions, rootHash }: 
       ? []
       : [
           "  run boot_forget",
-          "  ${devtype} dev ${devnum}",
+          "  ${boot_devtype} dev ${boot_devnum}",
           `  if ${readOurs(current)}; then true; else`,
           "    run boot_forget",
           `    if ${readOurs(before)}; then true; else run boot_forget; fi`,
@@ -91,7 +91,7 @@ export function chooseSlot({ environmentAt, sectorSize, partitions, rootHash }: 
     "else",
     "  run boot_forget",
     "  setenv boot_trial 0",
-    "  ${devtype} dev ${devnum}",
+    "  ${boot_devtype} dev ${boot_devnum}",
     // What is in memory is what was valid: that is kept before it is changed, where it is not the kept one already.
     `  if ${readOurs(current)}; then`,
     `    setenv boot_keep '${transfer("write", before)}'`,

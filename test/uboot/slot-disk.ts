@@ -1,6 +1,6 @@
 /**
  * A disk with two slots whose boot script a POSIX shell runs, as in boot-script.test.ts. Blocks of the disk are files; one with "ok"
- * in its first line has a right checksum.
+ * in its first line has a right checksum. The disk is the first MMC device; no other has partitions.
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -14,7 +14,7 @@ const COMMANDS = `
 setenv() { name=$1; shift; eval "$name=\\$*"; }
 run() { eval "eval \\"\\$$1\\""; }
 load() { return 0; }
-part() { eval "$4=$DISK-0\${3#*:}"; }
+part() { [ "$2 \${3%:*}" = "mmc 0" ] && eval "$4=$DISK-0\${3#*:}"; }
 bootz() { echo "told \${bootargs}"; echo "boots \${boot_rootuuid#*-0}"; exit; }
 setexpr() { [ -z "$NO_SETEXPR" ] && setenv $1 $(printf %x $((0x\${2:-0} + 0x$4))); }
 # U-Boot's takes what is no number for 0, and so does not mind a hexadecimal one.

@@ -157,6 +157,9 @@ test("altbootcmd is run when the tries are used up, once that is on the disk; sh
     assert.deepEqual([disk.read()!.root_part, disk.read()!.upgrade_available], ["2", "0"]);
     assert.doesNotMatch(disk.boot({ altbootcmd: alternative }).log, /alternative/);
   }
+  // What was looked at last is not where the old root is.
+  const looked = new Disk(t, used).boot({ altbootcmd: "devtype=usb; devnum=1; distro_bootpart=3" });
+  assert.equal(looked.root, "2", looked.log);
   // One that boots anew would go on for ever otherwise.
   for (const WRITES of ["none", "ignored"]) {
     const { root, log } = new Disk(t, used).boot({ altbootcmd: alternative, WRITES });
