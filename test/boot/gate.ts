@@ -25,7 +25,7 @@ partitions:
   rootfs-b: { filesystem: squashfs, size: 5MiB, role: rootfs }
   userdata: null
   data: { filesystem: ext4, size: 16MiB, role: userdata }
-overlay: { paths: [/home/root, /opt], keep: [/home/root/mine] }
+overlay: { paths: [/home/root, /opt], keep: [/home/root/mine], newRoot: refresh }
 slots: { confirm: manual }
 emulator: { memory: 128MiB }
 `;
@@ -108,9 +108,12 @@ export class GatedMachine {
     return checkSlots(disk, this.built.manifest.partitions);
   }
 
-  /** Boots with what is on the disk now; fails unless that leaves it in order, and returns what is seen, from inside and outside. */
-  async show(): Promise<string> {
-    const shown = shownIn(await this.run("show; sync"));
+  /**
+   * Boots with what is on the disk now; fails unless that leaves it in order, and returns what is seen, from inside and outside.
+   * `from` comes in front of the commands, and may say which root is booted.
+   */
+  async show(from = ""): Promise<string> {
+    const shown = shownIn(await this.run(`${from}show; sync`));
     const disk = this.read();
     await checkSettled(this.userdata(disk));
     return shown + (await this.check(disk));

@@ -16,7 +16,7 @@ import { cutAtWork } from "./cut-at-work.js";
 import { cutPower, END, GatedMachine, PATIENCE } from "./gate.js";
 import { finished, moments, STEPS } from "./steps.js";
 
-const CUTS = Number(process.env.CUTS ?? 12);
+const CUTS = Number(process.env.CUTS ?? 14);
 const SEED = Number(process.env.SEED ?? 1);
 
 test(`${CUTS} power cuts, of seed ${SEED}`, async (t) => {
@@ -29,14 +29,14 @@ test(`${CUTS} power cuts, of seed ${SEED}`, async (t) => {
     for (const commands of step.prepare) await machine.run(commands);
     const from = machine.read();
     // What the step begins with is shown without what is carried out at a boot, by way of the step before.
-    const before = step.check === finished ? "" : await machine.show();
+    const before = step.check === finished ? "" : await machine.show(step.lookFrom);
     machine.write(from);
     const guest = await machine.boot(step.commands);
     const opened = Date.now();
     await guest.waitFor(END, PATIENCE);
     const duration = Date.now() - opened;
     await cutPower(guest);
-    const whole = await machine.show();
+    const whole = await machine.show(step.lookFrom);
     const after = machine.read();
     const last = Math.round((CUTS * (number + 1)) / STEPS.length);
     for (; cut < last; cut++) {
@@ -49,7 +49,7 @@ test(`${CUTS} power cuts, of seed ${SEED}`, async (t) => {
       const left = machine.read();
       try {
         await machine.check(left);
-        step.check({ shown: await machine.show(), said, whole, before });
+        step.check({ shown: await machine.show(step.lookFrom), said, whole, before });
       } catch (error) {
         const saved = path.join(os.tmpdir(), `imgbuild-cut-${SEED}-${cut + 1}.img`);
         fs.writeFileSync(saved, left);
