@@ -73,3 +73,11 @@ test("a format is imported through its index only", () => {
     }
   }
 });
+
+test("results go to standard output by one way, which knows of readers that go away", () => {
+  const direct = [...sourceFiles(SOURCE)].filter((file) => fs.readFileSync(file, "utf8").includes("stdout.write("));
+  assert.deepEqual(
+    direct.map((file) => path.relative(SOURCE, file)),
+    ["cli/standard-output.ts"],
+  );
+});

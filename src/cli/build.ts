@@ -22,7 +22,8 @@ import { interruptible } from "./interrupt.js";
 import { bootFiles, layoutText } from "./layout-table.js";
 import { commonOptions, reporterFor, sourceOptions } from "./options.js";
 import type { Reporter } from "./progress.js";
-import { madeTime, readSources, refuseInside, STANDARD_INPUT, totals } from "./source.js";
+import { madeTime, readSources, readUserdata, refuseInside, STANDARD_INPUT, totals } from "./source.js";
+import { writeOutput } from "./standard-output.js";
 
 const group = "The image";
 
@@ -122,16 +123,16 @@ async function run(args: BuildArguments): Promise<void> {
           for (const output of outputs.values()) output.checkInputs?.(plan, prepared);
           const laidOut = await layOut(plan, prepared, assembling);
           reporter.end();
-          process.stdout.write(
+          await writeOutput([
             args.json
               ? `${JSON.stringify(layoutJson(plan, prepared, laidOut))}\n`
               : layoutText(plan, prepared, laidOut),
-          );
+          ]);
           return;
         }
         const manifest = await writeArtifacts(workspace, profile, prepared, assembling);
         reporter.end();
-        if (args.json) process.stdout.write(`${JSON.stringify(manifest)}\n`);
+        if (args.json) await writeOutput([`${JSON.stringify(manifest)}\n`]);
         else summary(manifest, folder, reporter);
       },
     );
@@ -156,7 +157,7 @@ async function collect(
       : [folderSource(args.bootFiles, true, "--boot-files")];
   const bootloaderFiles =
     args.bootloader === undefined ? bootFiles : [folderSource(args.bootloader, true, "--bootloader")];
-  const userdata = args.userdata === undefined ? undefined : await readSources([args.userdata], other);
+  const userdata = args.userdata === undefined ? undefined : await readUserdata(args.userdata, other);
   const sources = new Map<string, Tree | Content>();
   for (const partition of plan.partitions) {
     if (partition.source === undefined) continue;

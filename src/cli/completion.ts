@@ -5,6 +5,7 @@
 import { COMMANDS } from "./commands.js";
 import { type Command, defineCommand, type Option, type Options } from "./declare.js";
 import { commonOptions } from "./options.js";
+import { writeOutput } from "./standard-output.js";
 
 export const completion = defineCommand({
   describe:
@@ -14,7 +15,7 @@ export const completion = defineCommand({
   async run() {
     const commands = new Map<string, Command>();
     for (const [name, { load }] of Object.entries(COMMANDS)) commands.set(name, await load());
-    process.stdout.write(completionScript(commands));
+    await writeOutput([completionScript(commands)]);
   },
 });
 

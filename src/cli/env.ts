@@ -272,12 +272,12 @@ function parseAssignment(argument: string): [name: ByteString, value: ByteString
   return [name, value];
 }
 
-function set(args: EnvArguments): void {
+async function set(args: EnvArguments): Promise<void> {
   const changes = new Map(args.more.map(parseAssignment));
   if (changes.size === 0 && args.remove.length === 0) {
     throw new ImgbuildError("usage", "there is nothing to set", { hint: "Give NAME=VALUE, or --remove NAME." });
   }
-  withEnvironment(args, "r+", ({ fd, offsets, size, current, copy }) => {
+  const changed = withEnvironment(args, "r+", ({ fd, offsets, size, current, copy }) => {
     const variables = new Map(copy.variables);
     for (const name of args.remove.map(fromText)) if (!variables.delete(name)) throw noVariable(name);
     for (const [name, value] of changes) variables.set(name, value);
@@ -291,13 +291,14 @@ function set(args: EnvArguments): void {
     } catch (error) {
       throw hostError(`write ${args.file}`, error, LOCKED);
     }
-    told(args.file, variables, args);
+    return variables;
   });
+  await told(args.file, changed, args);
 }
 
 /** What was made or changed: as JSON where that is asked for, else a note. */
-function told(file: string, { size }: Environment, args: EnvArguments): void {
-  if (args.json) process.stdout.write(`${JSON.stringify({ file, variables: size })}\n`);
+async function told(file: string, { size }: Environment, args: EnvArguments): Promise<void> {
+  if (args.json) await writeOutput([`${JSON.stringify({ file, variables: size })}\n`]);
   else reporterFor(args).say(`${file}: ${size} variables`);
 }
 
@@ -323,7 +324,7 @@ async function make(args: EnvArguments): Promise<void> {
   } finally {
     workspace.discard();
   }
-  told(target, variables, args);
+  await told(target, variables, args);
 }
 
 /** The text that `make` is given. */

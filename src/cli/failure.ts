@@ -1,6 +1,7 @@
 /** How failures reach the user: one line, a hint, the right exit code; a stack trace only with --verbose. */
 import { safeText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
+import { writeOutput } from "./standard-output.js";
 import { paint } from "./terminal.js";
 
 /** 0 success, 1 failure, 2 usage, 130 interrupted. */
@@ -21,14 +22,14 @@ export function exitCodeOf(error: ImgbuildError): ExitCode {
 }
 
 /** Prints an error to standard error; with `json`, as a document on standard output too. Returns the exit code. */
-export function reportFailure(thrown: unknown, options: { verbose: boolean; json: boolean }): ExitCode {
+export async function reportFailure(thrown: unknown, options: { verbose: boolean; json: boolean }): Promise<ExitCode> {
   const error = asImgbuildError(thrown);
   process.stderr.write(`${paint("red", "error:")} ${safeText(error.message)}\n`);
   if (error.hint !== undefined) process.stderr.write(`${paint("cyan", "hint:")} ${safeText(error.hint)}\n`);
   if (options.verbose) process.stderr.write(`${withCauses(error)}\n`);
   if (options.json) {
     const { code, message, hint, data } = error;
-    process.stdout.write(`${JSON.stringify({ error: { code, message, hint, data } })}\n`);
+    await writeOutput([`${JSON.stringify({ error: { code, message, hint, data } })}\n`]);
   }
   return exitCodeOf(error);
 }

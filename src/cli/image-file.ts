@@ -13,6 +13,7 @@ import { interruptible } from "./interrupt.js";
 import { type CommonArguments, reporterFor } from "./options.js";
 import type { Reporter } from "./progress.js";
 import { type InputOptions, readSources, refuseInside, STANDARD_INPUT, totals } from "./source.js";
+import { writeOutput } from "./standard-output.js";
 
 export interface ImageFileJob {
   /** The file to make. */
@@ -53,11 +54,10 @@ export async function writeImageFile(job: ImageFileJob, args: CommonArguments): 
         const { size } = file;
         const digest = args.json ? await digestOf(file, recorder) : undefined;
         workspace.commit();
-        if (args.json)
-          process.stdout.write(
-            `${JSON.stringify({ file: job.image, filesystem: job.filesystem, size, used, sha256: digest })}\n`,
-          );
-        else reporter.say(`${job.image}: ${job.filesystem}, ${formatSize(size)}`);
+        if (args.json) {
+          const document = { file: job.image, filesystem: job.filesystem, size, used, sha256: digest };
+          await writeOutput([`${JSON.stringify(document)}\n`]);
+        } else reporter.say(`${job.image}: ${job.filesystem}, ${formatSize(size)}`);
       },
     );
   } finally {

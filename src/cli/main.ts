@@ -8,6 +8,7 @@ import { COMMANDS, type CommandName, isCommand } from "./commands.js";
 import { reportFailure } from "./failure.js";
 import { commonOptions } from "./options.js";
 import { interpret, scan, tokensOf } from "./parse.js";
+import { writeOutput } from "./standard-output.js";
 
 /** Runs one command line. Throws what goes wrong, usage errors included. */
 async function runCommandLine(args: readonly string[]): Promise<void> {
@@ -45,8 +46,8 @@ function commandOf(args: readonly string[]): { name: CommandName | undefined; re
 
 /** Prints the help or the version where they are asked for, whatever else is. */
 async function answered(given: ReadonlyMap<string, unknown>, help: () => Promise<string>): Promise<boolean> {
-  if (given.has("help")) process.stdout.write(await help());
-  else if (given.has("version")) process.stdout.write(`${(await import("../output/version.js")).version()}\n`);
+  if (given.has("help")) await writeOutput([await help()]);
+  else if (given.has("version")) await writeOutput([`${(await import("../output/version.js")).version()}\n`]);
   else return false;
   return true;
 }
@@ -58,11 +59,14 @@ const keepNewSpaceSmall = () => setFlagsFromString("--semi-space-growth-factor=1
 keepNewSpaceSmall();
 process.on("worker", (worker) => worker.once("online", keepNewSpaceSmall));
 
+// Nobody reading notes and progress any more is no reason to end, least of all half-way.
+process.stderr.on("error", () => {});
+
 const args = process.argv.slice(2);
 try {
   await runCommandLine(args);
 } catch (error) {
   // The parser may have failed, so these two are looked for by hand.
   const verbose = args.includes("--verbose") || args.includes("-v");
-  process.exitCode = reportFailure(error, { verbose, json: args.includes("--json") });
+  process.exitCode = await reportFailure(error, { verbose, json: args.includes("--json") });
 }

@@ -7,6 +7,7 @@ import { jsonSchema } from "../profile/schema.js";
 import { defineCommand } from "./declare.js";
 import { commonOptions } from "./options.js";
 import { resolvedJson, resolvedText } from "./resolved-profile.js";
+import { writeOutput } from "./standard-output.js";
 
 export const profiles = defineCommand({
   describe: "Lists the profiles, or prints one, resolved, with where each value comes from.",
@@ -20,26 +21,27 @@ export const profiles = defineCommand({
     },
     ...commonOptions,
   },
-  run({ name, set, json }) {
+  async run({ name, set, json }) {
     const folder = process.cwd();
     if (name !== undefined) {
       const loaded = loadProfile(name, { set, folder });
       const { layers } = loaded;
       const keys = [...resolvedKeys(standaloneProfile(loaded, folder), layers)];
-      process.stdout.write(
+      await writeOutput([
         json ? `${JSON.stringify(resolvedJson(layers, keys, folder))}\n` : resolvedText(layers, keys, folder),
-      );
+      ]);
       return;
     }
     const plans = shippedProfiles().map((profile) => loadPlan(profile, { folder }));
     if (json) {
       const list = plans.map(({ profile, description, architecture }) => ({ profile, description, architecture }));
-      process.stdout.write(`${JSON.stringify(list)}\n`);
+      await writeOutput([`${JSON.stringify(list)}\n`]);
       return;
     }
     const width = Math.max(...plans.map(({ profile }) => profile.length));
-    for (const { profile, description } of plans)
-      process.stdout.write(`${safeText(`${profile.padEnd(width)}  ${description}`)}\n`);
+    await writeOutput(
+      plans.map(({ profile, description }) => `${safeText(`${profile.padEnd(width)}  ${description}`)}\n`),
+    );
   },
 });
 
@@ -47,7 +49,7 @@ export const schema = defineCommand({
   describe: "Prints the JSON Schema of profiles.",
   operands: {},
   options: commonOptions,
-  run() {
-    process.stdout.write(`${JSON.stringify(jsonSchema(), undefined, 2)}\n`);
+  async run() {
+    await writeOutput([`${JSON.stringify(jsonSchema(), undefined, 2)}\n`]);
   },
 });

@@ -6,6 +6,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type ByteString, display, fromBytes, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
+import type { UserdataSource } from "../image/userdata.js";
 import { readDirectory, readHostNode } from "../tree/directory.js";
 import type { Excludes } from "../tree/excludes.js";
 import { keepsOwners } from "../tree/host-owner.js";
@@ -78,10 +79,15 @@ export async function readSources(sources: readonly string[], options: SourceOpt
     const text = Buffer.from(readOptionFile("devices", options.devices), "latin1").toString("utf8");
     await applyDeviceTable(tree, readDeviceTable(text, options.devices));
   }
-  setTimes(tree, options.mtime);
-  const epoch = sourceDateEpoch();
-  if (epoch !== undefined) clampTimes(tree, epoch);
+  applyTimes(tree, options);
   return tree;
+}
+
+/** Reads what is on UserData from the start. What a folder of the host has for owner and mode nobody has described. */
+export async function readUserdata(source: string, options: SourceOptions): Promise<UserdataSource> {
+  const tree = await readSource(source, undefined, options);
+  applyTimes(tree, options);
+  return { root: tree.root, isDescribed: (folder) => tree.implied !== undefined && !tree.implied.has(folder) };
 }
 
 /** A single source, with what is left out of it and the rule for owners applied. */
@@ -161,11 +167,12 @@ function nameInTree(source: string): ByteString {
   return isSourceFolder(source) ? fromText(path.basename(path.resolve(source))) : ("" as ByteString);
 }
 
-/** Gives every node the time of --mtime, where there is one. */
-function setTimes(tree: Tree, mtime: number | undefined): void {
-  if (mtime === undefined) return;
-  const time = { seconds: mtime, nanoseconds: 0 };
-  for (const node of nodesOf(tree)) node.mtime = time;
+/** Gives every node the time of --mtime, where there is one, and none a later one than SOURCE_DATE_EPOCH. */
+function applyTimes(tree: Tree, { mtime }: InputOptions): void {
+  const time = mtime === undefined ? undefined : { seconds: mtime, nanoseconds: 0 };
+  if (time !== undefined) for (const node of nodesOf(tree)) node.mtime = time;
+  const epoch = sourceDateEpoch();
+  if (epoch !== undefined) clampTimes(tree, epoch);
 }
 
 /** Refuses to write to a folder that is part of the source: the next build would take this one's result for input. */

@@ -6,6 +6,7 @@ import { Workspace } from "../output/workspace.js";
 import { defineCommand } from "./declare.js";
 import { interruptible } from "./interrupt.js";
 import { commonOptions } from "./options.js";
+import { writeOutput } from "./standard-output.js";
 
 export const teziList = defineCommand({
   describe: `Writes FOLDER/${IMAGE_LIST} with the images in FOLDER and below, for the Toradex Easy Installer.`,
@@ -26,8 +27,8 @@ export const teziList = defineCommand({
         }
       },
     );
-    if (json) process.stdout.write(`${JSON.stringify({ file: path.join(folder, IMAGE_LIST), images })}\n`);
-    else if (!quiet) for (const image of images) process.stdout.write(`${lineOf(image)}\n`);
+    if (json) await writeOutput([`${JSON.stringify({ file: path.join(folder, IMAGE_LIST), images })}\n`]);
+    else if (!quiet) await writeOutput(images.map((image) => `${lineOf(image)}\n`));
   },
 });
 

@@ -12,7 +12,7 @@ import { slotEnvironment } from "./claims.js";
 import { userdataGrowth } from "./growth.js";
 import { RootHash } from "./hash-tree.js";
 import { type Plan, partitionWithRole, secondSlot } from "./plan.js";
-import { userdataTree } from "./userdata.js";
+import { type UserdataSource, userdataTree } from "./userdata.js";
 
 export interface BuildInputs {
   /** The root file system. It is changed: the init script and mount points are added. */
@@ -21,7 +21,7 @@ export interface BuildInputs {
   readonly bootFiles: readonly FileSource[];
   readonly bootloaderFiles: readonly FileSource[];
   /** Initial content of the overlays, by the paths that it has on the device: home/root/... */
-  readonly userdata?: Tree | undefined;
+  readonly userdata?: UserdataSource | undefined;
   /** Content of the user's own partitions, by name. */
   readonly sources: ReadonlyMap<string, Tree | Content>;
   /** Every timestamp that is made here, in seconds since 1970. */

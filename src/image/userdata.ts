@@ -2,16 +2,19 @@
 import { display, fromText } from "../bytes/bytestring.js";
 import { ImgbuildError } from "../errors.js";
 import { factoryState, userdataFactory, userdataState, userdataUpper } from "../overlay/index.js";
-import { contentOf, newDirectory, newFile } from "../tree/node.js";
+import { contentOf, type Directory, type Node, newDirectory, newFile } from "../tree/node.js";
 import { follow } from "../tree/real-path.js";
 import { addNode, lookup, splitPath, type Tree, walk } from "../tree/tree.js";
 import type { Plan } from "./plan.js";
 import type { BuildInputs } from "./prepare.js";
 
-/**
- * UserData: the content for each overlaid path, moved to where the init script expects the upper layer. Its root hides the
- * folder's own, and so gets that one's owner and mode.
- */
+/** What the user wants on UserData, by the paths that it has on the device. */
+export interface UserdataSource extends Tree {
+  /** Whether the source says who owns a folder of it, and its mode: an archive that lists it does. */
+  isDescribed(folder: Directory): boolean;
+}
+
+/** UserData: the content for each overlaid path, moved to where the init script expects the upper layer. */
 export function userdataTree(plan: Plan, { root, userdata, time }: BuildInputs): Tree {
   const metadata = { mtime: { seconds: time, nanoseconds: 0 } };
   const tree: Tree = { root: newDirectory(metadata) };
@@ -31,8 +34,8 @@ export function userdataTree(plan: Plan, { root, userdata, time }: BuildInputs):
         },
       );
     }
-    const { mode, uid, gid } = follow(root, path) ?? content;
-    addNode(tree, userdataUpper(path), { ...content, mode, uid, gid }, closed);
+    takeAfter(content, follow(root, path), userdata);
+    addNode(tree, userdataUpper(path), content, closed);
     addNode(tree, userdataState(path), newFile(contentOf(Buffer.from(factoryState())), metadata));
     addNode(tree, userdataFactory(path), newFile(contentOf(Buffer.alloc(0)), metadata));
     used++;
@@ -44,6 +47,25 @@ export function userdataTree(plan: Plan, { root, userdata, time }: BuildInputs):
   }
   checkCovered(plan, userdata);
   return tree;
+}
+
+/**
+ * On the device a folder of the upper layer hides that of the root, but for its entries: without a word from the source, it has
+ * the same owner, mode and attributes, so that whoever may write into the folder still may.
+ */
+function takeAfter(content: Directory, root: Node | undefined, source: UserdataSource): void {
+  const pending: [upper: Directory, lower: Node | undefined][] = [[content, root]];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const [upper, lower] = next;
+    if (lower?.type !== "directory") continue;
+    if (!source.isDescribed(upper)) {
+      const { mode, uid, gid, xattrs } = lower;
+      Object.assign(upper, { mode, uid, gid, xattrs: new Map([...upper.xattrs, ...xattrs]) });
+    }
+    for (const [name, node] of upper.entries) {
+      if (node.type === "directory") pending.push([node, lower.entries.get(name)]);
+    }
+  }
 }
 
 /** Refuses content that no overlay takes: it would be missing on the device. */

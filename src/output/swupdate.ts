@@ -106,7 +106,7 @@ function swDescription(plan: Plan, slots: readonly UpdateSlot[], sha256: string)
     "software = {",
     ...indented([
       `version = "${update.version ?? "0"}";`,
-      `description = "${profile}: ${description.replace(/[^\x20-\x7e]|["\\]/g, "?")}";`,
+      `description = "${escaped(`${profile}: ${description}`)}";`,
       `hardware-compatibility = [ "${update.hardware ?? "1.0"}" ];`,
       ...(second === undefined
         ? images(first!)
@@ -116,5 +116,12 @@ function swDescription(plan: Plan, slots: readonly UpdateSlot[], sha256: string)
     "",
   ].join("\n");
 }
+
+/** As libconfig has text between quotes: bytes of any encoding, with escapes for what would end it, and for control characters. */
+const escaped = (text: string) =>
+  text
+    .replace(/["\\]/g, "\\$&")
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: those are meant
+    .replace(/[\x00-\x1f\x7f]/g, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`);
 
 const indented = (lines: readonly string[]) => lines.map((line) => `  ${line}`);

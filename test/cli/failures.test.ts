@@ -329,3 +329,44 @@ test("--verbose shows where an error came from, and nothing else does", (t) => {
   assert.doesNotMatch(imgbuild([...SMALL, "nowhere"], { cwd: folder }).stderr, / at .*\.js:/);
   assert.match(imgbuild([...SMALL, "nowhere", "--verbose"], { cwd: folder }).stderr, / at .*\.js:/);
 });
+
+/** Runs it with a standard output or standard error that nobody reads. */
+async function unread(folder: string, args: readonly string[], ...closed: ("stdout" | "stderr")[]) {
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder });
+  for (const stream of closed) child[stream].destroy();
+  let said = "";
+  for (const stream of ["stdout", "stderr"] as const) {
+    child[stream].on("data", (data) => {
+      if (!closed.includes(stream)) said += data;
+    });
+  }
+  const [status] = await once(child, "close");
+  return { status, said };
+}
+
+test("results that nobody reads are no error, whatever the command", async (t) => {
+  const { folder, root } = setUp(t);
+  for (const args of [
+    ["profiles"],
+    ["profiles", "colibri-imx6"],
+    ["schema"],
+    ["completion"],
+    ["--help"],
+    ["--version"],
+    ["build", "--help"],
+    [...SMALL, root, "--dry-run", "--quiet"],
+    ["fat", "boot.fat", "--size", "1MiB", "--json", "--quiet"],
+  ]) {
+    assert.deepEqual(await unread(folder, args, "stdout"), { status: 0, said: "" }, args.join(" "));
+  }
+  const { status, said } = await unread(folder, ["profiles", "nowhere", "--json"], "stdout");
+  assert.equal(status, 2);
+  assert.match(said, /^error: there is no profile "nowhere"\nhint: .*\n$/);
+});
+
+test("a build goes on when nobody reads what it tells", async (t) => {
+  const { folder, root } = setUp(t);
+  assert.deepEqual(await unread(folder, [...SMALL, root], "stdout", "stderr"), { status: 0, said: "" });
+  assert.ok(listing(folder).some((line) => line.includes("manifest.json")));
+  assert.equal((await unread(folder, ["profiles", "nowhere"], "stdout", "stderr")).status, 2);
+});

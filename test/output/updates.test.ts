@@ -32,7 +32,9 @@ function built(name: string, ...options: string[]): string {
   return out;
 }
 const twoSlots = () => built("two", ...SLOTS, "--format", "swupdate,rauc,partitions");
-const oneSlot = () => built("one", "--format", "swupdate,partitions");
+const DESCRIPTION = 'a «logger», 5" wide, in C:\\n';
+const oneSlot = () =>
+  built("one", "--format", "swupdate,partitions", ...settings(`description=${JSON.stringify(DESCRIPTION)}`));
 
 /** A certificate authority, and a key with a certificate of it, for as long as the test runs. */
 function makeKey(folder: string): { key: string; certificate: string; authority: string } {
@@ -72,13 +74,15 @@ function signedByHand(swu: string, folder: string, { key, certificate }: ReturnT
 }
 
 const swupdateChecks = (swu: string, { authority }: ReturnType<typeof makeKey>, ...options: string[]) =>
-  run("swupdate", ["-c", "-i", swu, "-k", authority, "-H", "board:1.0", "-l", "4", ...options]);
+  run("swupdate", ["-c", "-i", swu, "-k", authority, "-H", "board:1.0", "-l", "5", ...options]);
 
 test("SWUpdate checks the bundle: one root, and each of two slots", (t) => {
   if (lacks(t, "swupdate", "openssl", "cpio")) return;
   const keys = makeKey(temporaryFolder(t));
   const one = signedByHand(path.join(oneSlot(), "update.swu"), temporaryFolder(t), keys);
-  assert.match(swupdateChecks(one, keys), /rootfs\.squashfs|successful|valid/i);
+  const said = swupdateChecks(one, keys);
+  assert.match(said, /rootfs\.squashfs|successful|valid/i);
+  assert.ok(Buffer.from(said, "latin1").includes(`Description colibri-imx6: ${DESCRIPTION}\n`), said);
   // It does look.
   assert.throws(() => swupdateChecks(one, keys, "-H", "board:2.0"));
   assert.throws(() => swupdateChecks(path.join(oneSlot(), "update.swu"), keys), /sig/i);
