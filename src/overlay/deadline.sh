@@ -18,7 +18,13 @@ ends() {
 }
 
 cd /
-sleep "$1"
+# Somebody may end this sleep and mean another; without any sleep nothing is restarted.
+read -r now _ </proc/uptime
+due=$((${now%.*} + $1))
+while [ "${now%.*}" -lt "$due" ]; do
+	sleep $((due - ${now%.*})) || sleep 0 || exit
+	read -r now _ </proc/uptime || exit
+done
 [ -e "$2" ] || exit 0
 echo "<3>imgbuild: the root on trial has not been confirmed in $1 seconds: restarting" >/dev/kmsg
 # In order, where the disk answers and the init does: programs that still run can save what they have. systemd gives a service that does

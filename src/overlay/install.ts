@@ -146,7 +146,21 @@ const MORE_PROGRAMS = [
 /** What UserData grows with. */
 const GROWING_PROGRAMS = ["sfdisk", "partx", "resize2fs"];
 /** What two slots need besides. */
-const SLOT_PROGRAMS = ["blockdev", "dd", "dirname", "gzip", "head", "mknod", "od", "tail", "tee", "uname", "wc"];
+const SLOT_PROGRAMS = [
+  "blockdev",
+  "dd",
+  "dirname",
+  "gzip",
+  "head",
+  "mknod",
+  "od",
+  "reboot",
+  "sleep",
+  "tail",
+  "tee",
+  "uname",
+  "wc",
+];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /**

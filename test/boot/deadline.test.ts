@@ -41,10 +41,12 @@ StandardOutput=tty
 ExecStart=/usr/sbin/hang
 `;
 
-/** How fast systemd comes here depends on the machine, so it is the unit that has the deadline pass: it ends what waits for it. */
+/** How fast systemd comes here depends on the machine, so it is the unit that has the deadline pass: it sets what is gone by forward. */
 const HANG = `#!/bin/sh
 pid=$(pgrep -f /deadline.sh)
 echo "hangs; $(cat /proc/$pid/cgroup) waits: $(ps -o args= $pid)"
+echo 99999.99 0 >/run/later
+mount --bind /run/later /proc/uptime
 kill $(pgrep -P $pid)
 exec sleep infinity
 `;
