@@ -24,7 +24,7 @@ describe() {
 /** Runs a shell script in a mount namespace of its own, on a tmpfs. */
 function inside(folder: string, script: string): string {
   const whole = `set -e; mount -t tmpfs tmpfs .; cd "$PWD"; mkdir view work run root; ${DESCRIBE}\n${script}`;
-  return run("timeout", ["120", "unshare", "--mount", "--propagation=private", "sh", "-c", whole], { cwd: folder });
+  return run("timeout", ["300", "unshare", "--mount", "--propagation=private", "sh", "-c", whole], { cwd: folder });
 }
 
 /** Makes layers/1, layers/2, ... by commands in overlays. Every layer has its own times, so that new ones are noticed. */
