@@ -140,7 +140,9 @@ write_request() {
 		fi && printf %s "$lines"
 	} >"$mount/request+new" && flush "$mount" && mv -f "$mount/request+new" "$mount/request" && flush "$mount" || {
 		rm -f "$mount/request+new"
-		fail "the request cannot be written to UserData, perhaps for want of room; the kernel arguments imgbuild.reset imgbuild.nokeep need none"
+		[ "$command" != reset ] ||
+			fail "the request cannot be written to UserData, perhaps for want of room: delete something, or reset by the kernel arguments imgbuild.reset imgbuild.nokeep, which need none"
+		fail "the request cannot be written to UserData, perhaps for want of room: delete something first, and reboot if that does not help"
 	}
 	next_boot
 }

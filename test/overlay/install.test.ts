@@ -117,6 +117,10 @@ test("what a reset keeps is named by absolute paths", async () => {
       install(sampleTree(), ["/etc"], { keep: [fromText(pattern)] }),
     );
   }
+  const { keptNowhere } = await install(sampleTree(), ["/etc"], {
+    keep: ["/etc/x", "/opt/x", "/*/y", "/et/x"].map(fromText),
+  });
+  assert.deepEqual(keptNowhere, ["/opt/x", "/et/x"]);
 });
 
 test("the identity of what the root has below an overlay follows from all of it", async () => {
