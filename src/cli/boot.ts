@@ -47,10 +47,17 @@ async function run(args: Arguments<typeof options, typeof operands>): Promise<vo
       });
     }
     const plan = planOfResolved(manifest.profile.name, manifest.profile.resolved);
-    const start =
-      startsUboot(plan) && !args.direct
-        ? ubootStart(plan, args.bios)
-        : await kernelStart(device, plan, manifest, temporary);
+    const throughUboot = startsUboot(plan) && !args.direct;
+    if (args.bios !== undefined && !throughUboot) {
+      throw new ImgbuildError(
+        "usage",
+        args.direct
+          ? "--direct starts the kernel without U-Boot, and --bios names one"
+          : `--bios has no meaning here: QEMU's machine for ${plan.profile} starts the kernel without U-Boot`,
+        { hint: args.direct ? "Leave one out." : "Leave it out." },
+      );
+    }
+    const start = throughUboot ? ubootStart(plan, args.bios) : await kernelStart(device, plan, manifest, temporary);
     const machine = emulatedMachine(plan);
     const reporter = reporterFor(args);
     reporter.say(`${plan.profile} on QEMU's ${machine.machine}: Ctrl-A X ends it`);

@@ -232,18 +232,17 @@ async function print(args: EnvArguments): Promise<void> {
   const { variables } = withEnvironment(args, "r", ({ copy }) => copy);
   const wanted = args.more.map(fromText);
   const missing = wanted.find((name) => !variables.has(name));
-  if (missing !== undefined) {
-    throw noVariable(missing);
-  }
+  const found = wanted.filter((name) => variables.has(name));
   const shown: Environment =
-    wanted.length === 0 ? variables : new Map(wanted.map((name) => [name, variables.get(name)!] as const));
+    wanted.length === 0 ? variables : new Map(found.map((name) => [name, variables.get(name)!] as const));
+  // With --json the error is the document.
+  if (!args.json) await writeOutput([toBytes(formatEnvironment(shown))]);
+  if (missing !== undefined) throw noVariable(missing);
   if (args.json) {
     const text = (value: ByteString) => Buffer.from(toBytes(value)).toString("utf8");
     const entries = [...shown].map(([name, value]) => [text(name), text(value)] as const);
     await writeOutput([`${JSON.stringify(Object.fromEntries(entries))}\n`]);
-    return;
   }
-  await writeOutput([toBytes(formatEnvironment(shown))]);
 }
 
 function noVariable(name: ByteString): ImgbuildError {

@@ -1,5 +1,6 @@
 /** What must not be written, and why. Each refusal says what to do instead. */
 import * as fs from "node:fs";
+import * as path from "node:path";
 import { formatSize } from "../bytes/size.js";
 import { ImgbuildError } from "../errors.js";
 import { BOOT0_KEPT } from "../image/plan.js";
@@ -110,6 +111,9 @@ export function checkKind(file: string): void {
   );
 }
 
+/** Of which partition it is by the name that the output partitions gives it: data.ext4, data.ext4.zst. */
+const nameOfPartition = (file: string) => path.basename(file).replace(/\..*/, "");
+
 /** Throws `does-not-fit`, with by how much. `device`: undefined for a file, and on a host that does not tell. */
 export function checkLength(file: string, size: number, device: BlockDevice | undefined, image: ImageFacts): void {
   // Whatever goes there, forced or not: what is lost at its end is the module's own, and nobody has it a second time.
@@ -117,13 +121,16 @@ export function checkLength(file: string, size: number, device: BlockDevice | un
   const needed = image.size + (isBoot0 ? BOOT0_KEPT : 0);
   if (needed <= size) return;
   const kept = isBoot0 ? `, with ${BOOT0_KEPT} bytes at the end that are not the image's` : "";
+  const buildFor = image.hasTable
+    ? `a larger medium, or build the image for this one: --set storage.size=${size}`
+    : `a larger partition, or build the file system for this one: --set partitions.${nameOfPartition(image.path)}.size=${size}`;
   throw new ImgbuildError(
     "does-not-fit",
     `${file} is too small: it has ${size} bytes (${formatSize(size)}), and ${image.path} needs ${needed} (${formatSize(needed)})${kept}: ${needed - size} bytes more`,
     {
       hint: isBoot0
         ? "Use a shorter bootloader: the environment and the module's identity are behind it."
-        : `Use a larger medium, or build the image for this one: --set storage.size=${size}.`,
+        : `Use ${buildFor}.`,
       data: { device: file, size, needed, over: needed - size },
     },
   );

@@ -191,6 +191,9 @@ export function rawClaims(plan: Plan, bootloader: ReadonlyMap<string, number>): 
   return claims;
 }
 
+/** In bytes: a hint does not propose to make a partition smaller than that. Nobody has a use for it. */
+const LEAST_PARTITION = 2 ** 20;
+
 /** What to change so that `a` and `b`, which begins later, no longer overlap. */
 function remedy(plan: Plan, a: Claim, b: Claim, claims: readonly Claim[]): string {
   const { storage } = plan;
@@ -200,10 +203,11 @@ function remedy(plan: Plan, a: Claim, b: Claim, claims: readonly Claim[]): strin
   if (a.kind === "raw" && b.kind === "backup") return `Let ${a.owner} end at ${b.start} or before, in ${a.key}.`;
   const behind = (claim: Claim) => sizeText(alignUp(claim.end, storage.alignment));
   // A larger offset takes the partition away from whatever is in front of it, and its record with it.
-  const room = b.kind === "record" ? storage.alignment : 0;
-  const later = `${b.key} to ${sizeText(alignUp(a.end, storage.alignment) + room)} or more`;
+  const record = b.kind === "record" ? storage.alignment : 0;
+  const later = `${b.key} to ${sizeText(alignUp(a.end, storage.alignment) + record)} or more`;
   if (a.kind === "partition") {
-    const smaller = b.start > a.start ? `, or partitions.${a.name}.size to ${sizeText(b.start - a.start)} or less` : "";
+    const room = b.start - a.start;
+    const smaller = room >= LEAST_PARTITION ? `, or partitions.${a.name}.size to ${sizeText(room)} or less` : "";
     if (b.kind === "partition" || b.kind === "record") return `Set ${later}${smaller}.`;
     return `Set ${a.key} to ${behind(b)} or more${smaller}.`;
   }

@@ -12,7 +12,7 @@ import { hostFile } from "../tree/host-files.js";
 import { copyRange } from "./blocks.js";
 import type { ArtifactFolder, BuiltImage, Output } from "./output.js";
 import { runSigner, type Signer, signerOf } from "./signer.js";
-import { ROOT_FILE, rootPlace, type UpdateSlot, updateSlots } from "./update-slots.js";
+import { noteVersion, ROOT_FILE, rootPlace, type UpdateSlot, updateSlots, updateVersion } from "./update-slots.js";
 
 /** Where system.conf expects the script, and the certificate that bundles are checked with. */
 const BACKEND = "/usr/lib/rauc/imgbuild-backend.sh";
@@ -38,11 +38,13 @@ export const rauc: Output = {
     const signer = signerOf(plan);
     if (signer !== undefined && (await runSigner("rauc", ["--version"])) !== undefined) {
       await makeBundle(built, signer, folder);
+      noteVersion(built, BUNDLE);
       return;
     }
     await write(`${INPUTS}/${MANIFEST}`, text(manifest(plan)));
     const { start, size } = rootPlace(built);
     await copyRange(built.image, start, size, folder.create(`${INPUTS}/${ROOT_FILE}`, size));
+    noteVersion(built, `${INPUTS}/${MANIFEST}`);
     const { certificate, key } = signer ?? { certificate: "cert.pem", key: "key.pem" };
     const why = signer === undefined ? "the profile has no update.certificate and update.key" : "there is no rauc here";
     options.observer?.notice?.(
@@ -95,7 +97,7 @@ const compatible = ({ update, profile }: Plan) => update.compatible ?? profile;
 const manifest = (plan: Plan) => [
   "[update]",
   `compatible=${compatible(plan)}`,
-  `version=${plan.update.version ?? "0"}`,
+  `version=${updateVersion(plan)}`,
   "",
   "[bundle]",
   "format=verity",

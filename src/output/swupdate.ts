@@ -9,8 +9,9 @@ import { CPIO_END, cpioMemberHeader } from "../tree/cpio.js";
 import { pieces } from "./blocks.js";
 import type { AppendedFile, Output } from "./output.js";
 import { runSigner, type Signer, signerOf } from "./signer.js";
-import { ROOT_FILE, rootPlace, type UpdateSlot, updateSlots } from "./update-slots.js";
+import { noteVersion, ROOT_FILE, rootPlace, type UpdateSlot, updateSlots, updateVersion } from "./update-slots.js";
 
+const BUNDLE = "update.swu";
 const FILE_MODE = 0o100644;
 /** SWUpdate reads archives that are padded as cpio(1) pads them. */
 const BLOCK = 512;
@@ -23,7 +24,8 @@ export const swupdate: Output = {
 
   async write(built, folder) {
     const { plan, options, image } = built;
-    options.stage?.("update.swu");
+    const slots = updateSlots(plan, "swupdate");
+    options.stage?.(BUNDLE);
     const { start, size } = rootPlace(built);
     if (size >= 2 ** 32) {
       throw new ImgbuildError("not-representable", `the root has ${size} bytes, and a file in a .swu less than 4 GiB`, {
@@ -35,10 +37,10 @@ export const swupdate: Output = {
     };
     const hash = createHash("sha256");
     for await (const bytes of root()) hash.update(bytes);
-    const description = Buffer.from(swDescription(plan, updateSlots(plan, "swupdate"), hash.digest("hex")));
+    const description = Buffer.from(swDescription(plan, slots, hash.digest("hex")));
     const signer = signerOf(plan);
 
-    const swu = folder.append("update.swu");
+    const swu = folder.append(BUNDLE);
     const mtime = Math.min(Math.max(options.time, 0), 2 ** 32 - 1);
     let inode = 0;
     const member = async (
@@ -59,6 +61,12 @@ export const swupdate: Output = {
     await member(ROOT_FILE, size, root());
     await swu.write(cpioMemberHeader(CPIO_END, {}));
     await pad(swu, BLOCK);
+    noteVersion(built, BUNDLE);
+    if (slots.length > 1) return;
+    const set = setNames(slots)[0]!;
+    options.observer?.notice?.(
+      `${BUNDLE} writes over ${slots[0]!.device}, the one root: only from a rescue system, \`swupdate -e stable,${set} -i ${BUNDLE}\``,
+    );
   },
 };
 
@@ -88,34 +96,38 @@ async function sign(bytes: Uint8Array, { certificate, key }: Signer): Promise<Ui
   });
 }
 
-/** With two slots a set of images for each, of which `swupdate -e stable,a` or `stable,b` installs one. */
+/**
+ * A set of images for each slot: `swupdate -e stable,a` or `stable,b` installs one. Where there is one root, the set has to be
+ * named too: without -e, SWUpdate would write over the root that it runs from.
+ */
 function swDescription(plan: Plan, slots: readonly UpdateSlot[], sha256: string): string {
   const { update, profile, description } = plan;
-  const images = ({ device }: UpdateSlot) => [
-    "images: (",
-    `  { filename = "${ROOT_FILE}"; type = "raw"; device = "${device}"; sha256 = "${sha256}"; installed-directly = true; }`,
-    ");",
-  ];
-  const named = (name: string, slot: UpdateSlot) => [
-    `${name} = {`,
-    ...indented([...images(slot), `bootenv: ( { name = "root_part"; value = "${slot.rootPart}"; } );`]),
+  const sets = slots.flatMap(({ device, rootPart }, index) => [
+    `${setNames(slots)[index]} = {`,
+    ...indented([
+      "images: (",
+      `  { filename = "${ROOT_FILE}"; type = "raw"; device = "${device}"; sha256 = "${sha256}"; installed-directly = true; }`,
+      ");",
+      ...(slots.length > 1 ? [`bootenv: ( { name = "root_part"; value = "${rootPart}"; } );`] : []),
+    ]),
     "};",
-  ];
-  const [first, second] = slots;
+  ]);
   return [
     "software = {",
     ...indented([
-      `version = "${update.version ?? "0"}";`,
+      `version = "${updateVersion(plan)}";`,
       `description = "${escaped(`${profile}: ${description}`)}";`,
       `hardware-compatibility = [ "${update.hardware ?? "1.0"}" ];`,
-      ...(second === undefined
-        ? images(first!)
-        : ["stable = {", ...indented([...named("a", first!), ...named("b", second)]), "};"]),
+      "stable = {",
+      ...indented(sets),
+      "};",
     ]),
     "};",
     "",
   ].join("\n");
 }
+
+const setNames = (slots: readonly UpdateSlot[]) => (slots.length > 1 ? ["a", "b"] : ["rescue"]);
 
 /** As libconfig has text between quotes: bytes of any encoding, with escapes for what would end it, and for control characters. */
 const escaped = (text: string) =>

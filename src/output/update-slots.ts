@@ -33,6 +33,15 @@ export function updateSlots({ profile, partitions, update, flash }: Plan, output
   return roots.map(({ number }) => ({ device: `${prefix}${number}`, rootPart: number.toString(16) }));
 }
 
+/** The version that a bundle says. */
+export const updateVersion = ({ update }: Plan): string => update.version ?? "0";
+
+/** Tells that nobody has given a version: of bundles that all have the same one, update programs do not know which is newer. */
+export function noteVersion({ plan, options }: BuiltImage, file: string): void {
+  if (plan.update.version !== undefined) return;
+  options.observer?.notice?.(`${file} says version ${updateVersion(plan)}: set update.version`);
+}
+
 /** Where the root lies that was built: the file system, and what belongs to it. In bytes. */
 export function rootPlace({ assembled }: BuiltImage): { start: number; size: number } {
   const { start, used } = assembled.partitions.find(({ partition, used }) => partition.role === "rootfs" && used > 0)!;

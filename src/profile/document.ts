@@ -106,6 +106,16 @@ function readLayer(file: string): Layer {
     const hint = "Quote text that begins with *; elsewhere an alias *NAME needs an anchor &NAME in front of it.";
     return new ImgbuildError("profile-invalid", `${file}: ${message}`, { hint, cause });
   });
+  if (values !== null && !isRecord(values)) {
+    const what = Array.isArray(values) ? "a list" : "a single value";
+    throw new ImgbuildError(
+      "profile-invalid",
+      `${file}:${lines.linePos(document.contents!.range[0]).line}: a profile is a mapping of keys to values, and this is ${what}`,
+      {
+        hint: "Write one key a line: extends: colibri-imx6",
+      },
+    );
+  }
   return { origin: file, values: values ?? {}, lineOf: (keys) => lineOf(document, lines, keys) };
 }
 

@@ -134,7 +134,7 @@ export const nextFlag = (flag: number): number => (flag + 1) % 256;
 /**
  * Variables from lines "name=value", as mkenvimage takes them: lines that begin with # and empty ones are left out, and a
  * backslash at a line's end stands for a line feed in the value, which goes on in the next line whatever that is. The last of several of one name counts. Throws
- * `source-invalid` with `where` and the line, and `not-representable`.
+ * `source-invalid` with `where` and the line, also for lines that end in CR LF, and `not-representable`.
  */
 export function parseEnvironment(text: ByteString, where: string): Environment {
   const variables = new Map<ByteString, ByteString>();
@@ -144,6 +144,13 @@ export function parseEnvironment(text: ByteString, where: string): Environment {
     let line = lines[i]!;
     if (line === "" || line.startsWith("#")) continue;
     while (line.endsWith("\\") && i + 1 < lines.length) line = `${line.slice(0, -1)}\n${lines[++i]}`;
+    if (line.endsWith("\r")) {
+      throw new ImgbuildError(
+        "source-invalid",
+        `${where}:${first}: the line ends in CR LF, and the CR would become part of the value`,
+        { hint: "Give it the line ends of Unix: dos2unix does." },
+      );
+    }
     const equals = line.indexOf("=");
     if (equals < 0) {
       throw new ImgbuildError(
@@ -164,7 +171,7 @@ export function parseEnvironment(text: ByteString, where: string): Environment {
 
 /**
  * The lines that `parseEnvironment` takes. Throws `not-representable` for what they would be read as something else with: a value that
- * ends in a backslash, a name that begins with # or has a line feed in it.
+ * ends in a backslash or a CR, a name that begins with # or has a line feed in it.
  */
 export function formatEnvironment(environment: Environment): ByteString {
   const lines = [...environment].map(([name, value]) => {
@@ -174,6 +181,7 @@ export function formatEnvironment(environment: Environment): ByteString {
         data: { name: display(name) },
       });
     if (value.endsWith("\\")) throw inexpressible(`the value of "${display(name)}" ends in a backslash`);
+    if (value.endsWith("\r")) throw inexpressible(`the value of "${display(name)}" ends in a carriage return`);
     if (name.startsWith("#")) throw inexpressible(`the name "${display(name)}" begins with #`);
     if (name.includes("\n")) throw inexpressible(`the name "${display(name)}" has a line feed in it`);
     return `${name}=${value.replaceAll("\n", "\\\n")}\n`;

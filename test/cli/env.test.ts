@@ -37,6 +37,17 @@ test("env takes names that mean something to JavaScript for names like others", 
   assert.match(imgbuild(["env", "print", "env", "__proto__"], { cwd }).stderr, /has no variable __proto__/);
 });
 
+test("env print with a name that is not there prints the others, and fails", (t) => {
+  const cwd = folderWithEnvironment(t);
+  const print = (...args: string[]) => imgbuild(["env", "print", "env", ...args], { cwd });
+  const { status, stdout, stderr } = print("nope", "bootdelay");
+  assert.deepEqual([status, stdout], [1, "bootdelay=1\n"]);
+  assert.match(stderr, /^error: the environment has no variable nope$/m);
+  const document = print("bootdelay", "nope", "--json");
+  assert.equal(document.status, 1);
+  assert.equal(JSON.parse(document.stdout).error.code, "source-missing");
+});
+
 test("env set refuses names with blanks, and to remove what is not there", (t) => {
   const cwd = folderWithEnvironment(t);
   const before = fs.readFileSync(path.join(cwd, "env"));

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
+import type { ImgbuildError } from "../../src/errors.js";
 import { type BlockDevice, blockDevice, lengthOfDevice } from "../../src/flash/block-device.js";
 import { usesOfFile } from "../../src/flash/device-uses.js";
 import { checkKind, checkLength, checkSuits, checkUnused, type ImageFacts } from "../../src/flash/refusals.js";
@@ -164,6 +165,17 @@ test("a device that is too small is refused, by how much; boot0's last bytes are
     code: "does-not-fit",
     message: "/dev/sdb is too small: it has 3584 bytes (3.5 KiB), and emmc.img needs 4096 (4 KiB): 512 bytes more",
   });
+  const hint = (facts: Partial<ImageFacts>) => {
+    try {
+      checkLength("/dev/sdb1", 3584, undefined, { ...DISK_IMAGE, ...facts });
+    } catch (error) {
+      return (error as ImgbuildError).hint;
+    }
+    return undefined;
+  };
+  assert.match(hint({})!, /medium, .* --set storage\.size=3584\.$/);
+  const partition = { hasTable: false, fileSystem: "ext4", path: "out/data.ext4.zst" } as const;
+  assert.match(hint(partition)!, /partition, .* --set partitions\.data\.size=3584\.$/);
   const boot0 = { ...DISK_IMAGE, isBoot0: true };
   checkLength("/dev/mmcblk0boot0", 4096 + 0x2200, undefined, boot0);
   assert.throws(() => checkLength("/dev/mmcblk0boot0", 4096 + 0x2200 - 512, undefined, boot0), {

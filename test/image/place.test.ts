@@ -80,6 +80,13 @@ test("a bootloader in the user area may not reach into a partition, nor a GPT ov
     /u-boot\.imx .* overlaps partition bootfs/,
     /partitions\.bootfs\.offset to 8MiB or more/,
   );
+  // In front of it there is no room for a partition that anybody would want.
+  fails(
+    () => table(load("colibri-imx6-sd", "partitions.bootfs.offset=64KiB")),
+    "layout-conflict",
+    /partition bootfs .* overlaps bootloader file u-boot\.img/,
+    /^Set partitions\.bootfs\.offset to \d+MiB or more\.$/,
+  );
   fails(
     () => table(load("sabrelite", "storage.table=gpt")),
     "layout-conflict",

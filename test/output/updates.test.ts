@@ -11,7 +11,8 @@ const folder = fs.mkdtempSync(path.join(os.tmpdir(), "imgbuild-updates-"));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
 
 const settings = (...list: string[]) => list.flatMap((setting) => ["--set", setting]);
-const SMALLER = settings("storage.size=96MiB", "partitions.bootfs.size=40MiB", "update.version=1.2.3");
+const NO_VERSION = settings("storage.size=96MiB", "partitions.bootfs.size=40MiB");
+const SMALLER = [...NO_VERSION, ...settings("update.version=1.2.3")];
 /** In an MBR the second slot comes behind UserData, which therefore cannot take the rest. */
 const SLOTS = settings(
   "slots.confirm=manual",
@@ -73,18 +74,21 @@ function signedByHand(swu: string, folder: string, { key, certificate }: ReturnT
   return path.join(folder, "signed.swu");
 }
 
+/** What SWUpdate has refused it sometimes does not end after; what it said counts. */
 const swupdateChecks = (swu: string, { authority }: ReturnType<typeof makeKey>, ...options: string[]) =>
-  run("swupdate", ["-c", "-i", swu, "-k", authority, "-H", "board:1.0", "-l", "5", ...options]);
+  run("timeout", ["60", "swupdate", "-c", "-i", swu, "-k", authority, "-H", "board:1.0", "-l", "5", ...options]);
 
 test("SWUpdate checks the bundle: one root, and each of two slots", (t) => {
   if (lacks(t, "swupdate", "openssl", "cpio")) return;
   const keys = makeKey(temporaryFolder(t));
   const one = signedByHand(path.join(oneSlot(), "update.swu"), temporaryFolder(t), keys);
-  const said = swupdateChecks(one, keys);
+  const said = swupdateChecks(one, keys, "-e", "stable,rescue");
   assert.match(said, /rootfs\.squashfs|successful|valid/i);
   assert.ok(Buffer.from(said, "latin1").includes(`Description colibri-imx6: ${DESCRIPTION}\n`), said);
+  // Without a set it would write over the root that runs.
+  assert.throws(() => swupdateChecks(one, keys), /nothing to install/);
   // It does look.
-  assert.throws(() => swupdateChecks(one, keys, "-H", "board:2.0"));
+  assert.throws(() => swupdateChecks(one, keys, "-e", "stable,rescue", "-H", "board:2.0"));
   assert.throws(() => swupdateChecks(path.join(oneSlot(), "update.swu"), keys), /sig/i);
   const two = path.join(built("signed", ...SLOTS, "--format", "swupdate", ...signedBy(keys)), "update.swu");
   for (const slot of ["a", "b"]) swupdateChecks(two, keys, "-e", `stable,${slot}`);
@@ -121,6 +125,23 @@ test("the .swu has the description first, and the root as it is on its own", (t)
   );
   const [, sha256] = /sha256 = "([0-9a-f]{64})"/.exec(description)!;
   assert.equal(run("sha256sum", [path.join(unpacked, "rootfs.squashfs")]).slice(0, 64), sha256);
+});
+
+test("one root, and a version that nobody has given, are told", () => {
+  const out = path.join(folder, "told");
+  const noVersion = [...NO_VERSION, root, "-o", out, "--format"];
+  const told = imgbuild([...SMALL, ...noVersion, "swupdate"]).stderr;
+  assert.match(
+    told,
+    /note: update\.swu writes over \/dev\/mmcblk0p2, the one root: only from a rescue system, .*stable,rescue/,
+  );
+  assert.match(told, /note: update\.swu says version 0: set update\.version/);
+  const two = imgbuild([...SMALL, ...SLOTS, ...noVersion, "swupdate,rauc"]).stderr;
+  assert.doesNotMatch(two, /rescue/);
+  assert.match(two, /note: update\.swu says version 0/);
+  assert.match(two, /note: rauc\/bundle\/manifest\.raucm says version 0/);
+  const given = imgbuild([...SMALL, ...SLOTS, ...SMALLER, root, "-o", out, "--format", "swupdate,rauc"]).stderr;
+  assert.doesNotMatch(given, /version 0/);
 });
 
 /** What rauc says of a bundle, with the system.conf of `out`, and whoever `authority` vouches for. */

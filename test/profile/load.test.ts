@@ -160,6 +160,18 @@ test("an alias that leads nowhere is an error of the profile, or of --set", (t) 
   fails(() => loadPlan("colibri-imx6", { folder, set }), "usage", /not valid YAML: Unresolved alias/, /Quote/);
 });
 
+test("a file that is no mapping is no profile, whoever extends it", (t) => {
+  for (const [text, what] of [
+    ["# a board\n- extends: colibri-imx6\n", /board\.yaml:2: .* a mapping .* a list$/],
+    ["colibri-imx6\n", /board\.yaml:1: .* a mapping .* a single value$/],
+  ] as const) {
+    const file = profileFile(t, text);
+    fails(() => loadPlan(file, { folder }), "profile-invalid", what, /extends: /);
+    const special = profileFile(t, `extends: ${file}\n`);
+    fails(() => loadPlan(special, { folder }), "profile-invalid", what, /extends: /);
+  }
+});
+
 test("a profile that extends itself, and one that is not there", (t) => {
   const file = profileFile(t, "extends: ./board.yaml\n");
   fails(() => loadPlan(file, { folder }), "profile-invalid", /extends itself/);

@@ -161,8 +161,8 @@ const bytes = (special: string, rest: [number, number]) =>
 const nameOf = (byte: fc.Arbitrary<string>) =>
   fc.array(byte, { minLength: 1, maxLength: 6 }).map((parts) => parts.join("") as ByteString);
 const anyName = nameOf(bytes("\\#_ .", [1, 255])).filter((name) => !/^#|[=\n]/.test(name));
-const anyValue = nameOf(bytes("\\\n#= ", [1, 255]));
-const textValue = anyValue.filter((value) => !value.endsWith("\\"));
+const anyValue = nameOf(bytes("\\\n\r#= ", [1, 255]));
+const textValue = anyValue.filter((value) => !/[\\\r]$/.test(value));
 const environmentOf = (name: fc.Arbitrary<ByteString>, value: fc.Arbitrary<ByteString>) =>
   fc.array(fc.tuple(name, value), { maxLength: 6 }).map((entries): Environment => new Map(entries));
 
@@ -266,6 +266,16 @@ test("what cannot be stored is refused", () => {
   refused("not-representable", () => parseEnvironment(fromText("a=\n"), "text"));
   refused("source-invalid", () => parseEnvironment(fromText("a=1\nnothing\n"), "text"));
   refused("not-representable", () => parseEnvironment(fromText("=1\n"), "text"));
+  // The line ends of Windows would become a part of every value.
+  for (const text of ["a=1\r\nb=2\r\n", "a=1\nb=2\r", "\r\n", "a=1\\\r\n2\r\n"]) {
+    assert.throws(() => parseEnvironment(fromText(text), "text"), {
+      code: "source-invalid",
+      message: /^text:\d: .*CR LF/,
+    });
+  }
+  refused("not-representable", () => formatEnvironment(env({ a: "1\r" })));
+  const inside = env({ a: "1\r\n2" });
+  assert.deepEqual(plain(parseEnvironment(formatEnvironment(inside), "text")), plain(inside));
 });
 
 test("empty, repeated and odd ones come back as they were; damage is noticed at every byte", () => {
