@@ -66,8 +66,7 @@ mount_kernel_filesystems() {
 # imgbuild.resetonce where that has not been done before. imgbuild.nokeep is of imgbuild.reset's wish, where there is one. The variable that
 # imgbuild.resetonce comes from is the unit's, and so the internal UserData alone, once_folder, has the note of it, whichever is in use.
 read_resets() {
-	resets='' no_keep='' once='' done_once='' once_folder=$mount
-	! mounted "$run/internal" || once_folder=$run/internal
+	resets='' no_keep='' once='' done_once=
 	read -r arguments </proc/cmdline
 	case " $arguments " in
 	*" imgbuild.nokeep "*) no_keep=,imgbuild.nokeep ;;
@@ -84,6 +83,8 @@ read_resets() {
 	*" imgbuild.resetonce="*)
 		once=${arguments##*imgbuild.resetonce=}
 		once=${once%% *}
+		once_folder=$mount
+		! mounted "$run/internal" || once_folder=$run/internal
 		[ ! -e "$once_folder/reset-once" ] || read -r done_once <"$once_folder/reset-once"
 		[ "$once" != "$done_once" ] && can_note_once || once=
 		if [ "$once" ] && [ "$resets" ]; then
