@@ -60,7 +60,7 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
   if (userdata !== undefined) {
     const { paths, volatile, newRoot, keep } = plan.overlay;
     const growth = userdataGrowth(plan, userdata);
-    const { init, lacking, lackingToGrow, added } = await installOverlay(root, {
+    const { init, lacking, lackingToGrow, keptNowhere, added } = await installOverlay(root, {
       paths: paths.map(fromText),
       volatile: volatile.map(fromText),
       newRoot,
@@ -79,6 +79,10 @@ export async function prepare(plan: Plan, inputs: BuildInputs): Promise<Prepared
     if (lackingToGrow.length > 0) {
       notice(`the root lacks ${lackingToGrow.join(", ")}: on a larger medium UserData will not grow to its end`);
     }
+    for (const pattern of keptNowhere)
+      notice(
+        `overlay.keep: "${display(pattern)}" is in none of the overlays, ${paths.join(", ")}: a factory reset keeps nothing by it`,
+      );
     // A power cut between the two sectors that sfdisk changes in a GPT leaves its copy, which the kernel looks at only if told to.
     if (growth !== undefined && plan.storage.table === "gpt") kernelArguments.push("gpt");
     if (inputs.verbose) notice(`added to the root: ${added.map(display).join(", ")}`);

@@ -4,6 +4,14 @@
  * version 1.5, and partitions called "all" and "bootloader" are those of NXP's U-Boot. What has to be on the eMMC goes over the
  * cable in files that fit into the board's memory; of zeros one file, once.
  *
+ *     1. zeros over what the image has in the first MiB, the head: an older image's table is gone with it
+ *     2. zeros and data behind it
+ *     3. the bootloader in boot0, where it goes there
+ *     4. the head
+ *
+ * So what is flashed half-way has no partition table, and the bootloader, be it the new one or an older one in boot0, starts nothing
+ * from it. A copy of a GPT at the eMMC's end does not count without an MBR in sector 0: U-Boot, disk/part_efi.c, part_test_efi.
+ *
  * Where a download comes to is nothing that a script can ask for: U-Boot has it at CONFIG_FASTBOOT_BUF_ADDR (drivers/fastboot/fb_common.c),
  * NXP's at the variable fastboot_buffer, if that is set (drivers/fastboot/fb_fsl). The profile says it, and the script sets the
  * variable to the same.
@@ -25,8 +33,9 @@ const UUU_VERSION = "1.4.43";
 /** The longest file that is downloaded. CONFIG_FASTBOOT_BUF_SIZE is 112 MiB unless a board says otherwise, and no board with an i.MX says less. */
 const LONGEST = 2 ** 25;
 const ZEROS = 2 ** 22;
-/** With the table and what the boot ROM looks for: written last, so that half an image does not start. */
-const HEAD = 2 ** 20;
+const ZEROS_FILE = "uuu/zeros.bin";
+/** Where the head ends: with the table, and what a boot ROM looks for where the bootloader is in the user area. */
+const HEAD_END = 2 ** 20;
 
 export const uuu: Output = {
   check(plan) {
@@ -52,12 +61,8 @@ export const uuu: Output = {
       const content = prepared.bootloader.get(file)!;
       await copyContent(folder.create(file, content.size), 0, content);
     }
-    const lines = [
-      ...startLines(plan),
-      ...(await imageLines(plan, image, folder)),
-      ...boot0Lines(plan, boot0Size(plan, prepared)),
-      "FB: done",
-    ];
+    const { body, head } = await imageLines(plan, image, folder);
+    const lines = [...startLines(plan), ...body, ...boot0Lines(plan, boot0Size(plan, prepared)), ...head, "FB: done"];
     const text = Buffer.from(`${lines.join("\n")}\n`);
     await folder.create(SCRIPT, text.length).write(0, text);
   },
@@ -119,32 +124,38 @@ function startLines(plan: Plan): string[] {
 
 const write = (address: number, { start, end }: Extent) => `FB: ucmd ${mmcWrite(hex(address), start, end - start)}`;
 
-/** Makes the files that are downloaded; returns the lines that write them to their places, the first MiB last. */
-async function imageLines(plan: Plan, image: RecordingDevice, folder: ArtifactFolder): Promise<string[]> {
-  const { bufferAddress } = factsOf(plan);
+/** Makes the files that are downloaded. Returns the lines that clear the head and write everything else, and those that write the head. */
+async function imageLines(plan: Plan, image: RecordingDevice, folder: ArtifactFolder) {
+  const { mmc, bufferAddress } = factsOf(plan);
   const data = wholeSectors(image.data, image.size);
   const written = wholeSectors(image.written, image.size);
-  const zeros = [...written].flatMap((extent) => [...cut(without(extent, data), ZEROS)]);
-  const lines: string[] = [];
-  if (zeros.length > 0) {
-    const name = "uuu/zeros.bin";
-    const longest = Math.max(...zeros.map(({ start, end }) => end - start));
-    await folder.create(name, longest).zero(0, longest);
-    lines.push("# zeros", `FB: download -f ${name}`, ...zeros.map((extent) => write(bufferAddress, extent)));
-  }
-  const body = [...cut(data.intersect(HEAD, image.size), LONGEST)];
-  const head = [...cut(data.intersect(0, HEAD), LONGEST)];
-  lines.push("# data");
-  for (const [index, extents] of [...inFiles(body), head].entries()) {
-    const name = `uuu/data-${String(index + 1).padStart(4, "0")}.bin`;
+  const head = data.intersect(0, HEAD_END);
+  const clear = (extents: readonly Extent[]) => [...cut(extents, ZEROS)].map((extent) => write(bufferAddress, extent));
+  const zeros = [...written].flatMap((extent) => without(extent, data));
+  const longest = Math.min(ZEROS, Math.max(...[...head, ...zeros].map(({ start, end }) => end - start)));
+  await folder.create(ZEROS_FILE, longest).zero(0, longest);
+  let files = 0;
+  const send = async (extents: readonly Extent[]) => {
+    const name = `uuu/data-${String(++files).padStart(4, "0")}.bin`;
     const file = folder.append(name);
-    lines.push(`FB: download -f ${name}`);
+    const lines = [`FB: download -f ${name}`];
     for (const extent of extents) {
       lines.push(write(bufferAddress + file.size, extent));
       for await (const { bytes } of pieces(image, extent.start, extent.end)) await file.write(bytes);
     }
-  }
-  return lines;
+    return lines;
+  };
+  const body = [
+    "# the first MiB is cleared, so that nothing starts from here on until it is written, which comes last",
+    `FB: download -f ${ZEROS_FILE}`,
+    ...clear(head),
+    "# zeros",
+    ...clear(zeros),
+    "# data",
+  ];
+  for (const extents of inFiles([...cut(data.intersect(HEAD_END, image.size), LONGEST)]))
+    body.push(...(await send(extents)));
+  return { body, head: ["# the first MiB", `FB: ucmd mmc dev ${mmc} 0`, ...(await send(head))] };
 }
 
 /** The extents, as whole sectors. */

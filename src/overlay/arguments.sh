@@ -21,7 +21,7 @@ read_arguments() {
 			shift
 			;;
 		'') usage "an empty argument says nothing: leave it out" ;;
-		--*) usage "there is no option $1" ;;
+		-?*) usage "there is no option $1" ;;
 		*)
 			[ ! "$second_word" ] || usage "$1 is one too many"
 			if [ "$first_word" ]; then second_word=$1; else first_word=$1; fi
@@ -66,12 +66,26 @@ read_value() {
 	--keep)
 		case $1 in
 		*"$newline"* | *[[:blank:]]) usage "--keep takes no line break, and no blank at the end; ? stands for either: not \"$1\"" ;;
-		*/../* | */.. | *\\*) usage "--keep takes no \"..\" and no backslash: not \"$1\"" ;;
-		/*) keep=$keep$1$newline ;;
+		*/./* | */. | */../* | */.. | *\\*) usage "--keep takes no \".\" or \"..\" as a folder, and no backslash: not \"$1\"" ;;
+		/*)
+			kept_somewhere "$1" || usage "no overlay has anything of $1; overlayctl status lists them"
+			keep=$keep$1$newline
+			;;
 		*) usage "--keep needs an absolute path: not \"$1\"" ;;
 		esac
 		;;
 	esac
+}
+
+# kept_somewhere PATTERN: whether an overlay may hold what it matches.
+kept_somewhere() {
+	# shellcheck source=/dev/null # shellcheck looks at it from preinit.sh
+	. "$library/reset.sh"
+	while read -r key name id path; do
+		pattern=$1
+		[ "$key" = overlay ] && within_overlay && return
+	done <"$config"
+	return 1
 }
 
 check_words() {

@@ -76,17 +76,56 @@ request_all() {
 # expected NAME: whether the overlay will have a snapshot of that name when all has been done that is asked for already; sets asked
 # where it is such a request that makes it.
 expected() {
-	asked=''
-	read_state "$base/$name" && named "$1" && there=yes || there=
-	[ ! -e "$mount/request" ] || while read -r action target word other; do
+	asked=
+	(foresee "$1")
+	case $? in
+	0) ;;
+	2) asked=yes ;;
+	*) return 1 ;;
+	esac
+}
+
+# foresee NAME: for a shell of its own, which it leaves with the requests carried out on the state as it is in memory; nothing is made, and
+# nothing written. 0 where the snapshot is there after that, 2 where it is one that is not there yet, 1 where there is none.
+foresee() {
+	# shellcheck source=/dev/null # shellcheck looks at it from preinit.sh
+	. "$library/requests.sh"
+	new_top() { top=$top+ parent=$1; }
+	keep_manifest() { :; }
+	write_state() { :; }
+	do_reset() {
+		factory_alone
+		# shellcheck disable=SC2154 # factory_alone sets it
+		layers=$base_layers going=
+		new_top "$below"
+	}
+	features
+	read_state "$base/$name" || return
+	present=$layers
+	[ ! -e "$mount/request" ] || while read -r action target words; do
 		[ "$target" = "$name" ] || continue
 		case $action in
-		snapshot) [ "$other" != "$1" ] || there=yes asked=yes ;;
-		delete) [ "$word" != "$1" ] || there='' asked='' ;;
-		reset) [ "$1" = factory ] || there='' asked='' ;;
+		reset | snapshot | restore | delete | merge)
+			# shellcheck disable=SC2086 # the words of a request have no blanks
+			foresee_one $words
+			;;
 		esac
 	done <"$mount/request"
-	[ "$there" ]
+	named "$1" || return
+	case $newline$present in
+	*"${newline}layer $layer_folder "*) return 0 ;;
+	esac
+	return 2
+}
+
+# foresee_one [WORD]...: what cannot be done changes nothing.
+foresee_one() {
+	layers_before=$layers going_before=$going
+	if "do_$action" "$@"; then
+		for one in $going; do drop_layer "$one"; done
+	else
+		layers=$layers_before going=$going_before
+	fi
 }
 
 # write_request: adds lines to what is to be done at the next boot.
@@ -101,7 +140,9 @@ write_request() {
 		fi && printf %s "$lines"
 	} >"$mount/request+new" && flush "$mount" && mv -f "$mount/request+new" "$mount/request" && flush "$mount" || {
 		rm -f "$mount/request+new"
-		fail "the request cannot be written to UserData, perhaps for want of room; the kernel arguments imgbuild.reset imgbuild.nokeep need none"
+		[ "$command" != reset ] ||
+			fail "the request cannot be written to UserData, perhaps for want of room: delete something, or reset by the kernel arguments imgbuild.reset imgbuild.nokeep, which need none"
+		fail "the request cannot be written to UserData, perhaps for want of room: delete something first, and reboot if that does not help"
 	}
 	next_boot
 }

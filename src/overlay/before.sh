@@ -6,14 +6,15 @@ keep_before() {
 	cp "$folder/state" "$folder/before+new" && flush "$folder" && mv -f "$folder/before+new" "$folder/before" && flush "$folder"
 }
 
-# settle_before FOLDER: when the trial is over, the state before is the one that counts where its root is back, and else goes.
+# settle_before FOLDER: when the trial is over, the state before is the one that counts where its root is back, and else goes. So does at
+# once what is no file, and nothing of ours: a folder that could not be removed like a file would be in the way at each boot.
 settle_before() {
 	folder=$1
-	[ ! -e "$run/trial" ] || return 0
+	[ ! -f "$folder/before" ] || [ ! -e "$run/trial" ] || return 0
 	if read_state_file "$folder/before" && [ "$root" = "$id" ]; then
 		say "$path is again what it was before the root that did not stay"
 		mv -f "$folder/before" "$folder/state"
 	else
-		rm -f "$folder/before"
+		rm -rf "$folder/before"
 	fi && flush "$folder"
 }

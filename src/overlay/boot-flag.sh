@@ -28,10 +28,11 @@ move_flag() {
 	if ! write_wish "$flag_wish"; then
 		# A full UserData, which wants the reset most.
 		flag_left=yes
-		resets=${resets:+$resets,}$flag_wish
+		resets=${resets:+$resets$newline}$flag_wish
 	elif ! remove_flag; then
 		flag_stays
-		rm -f "$mount/factory-reset"
+		# What UserData asked for before stays.
+		{ [ "$former" ] && put_file "$mount/factory-reset" "$former"; } || rm -f "$mount/factory-reset"
 	fi
 }
 

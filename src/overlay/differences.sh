@@ -66,52 +66,48 @@ same() {
 	esac
 }
 
-# tell KIND FILE: prints a line of compare; a line break in a name would make two of it, and becomes a question mark.
+# tell KIND FILE: prints a line of diff; a line break in a name would make two of it, and becomes a question mark.
 tell() {
-	told=$2
+	told=${path%/}$2
 	while [ "$told" != "${told%%"$newline"*}" ]; do
 		told="${told%%"$newline"*}?${told#*"$newline"}"
 	done
-	echo "$1 $told"
+	printf '%s\n' "$1 $told"
 }
 
-# compare FOLDER: prints what is different in $seen from what is in $under, in that folder. Only what a layer has can be.
+# compare FOLDER COMMAND: calls the command with A, M or D and the path of each that is different in $seen from what is in $under, in that
+# folder. False as soon as the command is. Only what a layer has can be different.
 compare() {
 	for entry in "$seen$1"/* "$seen$1"/.[!.]* "$seen$1"/..?*; do
 		exists "$entry" || continue
 		entry=$1/${entry##*/}
 		in_layers "$entry" || continue
 		if ! exists "$under$entry"; then
-			tell A "$entry"
+			"$2" A "$entry" || return
 			continue
 		fi
-		same "$seen$entry" "$under$entry" || tell M "$entry"
-		is_folder "$seen$entry" && is_folder "$under$entry" && compare "$entry"
+		same "$seen$entry" "$under$entry" || "$2" M "$entry" || return
+		! is_folder "$seen$entry" || ! is_folder "$under$entry" || compare "$entry" "$2" || return
 	done
 	for entry in "$under$1"/* "$under$1"/.[!.]* "$under$1"/..?*; do
-		exists "$entry" && ! exists "$seen$1/${entry##*/}" && tell D "$1/${entry##*/}"
+		! exists "$entry" || exists "$seen$1/${entry##*/}" || "$2" D "$1/${entry##*/}" || return
 	done
-	return 0
 }
 
-# changes: compare, of the overlay as it is.
+# changes COMMAND: compare, of the overlay as it is.
 changes() {
 	read_state "$base/$name" && stack "$parent" || return
 	seen=${path%/}
 	stacked=$folder/$top:$lowers
 	root_folder
-	compare ""
+	compare "" "$1"
+	compared=$?
 	leave_root_folder
+	return $compared
 }
 
 report_diff() {
 	need_userdata
 	show_root
-	each_overlay diff_of
-}
-
-diff_of() {
-	changes | while read -r kind file; do
-		echo "$kind ${path%/}$file"
-	done
+	each_overlay changes tell || fail "not all differences can be told; see overlayctl status"
 }

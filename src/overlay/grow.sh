@@ -3,11 +3,11 @@
 #
 # UserData is mounted by then: the kernel grows a mounted ext4 through its journal, so that a power cut leaves a whole file
 # system of some size, and what is to be done is noted on UserData, in the file grown:
-#     table                        the partition table is being written
-#     file system                  it is written; the file system is to fill the partition
+#     nothing in it                it has been begun; and is done again from the start, which at any point is right
 #     DISK PARTITION               done, at these sizes, in sectors of 512 bytes
 #     failed DISK PARTITION WHY    it could not be done, and is not tried again at these sizes
-# None of it means that nothing has been done. docs/decisions/0018 has the reasons.
+# No such file means that nothing has been done. An empty one takes no block: growing is what a full UserData wants most.
+# docs/decisions/0018 has the reasons.
 #
 # In: record, size and disk_size of grown; partition and device of mount_userdata; grow of preinit.conf.
 
@@ -22,9 +22,8 @@ grow_userdata() {
 		not_grown "${record#failed * * }"
 		return
 		;;
-	table) last && grow_partition || return ;;
-	"file system") mount_anew || return ;;
-	*) ! last || ! room_behind || grow_partition || return ;;
+	none | failed\ * | [0-9]*) ! last || ! room_behind || grow_partition || return ;;
+	*) mount_anew && last && grow_partition || return ;;
 	esac
 	grow_file_system
 }
@@ -46,7 +45,12 @@ not_grown() {
 failed() {
 	say "UserData was not grown: $*; see $log"
 	not_grown "$*"
-	echo "failed $disk_size $size $*" >"$mount/grown"
+	note_grown "failed $disk_size $size $*"
+}
+
+# note_grown TEXT: notes the end of it. Where there is no room the next boot looks again, as if it had not been begun: nothing is half-done.
+note_grown() {
+	{ echo "$*" >"$mount/grown" && sync; } 2>/dev/null || rm -f "$mount/grown"
 }
 
 # number FILE: sets number to what is in a file of /sys. False where that is no number: the shell would end at calculating.
@@ -83,8 +87,8 @@ grow_partition() {
 		return 1
 	done
 	node_of "$partition/.." && medium=$node || return
-	if ! { echo table >"$mount/grown" && sync; } 2>/dev/null; then
-		not_grown "UserData has no room for a note of it"
+	if ! { true >"$mount/grown" && sync; } 2>/dev/null; then
+		not_grown "UserData has no inode for a note of it"
 		return 1
 	fi
 	# A logical partition lies in an extended one, whose number the build knows.
@@ -92,8 +96,9 @@ grow_partition() {
 		failed "sfdisk could not change the partition table"
 		return 1
 	fi
-	echo "file system" >"$mount/grown" && sync
-	tell_kernel && last && ! room_behind && return
+	sync
+	tell_kernel
+	last && ! room_behind && return
 	not_grown "the kernel takes the partition's new size at the next boot"
 	return 1
 }
@@ -122,5 +127,5 @@ grow_file_system() {
 		return
 	fi
 	read -r size <"$partition/size"
-	echo "$disk_size $size" >"$mount/grown" && sync
+	note_grown "$disk_size $size"
 }

@@ -14,6 +14,7 @@ import {
 } from "../tree/node.js";
 import { follow, realPath } from "../tree/real-path.js";
 import { addNode, makeDirectories, type Tree } from "../tree/tree.js";
+import { isWithin, keepPattern } from "./keep.js";
 import { type LayerSource, layerSourceLine } from "./layer-source.js";
 import { checkDepth, findPlaces, ROM, USERDATA } from "./places.js";
 import { mountUnits, type ReadyHook, readyHook, startparList } from "./ready-hook.js";
@@ -83,6 +84,8 @@ export interface InstalledOverlay {
   readonly lacking: readonly string[];
   /** Programs that the root lacks and that UserData grows with, where it is to. */
   readonly lackingToGrow: readonly string[];
+  /** Patterns of what a reset is to keep that no overlay on UserData has anything of. */
+  readonly keptNowhere: readonly ByteString[];
   /** What was put into the tree, in the order in which it was. Absolute paths. */
   readonly added: readonly ByteString[];
 }
@@ -146,7 +149,21 @@ const MORE_PROGRAMS = [
 /** What UserData grows with. */
 const GROWING_PROGRAMS = ["sfdisk", "partx", "resize2fs"];
 /** What two slots need besides. */
-const SLOT_PROGRAMS = ["blockdev", "dd", "dirname", "gzip", "head", "mknod", "od", "tail", "tee", "uname", "wc"];
+const SLOT_PROGRAMS = [
+  "blockdev",
+  "dd",
+  "dirname",
+  "gzip",
+  "head",
+  "mknod",
+  "od",
+  "reboot",
+  "sleep",
+  "tail",
+  "tee",
+  "uname",
+  "wc",
+];
 const PROGRAM_FOLDERS = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /**
@@ -193,13 +210,15 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   const hook = readyHook(tree, realInit);
   if (hook !== undefined) addHook(hook, add, addFile, metadata);
   if (hook?.list !== undefined) await changeText(tree, hook.list, startparList);
+  const keeps = options.keep.map(keepPattern);
+  const keptNowhere = keeps.filter((pattern) => !options.paths.some((path) => isWithin(pattern, path)));
   const config = [
     ...[`userdata ${options.userdataPartition}`, `mount ${USERDATA}`, `init ${realInit}`],
     ...growthLines(options.growth),
     ...(options.flagPartition === undefined ? [] : [`flag ${options.flagPartition}`]),
     ...[`first ${hook === undefined ? "ready" : "pending"}`, `policy ${options.newRoot}`],
     ...slotSettings(options.slots, hook),
-    ...options.keep.map((pattern) => `keep ${checkKeep(pattern)}`),
+    ...keeps.map((pattern) => `keep ${pattern}`),
   ];
   let layerNumber = 0;
   const overlays: ByteString[] = [];
@@ -233,7 +252,7 @@ export async function installOverlay(tree: Tree, options: OverlayOptions): Promi
   for (const [source, path, mode] of SCRIPTS) addFile(path, mode, script(source));
   addFile(`${LIBRARY}/preinit.conf`, 0o644, Buffer.from(`${config.join("\n")}\n`, "latin1"));
   const lackingToGrow = options.growth === undefined ? [] : GROWING_PROGRAMS.filter((name) => lacksProgram(tree, name));
-  return { init: SCRIPT, realInit, lacking, lackingToGrow, added };
+  return { init: SCRIPT, realInit, lacking, lackingToGrow, keptNowhere, added };
 }
 
 function growthLines(growth: Growth | undefined): string[] {
@@ -255,16 +274,6 @@ function slotSettings(slots: DeviceSlots | undefined, hook: ReadyHook | undefine
 
 function script(name: string): Uint8Array {
   return fs.readFileSync(new URL(`../../../src/overlay/${name}`, import.meta.url));
-}
-
-/** A pattern as the configuration can say it. */
-function checkKeep(pattern: ByteString): ByteString {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  if (/^\/[^\x00-\x1f\\]+$/.test(pattern) && !/\s$|(?:^|\/)\.\.(?:\/|$)/.test(pattern)) return pattern;
-  throw refuse(
-    `a factory reset cannot keep "${display(pattern)}"`,
-    'Name files by absolute paths, with * ? and [ ] but without ".." and backslashes: "/etc/ssh/ssh_host_*".',
-  );
 }
 
 function refuse(message: string, hint: string): ImgbuildError {

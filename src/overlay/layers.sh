@@ -152,9 +152,33 @@ fold_down() {
 			mv -f "$entry" "$old$1/${entry##*/}"
 		fi || return
 	done
-	chown "$(stat -c %u:%g "$new$1")" "$old$1" &&
-		chmod "$(stat -c %a "$new$1")" "$old$1" &&
+	take_after "$new$1" "$old$1" &&
 		touch -r "$probe$1" "$old$1" &&
 		rmdir "$new$1" &&
 		mv -f "$old$1" "$new$1"
+}
+
+# take_after MODEL FOLDER: gives a folder owner and mode of an empty one, and its extended attributes, ACLs among them, as far as the root's
+# programs can: the cp of coreutils adds them, and removes only ACLs; busybox's knows none.
+take_after() {
+	chown "$(stat -c %u:%g "$1")" "$2" && chmod "$(stat -c %a "$1")" "$2" || return
+	if ! command -v getfattr >/dev/null || ! command -v setfattr >/dev/null; then
+		cp -a "$1/." "$2"
+		return
+	fi
+	attributes_in "$2" | while read -r attribute; do
+		setfattr -h -x "${attribute%%=*}" "$2" 2>/dev/null
+	done
+	attributes_in "$1" >"$run/fold/attributes" && (cd "$2" && setfattr -h --restore=-) <"$run/fold/attributes"
+}
+
+# attributes_in FOLDER: prints what setfattr restores, without what is overlayfs's own.
+attributes_in() {
+	echo "# file: ."
+	(cd "$1" && getfattr -h -d -m - -e hex .) | while read -r line; do
+		case $line in
+		'#'* | '' | trusted.overlay.*) ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+	done
 }

@@ -62,31 +62,46 @@ mount_kernel_filesystems() {
 	mounted /run || mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /run
 }
 
-# read_resets: sets resets to what the kernel's arguments name for a factory reset, no_keep where it is to keep nothing, and once
-# where that value of imgbuild.resetonce has not been done before.
+# read_resets: sets resets to what the kernel's arguments wish to be reset, a wish a line (requests.sh), and once to the value of
+# imgbuild.resetonce where that has not been done before. imgbuild.nokeep is of imgbuild.reset's wish, where there is one. The variable that
+# imgbuild.resetonce comes from is the unit's, and so the internal UserData alone, once_folder, has the note of it, whichever is in use.
 read_resets() {
 	resets='' no_keep='' once='' done_once=
 	read -r arguments </proc/cmdline
 	case " $arguments " in
-	*" imgbuild.reset "*) resets=all ;;
+	*" imgbuild.nokeep "*) no_keep=,imgbuild.nokeep ;;
+	esac
+	case " $arguments " in
+	*" imgbuild.reset "*) resets=all$no_keep ;;
 	*" imgbuild.reset="*)
 		resets=${arguments##*imgbuild.reset=}
 		resets=${resets%% *}
-		[ "$resets" ] || not_done "imgbuild.reset= names no overlay: no reset"
+		[ "$resets" ] && resets=$resets$no_keep || not_done "imgbuild.reset= names no overlay: no reset"
 		;;
 	esac
 	case " $arguments " in
 	*" imgbuild.resetonce="*)
 		once=${arguments##*imgbuild.resetonce=}
 		once=${once%% *}
-		[ ! -e "$mount/reset-once" ] || read -r done_once <"$mount/reset-once"
-		[ "$once" != "$done_once" ] || once=
-		[ ! "$once" ] || resets=${resets:+$resets,}${once%%:*}
+		once_folder=$mount
+		! mounted "$run/internal" || once_folder=$run/internal
+		[ ! -e "$once_folder/reset-once" ] || read -r done_once <"$once_folder/reset-once"
+		[ "$once" != "$done_once" ] && can_note_once || once=
+		if [ "$once" ] && [ "$resets" ]; then
+			resets=$resets$newline${once%%:*}
+		elif [ "$once" ]; then
+			resets=${once%%:*}$no_keep
+		fi
 		;;
 	esac
-	case " $arguments " in
-	*" imgbuild.nokeep "*) no_keep=yes ;;
-	esac
+}
+
+# can_note_once: false where an internal UserData that is not in use has no room for the note, or cannot be written: there would be a reset
+# at each boot. Where it is the one in use the reset makes room.
+can_note_once() {
+	[ "$once_folder" = "$mount" ] || { echo "$once" >"$once_folder/reset-once+new"; } 2>/dev/null && return
+	not_done "the internal UserData cannot be written: no reset for imgbuild.resetonce=$once"
+	return 1
 }
 
 # settle FOLDER: makes the state of an overlay fit to be mounted, and reads it.
@@ -233,9 +248,12 @@ set_up() {
 	# shellcheck source=src/overlay/state.sh
 	. "$library/state.sh"
 	mount_userdata
-	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ] && [ "$grow" ] && ! grown; then
-		# shellcheck source=src/overlay/grow.sh
-		. "$library/grow.sh" && grow_userdata
+	if [ "$base" = "$mount/overlay" ] && [ ! "$broken" ]; then
+		remove_partial
+		if [ "$grow" ] && ! grown; then
+			# shellcheck source=src/overlay/grow.sh
+			. "$library/grow.sh" && grow_userdata
+		fi
 	fi
 	if [ "$base" = "$mount/overlay" ] && [ -e "$mount/storage" ]; then
 		# shellcheck source=src/overlay/storages.sh
@@ -250,10 +268,6 @@ set_up() {
 			# shellcheck source=src/overlay/boot-flag.sh
 			. "$library/boot-flag.sh" && take_flag
 		fi
-		# What overlayctl was writing when the power failed; an import may be large.
-		for entry in "$mount/request+new" "$mount/factory-reset+new" "$mount/reset-once+new" "$mount/import+new"; do
-			[ ! -e "$entry" ] || rm -rf "$entry"
-		done
 		if [ "$resets" ] || [ -e "$mount/request" ] || [ -e "$mount/factory-reset" ]; then
 			# shellcheck source=src/overlay/requests.sh
 			. "$library/requests.sh" && carry_out

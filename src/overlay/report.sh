@@ -6,14 +6,15 @@
 # count_changes: sets added, changed and deleted.
 count_changes() {
 	added=0 changed=0 deleted=0
-	changes >"$own/changes"
-	while read -r kind _; do
-		case $kind in
-		A) added=$((added + 1)) ;;
-		M) changed=$((changed + 1)) ;;
-		D) deleted=$((deleted + 1)) ;;
-		esac
-	done <"$own/changes"
+	changes count_change
+}
+
+count_change() {
+	case $1 in
+	A) added=$((added + 1)) ;;
+	M) changed=$((changed + 1)) ;;
+	D) deleted=$((deleted + 1)) ;;
+	esac
 }
 
 # size_of FOLDER: sets size, in KiB.
@@ -142,9 +143,9 @@ plain_overlay() {
 	count_changes
 	echo "  from the root differ: $added added, $changed changed, $deleted deleted"
 	[ "$root" = "$id" ] || [ "$root" = - ] || echo "  begun over another root than this one"
-	[ ! -e "$folder/before" ] || echo "  what was written over the root before is kept until this one is confirmed"
-	while read -r file; do
-		echo "  hides what the new root has: $file"
+	[ ! -f "$folder/before" ] || echo "  what was written over the root before is kept until this one is confirmed"
+	while IFS= read -r file; do
+		printf '  hides what the new root has: %s\n' "$file"
 	done 2>/dev/null <"$folder/shadowing"
 	each_layer plain_layer
 }
@@ -178,7 +179,7 @@ text() {
 list() {
 	separator=
 	printf '['
-	while read -r item; do
+	while IFS= read -r item; do
 		printf %s "$separator"
 		text "$item"
 		separator=,

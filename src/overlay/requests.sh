@@ -11,10 +11,13 @@
 #         restore NAME SNAPSHOT
 #         delete NAME SNAPSHOT
 #         merge NAME [SNAPSHOT]
-#     the file factory-reset on UserData; empty, or one name or path a line; with a line imgbuild.nokeep nothing is carried over
-#     the kernel argument imgbuild.reset[=WHICH,...], by names or paths; with imgbuild.nokeep nothing is carried over
-#     the kernel argument imgbuild.resetonce=WHICH,...[:TOKEN], which our boot script makes of a saved variable: what the file
-#     reset-once on UserData says too has been done
+#     the file factory-reset on UserData; empty, or a wish a line, which may be one name or path
+#     the kernel argument imgbuild.reset[=WISH], with imgbuild.nokeep apart or in the wish
+#     the kernel argument imgbuild.resetonce=WISH[:TOKEN], which our boot script makes of a saved variable: what the file
+#     reset-once on the internal UserData says too has been done
+#
+# A wish is names and paths with commas between them, or all. With imgbuild.nokeep among them, nothing is carried over of those that it names;
+# that alone is all. In the file a line imgbuild.nokeep is of the whole file.
 #
 # Arguments may be for this boot only: where there is room they become the file factory-reset first, so that a reset which is cut
 # off goes on at the next boot without them.
@@ -33,7 +36,6 @@ carry_out() {
 	. "$library/layers.sh"
 	request=
 	if [ "$resets" ]; then
-		[ ! "$no_keep" ] || resets=$resets,imgbuild.nokeep
 		if write_wish "$resets"; then
 			[ ! "$once" ] || ! note_once || once=
 		else
@@ -74,42 +76,66 @@ carry_out_file() {
 	done 3<"$1"
 }
 
-# read_flag FILE: sets wanted to its lines with commas between them; to all, where there are none. It may be from an editor that
+# read_flag FILE: sets wanted to its wishes, each with a line feed; to all, where there are none. It may be from an editor that
 # ends lines as Windows does, or the last one not at all.
 read_flag() {
-	wanted=
+	wanted='' names='' no_keep=
 	return_key=$(printf '\r')
-	while read -r which || [ "$which" ]; do
-		which=${which%"$return_key"}
-		wanted=$wanted${which:+${wanted:+,}$which}
+	while read -r wish || [ "$wish" ]; do
+		wish=${wish%"$return_key"}
+		case $wish in
+		'') ;;
+		imgbuild.nokeep) no_keep=,$wish ;;
+		*)
+			wanted=$wanted$wish$newline
+			names=${names:+$names,}$wish
+			;;
+		esac
 	done <"$1"
-	wanted=${wanted:-all}
+	if [ "$no_keep" ] || [ ! "$wanted" ]; then
+		wanted=${names:-all}$no_keep$newline
+	fi
 }
 
-# write_wish WHICH: adds it to what the file factory-reset on UserData asks for; false where there is no room.
+# write_wish WISHES: adds them to what the file factory-reset on UserData asks for, which former is set to; false where there is no room.
 write_wish() {
 	wanted=
 	[ ! -e "$mount/factory-reset" ] || read_flag "$mount/factory-reset"
-	case ,$wanted, in
-	*",$1,"*) return 0 ;;
-	esac
-	put_file factory-reset "${wanted:+$wanted,}$1"
+	former=$wanted
+	while read -r wish; do
+		[ "$wish" != imgbuild.nokeep ] || wish=all,$wish
+		case $newline$wanted in
+		*"$newline$wish$newline"*) ;;
+		*) wanted=$wanted${wish:+$wish$newline} ;;
+		esac
+	done <<-END
+		$1
+	END
+	[ "$wanted" = "$former" ] || put_file "$mount/factory-reset" "$wanted"
 }
 
 # note_once: the value of imgbuild.resetonce is not done a second time.
 note_once() {
-	put_file reset-once "$once"
+	put_file "$once_folder/reset-once" "$once$newline"
 }
 
-# put_file NAME LINE: makes that file on UserData, whole or not at all.
+# put_file FILE TEXT: makes that file, whole or not at all.
 put_file() {
-	echo "$2" >"$mount/$1+new" && flush "$mount" && mv -f "$mount/$1+new" "$mount/$1" && flush "$mount" && return
-	rm -f "$mount/$1+new"
+	printf %s "$2" >"$1+new" && flush "$1+new" && mv -f "$1+new" "$1" && flush "$1" && return
+	rm -f "$1+new"
 	return 1
 }
 
-# reset_each WHICH: names or paths, with commas between them, or all; imgbuild.nokeep among them has nothing be carried over.
+# reset_each WISHES
 reset_each() {
+	while read -r wish <&4; do
+		reset_wish "$wish"
+	done 4<<-END
+		$1
+	END
+}
+
+reset_wish() {
 	read_keeps
 	case ,$1, in
 	*,imgbuild.nokeep,*) keeps= ;;
@@ -133,7 +159,7 @@ reset_each() {
 	done
 }
 
-# perform ACTION WHICH [WORD]...: one line. What failed leaves the old state, and nothing beside it.
+# perform ACTION WHICH [WORD]...: one line. What failed leaves the old state, the one before, and nothing beside them.
 perform() {
 	action=$1
 	if ! find_overlay "$2"; then
@@ -154,8 +180,10 @@ perform() {
 		[ "$action" = reset ] && [ "$damaged" ] || return
 		top=-
 	fi
-	if [ "$request" ]; then
-		[ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ] && return
+	if [ "$request" ] && [ "${finished% *}" = "$request" ] && [ "${finished#* }" -ge "$line" ]; then
+		# What comes right after its being done may have been cut off.
+		[ "${finished#* }" != "$line" ] || forget_before
+		return
 	fi
 	if [ "$action" != reset ] && [ "$root" != "$id" ] && [ "$policy" != keep ]; then
 		# shellcheck source=/dev/null # shellcheck looks at it from preinit.sh
@@ -167,15 +195,19 @@ perform() {
 	fi
 	[ ! "$request" ] || finished="$request $line"
 	refusal=
-	# A reset leaves nothing that could come back.
-	[ "$action" != reset ] || rm -f "$folder/before"
 	if "do_$action" "$@"; then
+		forget_before
 		[ ! "$going" ] || fold_going
 		remove_garbage
 		return
 	fi
 	not_done "$path: no $action${1:+ (${*})}: ${refusal:-it failed, perhaps for want of room}; it stays as it is"
 	read_state "$folder" && remove_garbage
+}
+
+# forget_before: a reset that has been done leaves nothing that could come back.
+forget_before() {
+	[ "$action" != reset ] || [ ! -e "$folder/before" ] || rm -rf "$folder/before"
 }
 
 # do_snapshot TIME NAME: the topmost layer is frozen under that name, with a new one above it.

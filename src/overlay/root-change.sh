@@ -5,12 +5,15 @@
 #     f MODE UID:GID SHA256 PATH     a file
 #     l MODE UID:GID SHA256 PATH     a symlink; the digest is its target's
 #     d MODE UID:GID - PATH          a folder, before what is in it
-# The state keeps the one of the root that the topmost layer was made over.
+# Beside the state is kept that of the root which the topmost layer was made over, manifest.ID.
 #
 # With the policy refresh, copies in the topmost layer that are as that root had them are removed: nobody edited them, and so
 # the new root's shall show. What somebody did edit stays. Whatever hides what the new root has changed, in frozen layers too, is
 # listed in the file shadowing. Extended attributes are in no manifest: a copy that has others than the new root's counts as edited, where
 # there is getfattr to tell.
+#
+# What somebody had made as the new root has it before that came, on its maker's advice say, was edited and remains so: when that root goes
+# again, on whatever way, it stays. manifest.ID has a "+" before the digest of such.
 #
 # With the policy reset nothing would be left where a root on trial gives way to the one before it: before.sh.
 
@@ -19,27 +22,35 @@ change_root() {
 	# shellcheck source=src/overlay/layers.sh
 	. "$library/layers.sh"
 	refusal=
-	if [ "$root" = - ]; then
-		adopt_root
+	waits=
+	if [ "$root" = - ] || { [ "$policy" != reset ] && [ ! -e "$folder/manifest.$root" ]; }; then
+		if [ -e "$run/trial" ]; then
+			# The root that is fallen back to may be one that resets what another has made its own.
+			waits=yes
+		else
+			[ "$root" = - ] || say "$path: no list of the former root's files is there, so that none are refreshed"
+			adopt_root
+		fi
 	elif [ "$policy" = reset ]; then
 		# shellcheck source=src/overlay/reset.sh
 		. "$library/reset.sh"
 		say "$path is reset, because the root has changed"
 		read_keeps
-		# shellcheck source=src/overlay/before.sh
-		{ [ ! -e "$run/trial" ] || { . "$library/before.sh" && keep_before; }; } && do_reset
-	elif [ ! -e "$folder/manifest.$root" ]; then
-		say "$path: no list of the former root's files is there, so that none are refreshed"
-		adopt_root
+		if [ -e "$run/trial" ]; then
+			# shellcheck source=src/overlay/before.sh
+			. "$library/before.sh" && keep_before && do_reset before
+		else
+			do_reset
+		fi
 	else
 		refresh && adopt_root
 	fi && return
-	not_done "$path stays as it was over the former root"
+	not_done "$path stays as it was over the former root${refusal:+: $refusal}"
 	read_state "$folder"
 }
 
 # change_root_first: carries out the policy before a request, so that what a snapshot freezes is refreshed; what a reset is about to
-# remove is not frozen before. False where there is nothing that the request could be carried out on.
+# remove is not frozen before. False where there is nothing that the request could be carried out on; a restore would be the present root's.
 change_root_first() {
 	if [ "$policy" = reset ] && [ "$root" != - ]; then
 		refusal="the root has changed, and with it all that was written is reset"
@@ -52,7 +63,7 @@ change_root_first() {
 	change_root
 	changed=$?
 	layered=
-	[ $changed = 0 ] && [ "$root" = "$id" ]
+	[ $changed = 0 ] && { [ "$root" = "$id" ] || { [ "$waits" ] && [ "$action" != restore ]; }; }
 }
 
 # mount_layers_of OVERLAY: mounts the layers that are to lie over the root there, before it is their turn. What fails now does so then, too,
@@ -79,10 +90,10 @@ refresh() {
 	while read -r kind mode owner digest file; do
 		exists "$upper/$file" && reaches "$upper" "$file" || continue
 		mark_parents "$file" && [ "$kind" != d ] || mark_parents "$file/" || return
-		echo "$kind $mode $owner $digest $file"
+		printf '%s\n' "$kind $mode $owner $digest $file"
 	done <"$before" >"$run/refresh/candidates"
-	look_through "$run/refresh/view" "$upper:$probe" || return
-	refresh_files && refresh_folders && find_shadowing
+	look_through "$run/refresh/view" "$upper:$lowers$layered$probe" || return
+	refresh_files && take_stock && refresh_folders
 	failed=$?
 	umount "$run/refresh/view"
 	[ $failed = 0 ] && cp "$run/refresh/shadowing" "$folder/shadowing"
@@ -104,7 +115,8 @@ mark_parents() {
 	done
 }
 
-# merged FOLDER: whether it, "" or with a slash at its end, is merged with the root's: neither it nor one on its way is opaque.
+# merged FOLDER: whether it, "" or with a slash at its end, is merged with the root's: neither it nor one on its way is opaque, in whichever
+# layer.
 merged() {
 	[ -e "$run/refresh/view/$1$marker" ]
 }
@@ -119,13 +131,13 @@ frozen() {
 	return 1
 }
 
-# unedited KIND MODE OWNER DIGEST FILE: whether the topmost layer's is as the former root's was.
-unedited() {
-	case $1 in
-	f) [ -f "$upper/$5" ] && [ ! -L "$upper/$5" ] && sum=$(sha256sum <"$upper/$5") ;;
-	l) [ -L "$upper/$5" ] && sum=$(printf %s "$(readlink "$upper/$5")" | sha256sum) ;;
-	d) is_folder "$upper/$5" && sum=- ;;
-	esac && [ "${sum%% *}" = "$4" ] && [ "$(stat -c '%a %u:%g' "$upper/$5")" = "$2 $3" ] && same_attributes "$upper/$5" "${path%/}/$5"
+# is_as LAYER KIND MODE OWNER DIGEST FILE: whether a layer has it as this line of a manifest says, and nobody had edited it then.
+is_as() {
+	case $2 in
+	f) [ -f "$1/$6" ] && [ ! -L "$1/$6" ] && sum=$(sha256sum <"$1/$6") ;;
+	l) [ -L "$1/$6" ] && sum=$(printf %s "$(readlink "$1/$6")" | sha256sum) ;;
+	d) is_folder "$1/$6" && sum=- ;;
+	esac && [ "${sum%% *}" = "$5" ] && [ "$(stat -c '%a %u:%g' "$1/$6")" = "$3 $4" ] && same_attributes "$1/$6" "${path%/}/$6"
 }
 
 # same_attributes COPY ROOTS: whether a copy has no extended attributes, ACLs and capabilities among them, but those of the root's.
@@ -146,7 +158,7 @@ refresh_files() {
 		*/*) parent_folder=${file%/*}/ ;;
 		*) parent_folder= ;;
 		esac
-		if unedited "$kind" "$mode" "$owner" "$digest" "$file"; then
+		if is_as "$upper" "$kind" "$mode" "$owner" "$digest" "$file"; then
 			merged "$parent_folder" && ! frozen "$file" || continue
 			rm -f "$upper/$file" || return
 		fi
@@ -167,10 +179,10 @@ find_line() {
 refresh_folders() {
 	folders=
 	while read -r kind mode owner digest file; do
-		[ "$kind" = d ] && folders="$mode $owner $file$newline$folders"
+		[ "$kind" = d ] && folders="$mode $owner $digest $file$newline$folders"
 	done <"$run/refresh/candidates"
-	while read -r mode owner file <&4; do
-		[ "$file" ] && unedited d "$mode" "$owner" - "$file" || continue
+	while read -r mode owner digest file <&4; do
+		[ "$file" ] && is_as "$upper" d "$mode" "$owner" "$digest" "$file" || continue
 		if [ "$file" != . ]; then
 			! frozen "$file" && merged "$file/" || continue
 			rmdir "$upper/$file" 2>/dev/null && continue
@@ -187,19 +199,34 @@ take_over() {
 	chown "$owner" "$upper/$1" && chmod "$mode" "$upper/$1"
 }
 
-# find_shadowing: lists what the new root has otherwise than the former, where one of the overlay's own layers has something.
-find_shadowing() {
+# take_stock: makes the new root's manifest.ID, and lists what the new root has otherwise than the former where one of the overlay's own
+# layers hides it. Before any folder is changed, and once: after a cut it could not tell what has been changed already.
+take_stock() {
 	while read -r kind mode owner digest file <&4; do
-		[ "$kind" != d ] && written "$file" || continue
-		grep -Fqx -- "$kind $mode $owner $digest $file" "$before" || echo "${path%/}/$file" >>"$run/refresh/shadowing" || return
-	done 4<"$now"
+		edited=
+		if written "$file"; then
+			case $(grep -Fx -e "$kind $mode $owner $digest $file" -e "$kind $mode $owner +$digest $file" "$before") in
+			"$kind $mode $owner +"*) edited=+ ;;
+			'')
+				if is_as "$holder" "$kind" "$mode" "$owner" "$digest" "$file"; then
+					edited=+
+				elif [ "$kind" != d ]; then
+					printf '%s\n' "${path%/}/$file" >>"$run/refresh/shadowing" || return
+				fi
+				;;
+			esac
+		fi
+		printf '%s\n' "$kind $mode $owner $edited$digest $file" || return
+	done 4<"$now" >"$run/refresh/manifest"
+	[ -e "$folder/manifest.$id" ] || put_manifest "$run/refresh/manifest" "$id"
 }
 
-# written FILE: whether the topmost layer or a frozen one has it.
+# written FILE: whether the topmost layer or a frozen one has it; sets holder to the first that does.
 written() {
 	own_layers=$upper:$lowers
 	while [ "$own_layers" ]; do
-		exists "${own_layers%%:*}/$1" && reaches "${own_layers%%:*}" "$1" && return
+		holder=${own_layers%%:*}
+		exists "$holder/$1" && reaches "$holder" "$1" && return
 		own_layers=${own_layers#*:}
 	done
 	return 1

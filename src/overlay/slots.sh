@@ -168,7 +168,7 @@ confirm_slot() {
 	if on_trial; then
 		settle_on "$running_hex" "$root_old"
 		# What falling back would have brought back: before.sh. The next boot removes the layers.
-		rm -f "$mount"/overlay/*/before
+		rm -rf "$mount"/overlay/*/before
 	elif [ "$upgrade_available" = 1 ]; then
 		fail "the new root does not run yet: it is tried at the next boot"
 	elif [ ! "$counts" ] && [ -e "$run/trial" ]; then
@@ -203,11 +203,12 @@ roll_back() {
 		fail "the other slot holds no root to go back to"
 	fi
 	if [ "$root_part" = "$running_hex" ]; then
-		rm -f "$run/trial"
 		echo "Partition $running stays the root."
 	else
 		at_next_boot "Partition $other is the root from the next boot on."
 	fi
+	# When to restart is up to who said nothing of it. With --reboot, the deadline sees to a restart that hangs.
+	rm -f "$run/trial"
 }
 
 # at_next_boot MESSAGE

@@ -8,7 +8,8 @@
 #     factory            an empty file: upper is what the image was built with, whatever has become of state
 #     manifest.ID        what the root of that identity has below the path; see root-change.sh
 #     shadowing          files that hide what a new root changed; see root-change.sh
-#     resetting          the state that a reset began with which had no room for a new one; see reset.sh
+#     resetting          the state that a reset began with which had no room for a new one, or a folder for want of it; see reset.sh
+#     ...+new, ...+work  what was being made of these, or moved in them, when the power failed
 #     before             the state over the root that is fallen back to while another is on trial; see before.sh
 #
 # state, one setting a line; others are kept:
@@ -235,8 +236,17 @@ create() {
 
 # keep_manifest: keeps what the present root has below the overlay, where a next root's files are to be compared with it.
 keep_manifest() {
+	[ -e "$folder/manifest.$root" ] || make_manifest
+}
+
+make_manifest() {
 	[ "$policy" = refresh ] && [ -e "$library/manifest/$name" ] || return 0
-	[ -e "$folder/manifest.$root" ] || cp "$library/manifest/$name" "$folder/manifest.$root"
+	put_manifest "$library/manifest/$name" "$root"
+}
+
+# put_manifest FILE ID: makes manifest.ID, whole or not at all.
+put_manifest() {
+	cp "$1" "$folder/manifest.$2+new" && flush "$folder" && mv -f "$folder/manifest.$2+new" "$folder/manifest.$2"
 }
 
 # remove_garbage: removes what the state does not name: what was there before it, or what should have come after it.
@@ -248,7 +258,8 @@ remove_garbage() {
 		entry=${entry##*/}
 		case $entry in
 		state+new | before+new | upper+work | upper.[0-9]*+work) false ;;
-		manifest.*) [ "$entry" = "manifest.$root" ] || of_before "$entry" ;;
+		# That of the present root may be of a refresh which was cut.
+		manifest.*) [ "$entry" = "manifest.$root" ] || [ "$entry" = "manifest.$id" ] || of_before "$entry" ;;
 		upper | upper.*) foreign "$entry" || [ "$entry" = "$top" ] || layer "$entry" || of_before "$entry" ;;
 		work | work.*) foreign "$entry" || [ "$entry" = "work${top#upper}" ] ;;
 		pending | pending.*) foreign "$entry" || [ "$entry" = "pending${top#upper}" ] || of_before "upper${entry#pending}" ;;
@@ -258,7 +269,7 @@ remove_garbage() {
 
 # of_before ENTRY: whether that is a layer or a manifest of the state before.
 of_before() {
-	[ -e "$folder/before" ] || return
+	[ -f "$folder/before" ] || return
 	while read -r key value _; do
 		case "$key $value" in
 		"top $1" | "layer $1" | "root ${1#manifest.}") return ;;

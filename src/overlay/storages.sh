@@ -90,11 +90,13 @@ use_other_storage() {
 		reason="it cannot be mounted, or not be mended by e2fsck"
 	elif ! belongs "$mount" || [ "$unit" != "$wanted_unit" ]; then
 		reason="it belongs to another unit"
-	elif [ "$copy" ] && ! copy_overlays; then
-		reason="what the internal one has cannot be copied to it"
 	else
-		broken=
-		return
+		remove_partial
+		if [ ! "$copy" ] || copy_overlays; then
+			broken=
+			return
+		fi
+		reason="what the internal one has cannot be copied to it"
 	fi
 	! mounted "$mount" || umount "$mount"
 	mount --move "$run/internal" "$mount"
@@ -124,7 +126,6 @@ belongs() {
 # copy_overlays: once. The folder appears when it is whole.
 copy_overlays() {
 	if [ ! -e "$mount/overlay" ] && [ -e "$run/internal/overlay" ]; then
-		rm -rf "$mount/overlay+new"
 		cp -a "$run/internal/overlay" "$mount/overlay+new" && flush "$mount" &&
 			mv "$mount/overlay+new" "$mount/overlay" && flush "$mount" || {
 			rm -rf "$mount/overlay+new"

@@ -80,13 +80,19 @@ stage_overlay() {
 	look_through "$own/seen" "$lowers$under" || return
 	seen=$own/seen
 	stacked=$lowers
-	compare "" | while read -r kind file; do
-		[ "$kind" != D ] || echo "$file"
-	done >"$stage/$name/deleted"
+	compare "" list_deleted >"$stage/$name/deleted" || return
 	umount "$seen"
 	leave_root_folder
 	lines="${lines}overlay $name $id $path$newline"
 	staged="$staged ./$name"
+}
+
+# list_deleted KIND FILE: a path a line cannot have one with a line break. The list without it would have the file back on another device.
+list_deleted() {
+	case $1$2 in
+	D*"$newline"*) fail "there is a line break in the name of a file that was deleted: no export can say this: $(tell D "$2")" ;;
+	D*) printf '%s\n' "$2" ;;
+	esac
 }
 
 # import_snapshot FILE [NAME]
@@ -140,21 +146,27 @@ import_overlay() {
 	root_folder
 	mkdir "$folder/work$suffix" && mv "$stage/$name/files" "$folder/upper$suffix" && delete_listed || {
 		leave_root_folder
-		rm -rf "$folder/upper$suffix" "$folder/work$suffix"
-		say "$path: the import failed, perhaps for want of room"
-		return 1
+		import_failed
+		return
 	}
 	leave_root_folder
 	rm -rf "$folder/work$suffix"
 	layers="layer upper$suffix - $time $snapshot$newline$layers"
 	if ! write_state; then
-		say "$path: the import failed, perhaps for want of room"
-		return 1
+		import_failed
+		return
 	fi
 	imported="$imported $path"
 	made_over
 	[ ! "$made_over" ] || [ "$made_over" = "$id" ] ||
 		say "note: $path: the snapshot was made over another root than this one; overlayctl diff tells what it hides once it is restored"
+}
+
+# import_failed: removes what has been made, unless nobody knows whether the state has it; false.
+import_failed() {
+	say "$path: the import failed, perhaps for want of room"
+	! read_state "$folder" || remove_garbage
+	return 1
 }
 
 # made_over: sets made_over to the identity of the root that the overlay's snapshot was made over; to nothing where the tar does not say.
@@ -172,7 +184,7 @@ delete_listed() {
 	mkdir -p "$own/import" &&
 		lay "lowerdir=$under,upperdir=$folder/upper$suffix,workdir=$folder/work$suffix" "$own/import" || return
 	failed=0
-	while read -r file; do
+	while IFS= read -r file; do
 		case /$file/ in
 		*/../* | //) continue ;;
 		esac

@@ -36,7 +36,7 @@ find_partition() {
 
 # grown: whether UserData has been made to fill its disk, and the sizes are what they were then. Starts no program.
 grown() {
-	record=
+	record=none
 	[ ! -e "$mount/grown" ] || read -r record <"$mount/grown"
 	read -r size <"$partition/size"
 	read -r disk_size <"$partition/../size"
@@ -91,6 +91,14 @@ mount_userdata() {
 	fi
 	degraded "UserData ($device) cannot be mounted; changes are kept in memory"
 	use_tmpfs
+}
+
+# remove_partial: removes from UserData what was being written when the power failed. An import, or a copy of all overlays, may be what takes
+# the room for everything else.
+remove_partial() {
+	for entry in request factory-reset reset-once import overlay storage imgbuild-storage; do
+		[ ! -e "$mount/$entry+new" ] || rm -rf "${mount:?}/$entry+new"
+	done
 }
 
 # use_tmpfs: makes base a tmpfs, once.

@@ -1,16 +1,21 @@
 /**
- * Where an overlay keeps its state on UserData. The scripts on the device rely on these names, and so images of different
- * versions that share one UserData do: they never change.
+ * What is where on UserData. The scripts on the device rely on these names, and so images of different versions that share
+ * one UserData do: they never change.
  *
  *     request                what is to be done at the next boot: requests.sh
- *     factory-reset          a file of this name asks for a factory reset
- *     overlay/NAME/state     which layers there are: state.sh
+ *     factory-reset          a file of this name asks for a factory reset: requests.sh
+ *     reset-once             which value of imgbuild.resetonce was done last: requests.sh
+ *     grown                  which sizes UserData has grown to: grow.sh
+ *     storage                which other device is UserData: storages.sh
+ *     imgbuild-storage       on that one: which unit it belongs to
+ *     overlay/NAME/state     which layers there are; state.sh has this and all the other names in overlay/NAME
  *     overlay/NAME/factory   there where upper is what the image was built with
  *     overlay/NAME/upper     a layer: what the image was built with, or what was written to the folder at first
  *     overlay/NAME/upper.N   a later one
- *     overlay/NAME/work, .N  overlayfs's own
  *     overlay/NAME+new/      one that is being made; renamed to NAME when it is whole
  *     overlay/NAME+lost1/    something else that was in the place of NAME, and was put out of the way
+ *     ...+new                any of the first six, overlay itself, and import, while it is being made: userdata.sh removes what a
+ *                            cut left of them
  *
  * No NAME has a "+" in it; that of the whole root is "%2f".
  */

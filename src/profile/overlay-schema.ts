@@ -21,7 +21,9 @@ export const overlaySchema = z
     keep: z
       .array(z.string().startsWith("/"))
       .default([])
-      .describe("Files that a factory reset carries over; * ? and [ ] stand for characters."),
+      .describe(
+        "Files that a factory reset carries over, by absolute paths; * ? and [ ] as the shell has them, so that * leaves out names with a dot in front. A folder is kept with all that is in it.",
+      ),
     resetFlag: z
       .enum(RESET_FLAGS)
       .default("userdata")

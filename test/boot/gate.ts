@@ -25,16 +25,19 @@ partitions:
   rootfs-b: { filesystem: squashfs, size: 5MiB, role: rootfs }
   userdata: null
   data: { filesystem: ext4, size: 16MiB, role: userdata }
-overlay: { paths: [/home/root, /opt], keep: [/home/root/mine] }
+overlay: { paths: [/home/root, /opt], keep: [/home/root/mine], newRoot: refresh }
 slots: { confirm: manual }
 emulator: { memory: 128MiB }
 `;
 
 /** A boot may have to wait for a processor. */
-const PATIENCE = 120_000;
+export const PATIENCE = 120_000;
+
+/** What the real init prints when the commands are done: it is at work no longer. */
+export const END = "<end>\n";
 
 /** Kills the emulator, and waits until it writes no more. */
-export async function cutPower(guest: Guest): Promise<void> {
+export async function cutPower(guest: Pick<Guest, "kill" | "end">): Promise<void> {
   guest.kill();
   await guest.end();
 }
@@ -105,9 +108,12 @@ export class GatedMachine {
     return checkSlots(disk, this.built.manifest.partitions);
   }
 
-  /** Boots with what is on the disk now; fails unless that leaves it in order, and returns what is seen, from inside and outside. */
-  async show(): Promise<string> {
-    const shown = shownIn(await this.run("show; sync"));
+  /**
+   * Boots with what is on the disk now; fails unless that leaves it in order, and returns what is seen, from inside and outside.
+   * `from` comes in front of the commands, and may say which root is booted.
+   */
+  async show(from = ""): Promise<string> {
+    const shown = shownIn(await this.run(`${from}show; sync`));
     const disk = this.read();
     await checkSettled(this.userdata(disk));
     return shown + (await this.check(disk));
@@ -122,15 +128,15 @@ export class GatedMachine {
     const guest = Guest.start(this.#t, { program, args: [...disk(args), "-incoming", `exec:cat ${this.#state}`] });
     await guest.waitFor("waiting\n", PATIENCE);
     guest.type(commands);
-    // The echo of what was typed.
-    await guest.waitFor("\n", PATIENCE);
+    // Neither the echo of what was typed, nor the gate's own lines between it.
+    await guest.waitFor("<open>\n", PATIENCE);
     return guest;
   }
 
   /** Boots, has the commands done and switches the power off. Returns what was printed meanwhile. */
   async run(commands: string): Promise<string> {
     const guest = await this.boot(commands);
-    const printed = await guest.waitFor("<end>\n", PATIENCE);
+    const printed = await guest.waitFor(END, PATIENCE);
     await cutPower(guest);
     return printed;
   }

@@ -1,7 +1,10 @@
-/** Whether the two root slots are as they may be after a power cut, seen from outside. */
+/** The two root slots, seen from outside: whether they are as they may be after a power cut, and what is said of them. */
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { fromText } from "../../src/bytes/bytestring.js";
 import type { ManifestPartition } from "../../src/output/manifest.js";
-import { decodeEnvironment } from "../../src/uboot/index.js";
+import { decodeEnvironment, encodeEnvironment } from "../../src/uboot/index.js";
+import { partition, type TestImage } from "./image.js";
 
 /** Where the first partition begins, there the slots' environment ends: two copies of 4096 bytes. */
 const [ENVIRONMENT_AT, LENGTH] = [2 ** 20 - 8192, 4096];
@@ -31,8 +34,17 @@ export function checkSlots(disk: Buffer, partitions: readonly ManifestPartition[
   return "slots: B is to be tried\n";
 }
 
+/** Puts the first copy of the slots' environment into an image, as an update would have left it. */
+export function writeSlotVariables(built: TestImage, variables: Readonly<Record<string, string>>): void {
+  const all = { slots_id: partition(built, "rootfs").partuuid!, ...variables };
+  const map = new Map(Object.entries(all).map(([name, value]) => [fromText(name), fromText(value)]));
+  const file = fs.openSync(built.image, "r+");
+  fs.writeSync(file, encodeEnvironment(map, { size: LENGTH, flag: undefined, padding: 0 }), 0, LENGTH, ENVIRONMENT_AT);
+  fs.closeSync(file);
+}
+
 /** Those of the copy that counts; a copy of zeros, as before the first change, is none. */
-function slotVariables(disk: Buffer): Record<string, string> | undefined {
+export function slotVariables(disk: Buffer): Record<string, string> | undefined {
   const copies = [0, 1].map((i) => disk.subarray(ENVIRONMENT_AT + i * LENGTH, ENVIRONMENT_AT + (i + 1) * LENGTH));
   for (const copy of copies) {
     const found = decodeEnvironment(copy, "single");

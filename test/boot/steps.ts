@@ -21,8 +21,16 @@ export interface Step {
   readonly prepare: readonly string[];
   /** What the boot does that is cut. */
   readonly commands: string;
+  /** In front of the commands of the boots that look at the outcome: the root that they have. Default: the first slot's. */
+  readonly lookFrom?: string;
   readonly check: (outcome: Outcome) => void;
 }
+
+/** fixtures/powercut: in front of commands, has the second slot be the root, with another identity and this policy for a new root. */
+const otherRoot = (policy: "refresh" | "reset") => `other-root ${policy} `;
+
+/** Whether the step, or what shows its outcome, takes the root of the emulated machine's second slot. */
+export const hasOtherRoot = ({ commands }: Step): boolean => commands.startsWith("other-root ");
 
 /** Requests are carried out by the boot after the cut at the latest. */
 export const finished = ({ shown, whole }: Outcome) => assert.equal(shown, whole);
@@ -127,6 +135,27 @@ export const STEPS: readonly Step[] = [
     prepare: [],
     commands: "overlayctl update - </dev/vda2 && say done",
     check: oldOrNew,
+  },
+  {
+    // The update before has it on trial. Nobody confirms it: the root before is back, and what was written with it.
+    name: "another root's reset, which does not stay",
+    prepare: [],
+    commands: `${otherRoot("reset")}ready; echo lost >/opt/lost; echo lost >/home/root/lost; sync`,
+    check({ shown, whole, before }) {
+      assert.equal(whole, before);
+      assert.equal(shown, before);
+    },
+  },
+  {
+    name: "another root, with copies that are refreshed",
+    prepare: ["touch /home/root/.config/logger.conf; echo mine >/home/root/calibration.txt; echo 6 >/opt/six; sync"],
+    commands: `${otherRoot("refresh")}ready`,
+    lookFrom: otherRoot("refresh"),
+    check(outcome) {
+      assert.match(outcome.whole, /^home-root hides \/home\/root\/calibration\.txt\n/m);
+      assert.doesNotMatch(outcome.whole, /hides .*logger\.conf/);
+      finished(outcome);
+    },
   },
   {
     name: "a reset that keeps a file",

@@ -13,7 +13,9 @@ export function numbers(seed: number): () => number {
 
 export function noise(length: number, seed: number): Uint8Array {
   const next = numbers(seed);
-  return Uint8Array.from({ length }, () => next() >>> 24);
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = next() >>> 24;
+  return bytes;
 }
 
 /** Words of a small vocabulary, so that there are matches of all lengths and offsets. */
@@ -72,8 +74,15 @@ function counter(length: number): Uint8Array {
   return bytes;
 }
 
-/** All of them by name. */
-export function hardInputs(): Map<string, Uint8Array> {
+let made: ReadonlyMap<string, Uint8Array> | undefined;
+
+/** All of them by name. They are made once, for nobody changes them. */
+export function hardInputs(): ReadonlyMap<string, Uint8Array> {
+  made ??= makeHardInputs();
+  return made;
+}
+
+function makeHardInputs(): Map<string, Uint8Array> {
   const inputs = new Map<string, Uint8Array>();
   for (let length = 0; length <= 20; length++) {
     inputs.set(`${length} zeros`, new Uint8Array(length));

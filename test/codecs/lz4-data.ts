@@ -52,7 +52,7 @@ function repeatedAt(distance: number): Uint8Array {
 
 /** All of them by name. */
 export function hardInputs(): Map<string, Uint8Array> {
-  const inputs = commonInputs();
+  const inputs = new Map(commonInputs());
   // The shortest blocks with a match, and every length about them.
   for (let length = 4; length <= 24; length++) {
     inputs.set(`a period of two, ${length} bytes`, Buffer.from("ab".repeat(12).slice(0, length)));

@@ -60,12 +60,14 @@ test("an SPL with a file of its own for U-Boot, and one container for both", (t)
     "FB: ucmd setenv fastboot_buffer 0x14420000",
     "FB: ucmd mmc dev 0 0",
   ]);
-  assert.deepEqual(script.slice(-5), [
+  const boot0 = script.indexOf("FB: download -f boot0.img");
+  assert.deepEqual(script.slice(boot0, boot0 + 5), [
     "FB: download -f boot0.img",
     "FB: ucmd mmc dev 0 1",
     `FB: ucmd mmc write 0x14420000 0x0 0x${(size("boot0.img") / 512).toString(16)}`,
     "FB: ucmd mmc partconf 0 1 1 0",
-    "FB: done",
+    // What comes then goes to the user area again.
+    "FB: ucmd mmc dev 0 0",
   ]);
   const one = build(
     t,
@@ -82,11 +84,23 @@ test("an SPL with a file of its own for U-Boot, and one container for both", (t)
 const CONFIG_FASTBOOT_BUF_ADDR = 0x14420000;
 const CONFIG_FASTBOOT_BUF_SIZE = 0x7000000;
 
+interface Written {
+  /** Bytes of the eMMC's user area. */
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
- * What the eMMC holds when U-Boot has done what the script says. `before` is what was on it. A download comes to where U-Boot was built
- * to have it; NXP's has it at fastboot_buffer, if that is set.
+ * What the eMMC holds when U-Boot has done what the script says. `before` is what was on it; `onWrite` is called after each write
+ * to its user area, and with none after each to a boot partition. A download comes to where U-Boot was built to have it; NXP's has it
+ * at fastboot_buffer, if that is set.
  */
-function played(out: string, uboot: "mainline" | "NXP's", before: Buffer) {
+function played(
+  out: string,
+  uboot: "mainline" | "NXP's",
+  before: Buffer,
+  onWrite: (emmc: Buffer, written?: Written) => void = () => {},
+): Buffer {
   const environment = new Map([["loadaddr", 0x14200000]]);
   const value = (text: string) => {
     const [, name] = /^\$\{(\w+)\}$/.exec(text) ?? [];
@@ -97,9 +111,7 @@ function played(out: string, uboot: "mainline" | "NXP's", before: Buffer) {
   let buffer = Buffer.alloc(0);
   let downloadedTo = 0;
   let hardwarePartition = 0;
-  let firstTable = -1;
-  const lines = fs.readFileSync(path.join(out, "uuu.auto"), "utf8").split("\n");
-  for (const [index, line] of lines.entries()) {
+  for (const line of fs.readFileSync(path.join(out, "uuu.auto"), "utf8").split("\n")) {
     const [, command = ""] = /^FB: (.*)/.exec(line) ?? [];
     // "UCmd:" and a NUL are sent with it: FASTBOOT_COMMAND_LEN.
     assert.ok(command.replace("ucmd ", "").length + 6 <= 64, command);
@@ -119,32 +131,78 @@ function played(out: string, uboot: "mainline" | "NXP's", before: Buffer) {
     const from = value(write[1]!) - downloadedTo;
     const [start, length] = write.slice(2).map((text) => value(text) * 512) as [number, number];
     assert.ok(from >= 0 && from + length <= buffer.length, `what is not downloaded: ${line}`);
-    if (hardwarePartition !== 0) continue;
+    if (hardwarePartition !== 0) {
+      onWrite(before);
+      continue;
+    }
+    assert.ok(start + length <= before.length, `behind the image's end: ${line}`);
     buffer.copy(before, start, from, from + length);
-    if (start === 0) firstTable = index;
+    onWrite(before, { start, end: start + length });
   }
-  return { emmc: before, firstTable, lines: lines.length };
+  return before;
 }
 
-test("the eMMC holds the image afterwards, whatever was on it; the table came last", (t) => {
+test("the eMMC holds the image afterwards, whatever was on it", (t) => {
   const { out } = build(t, ["SPL", "u-boot.img"], ["--format", "img"]);
   const image = fs.readFileSync(path.join(out, "emmc.img"));
   for (const uboot of ["mainline", "NXP's"] as const)
-    assert.ok(played(out, uboot, Buffer.alloc(image.length)).emmc.equals(image), uboot);
-  const dirty = played(out, "mainline", Buffer.alloc(image.length, 0xa5));
+    assert.ok(played(out, uboot, Buffer.alloc(image.length)).equals(image), uboot);
   const file = path.join(out, "dirty.img");
-  fs.writeFileSync(file, dirty.emmc);
+  fs.writeFileSync(file, played(out, "mainline", Buffer.alloc(image.length, 0xa5)));
   const verified = imgbuild(["verify", file]);
   assert.equal(verified.status, 0, verified.stdout);
   // Between the table and the first partition nobody wrote anything: what was there stays.
   const compared = imgbuild(["diff", file, path.join(out, "emmc.img")]);
   for (const line of compared.stdout.trim().split("\n")) assert.match(line, /^changed (?:outside of partitions|boot0)/);
-  assert.ok(dirty.firstTable > dirty.lines - 40);
   const total = fs
     .readdirSync(path.join(out, "uuu"))
     .reduce((sum, name) => sum + fs.statSync(path.join(out, "uuu", name)).size, 0);
   assert.ok(total < image.length / 4, `${total} bytes go over the cable`);
 });
+
+/** The bootloader in the user area: what the i.MX6's boot ROM looks for is a sector or two behind the table. */
+const IN_USER_AREA = ["bootloader.area=user", "bootloader.files=[{file: u-boot.imx, sector: 2}]"];
+
+for (const { name, files, settings } of [
+  { name: "an MBR, the bootloader in boot0", files: ["SPL", "u-boot.img"], settings: [] },
+  { name: "a GPT, the bootloader in boot0", files: ["SPL", "u-boot.img"], settings: ["storage.table=gpt"] },
+  { name: "an MBR, the bootloader in the user area", files: ["u-boot.imx"], settings: IN_USER_AREA },
+])
+  test(`a module that was flashed before does not start from half an image: ${name}`, (t) => {
+    const options = settings.flatMap((setting) => ["--set", setting]);
+    const { out, result } = build(t, files, [...options, "--format", "img"]);
+    assert.equal(result.status, 0, result.stderr);
+    const image = fs.readFileSync(path.join(out, "emmc.img"));
+    // Where the cable may be pulled: after each write. Until the table is there, all of the first MiB that the image has is zeros.
+    const zeros = Buffer.alloc(512);
+    const sectors = Array.from({ length: 2048 }, (_, i) => image.subarray(512 * i, 512 * (i + 1)));
+    const used = sectors.flatMap((sector, i) => (sector.equals(zeros) ? [] : [i]));
+    let cleared = false;
+    let behind = 0;
+    let boot0 = 0;
+    let whole = false;
+    const emmc = played(out, "mainline", Buffer.from(image), (now, written) => {
+      const left = used.filter((i) => !now.subarray(512 * i, 512 * (i + 1)).equals(zeros));
+      if (left.length === 0) cleared = true;
+      if (!cleared) {
+        // Nothing is written before all of it is cleared.
+        assert.ok(
+          written !== undefined && written.end <= 2 ** 20,
+          "something is written while the older image can be started",
+        );
+        return;
+      }
+      if (written === undefined) boot0++;
+      if (written !== undefined && written.start >= 2 ** 20) behind++;
+      // Once the first of it is back, everything else has been written.
+      if (left.length > 0 && (written === undefined || written.start >= 2 ** 20))
+        assert.fail("the first MiB was not the last");
+      whole = left.length === used.length;
+    });
+    assert.ok(emmc.equals(image));
+    assert.ok(whole && behind > 2);
+    assert.equal(boot0, files.length === 2 ? 1 : 0);
+  });
 
 test("what the script would lack is said before anything is built", (t) => {
   const refuses = (names: readonly string[], settings: readonly string[], message: RegExp) => {

@@ -1,10 +1,13 @@
-/** A file on BootFS asks for a factory reset. ext4 plays vfat, which not every kernel has; test/boot has the real one. */
+/**
+ * A file on BootFS asks for a factory reset. ext4 plays vfat, which not every kernel has; test/boot has the real one. It has a journal, so
+ * that a power cut loses what is not synced.
+ */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { lacks, lacksRoot, run, temporaryFolder } from "../support/tools.js";
-import { device, put, shim, TOOLS } from "./device.js";
+import { device, type Mutation, oneOf, put, shim, TOOLS, TRIES } from "./device.js";
 
 const STEP = process.env.POWER_CUTS === "all" ? 1 : 5;
 const skipped = (t: TestContext) => lacks(t, ...TOOLS, "perl", "e2fsck") || lacksRoot(t);
@@ -18,17 +21,46 @@ esac
 exec /bin/busybox mount "$@"
 `;
 
-async function flagDevice(t: TestContext, { failing = "nothing", size = "8M" } = {}) {
+/** rm, which may be to fail with the flag itself. */
+const rm = `${shim("rm").split("exec")[0]}
+case "$*" in
+*/bootfs/factory-reset) exit 1 ;;
+esac
+exec /bin/busybox rm "$@"
+`;
+
+/** umount, while something on BootFS is in use. */
+const umount = `${shim("umount").split("exec")[0]}
+case "$*" in
+*/bootfs) exit 1 ;;
+esac
+exec /bin/busybox umount "$@"
+`;
+
+interface FlagOptions {
+  readonly failing?: string;
+  readonly size?: string;
+  readonly keep?: readonly string[];
+  readonly mutation?: Mutation;
+}
+
+async function flagDevice(t: TestContext, { failing = "nothing", size = "8M", keep = [], mutation }: FlagOptions = {}) {
   const made = await device(t, {
     shell: "dash",
     cuttable: true,
     paths: ["/etc", "/home/root"],
     size,
     flagPartition: 1,
-    root: (tree) => put(tree, "usr/sbin/mount", mount(failing), 0o755),
+    keep,
+    mutation,
+    root: (tree) => {
+      put(tree, "usr/sbin/mount", mount(failing), 0o755);
+      if (failing === "rm") put(tree, "usr/sbin/rm", rm, 0o755);
+      if (failing === "umount") put(tree, "usr/sbin/umount", umount, 0o755);
+    },
   });
   const bootfs = path.join(temporaryFolder(t), "bootfs.img");
-  run("mke2fs", ["-q", "-t", "ext4", "-O", "^has_journal", bootfs, "2M"]);
+  run("mke2fs", ["-q", "-t", "ext4", bootfs, "4M"]);
   const sys = `
     mkdir -p sys/devices/disk/p1
     echo 1 >sys/devices/disk/p1/partition
@@ -101,6 +133,45 @@ test("a BootFS that cannot be written or mounted resets nothing, and says so", a
       assert.ok(printed.endsWith(`etc\nhome\n${RESET}`), printed);
     }
   }
+});
+
+test("a flag that stays leaves what UserData had been asked for before", async (t) => {
+  if (skipped(t)) return;
+  const { boot, flag, flagged } = await flagDevice(t, { failing: "rm" });
+  boot(WRITE);
+  flag("");
+  boot("echo /etc >/userdata/factory-reset");
+  for (let boots = 0; boots < 2; boots++) {
+    const printed = boot(SEE);
+    assert.match(printed, /^imgbuild: BootFS cannot be written: no factory reset/);
+    assert.ok(printed.endsWith(`home\n${RESET}`) && !printed.includes("etc\nhome"), printed);
+  }
+  assert.ok(flagged());
+});
+
+test("a flag's wish and that of UserData stay apart", async (t) => {
+  if (skipped(t)) return;
+  const { boot, flag } = await flagDevice(t, { keep: ["/etc/x", "/home/root/x"] });
+  boot(`${WRITE}; echo /home/root >/userdata/factory-reset`);
+  flag("/etc\nimgbuild.nokeep\n");
+  assert.equal(boot(SEE), `home\n${RESET}`);
+});
+
+test("the flag is off the card when the system starts, though BootFS stays mounted: a mistake there is found", async (t) => {
+  if (skipped(t)) return;
+  const mutation = {
+    script: "usr/lib/imgbuild/boot-flag.sh",
+    from: 'factory-reset" && flush "$bootfs"',
+    to: 'factory-reset"',
+  };
+  const shown = ({ boot, flag }: Awaited<ReturnType<typeof flagDevice>>) => {
+    flag("");
+    boot("echo etc >/etc/x; sync -f /userdata; echo cut >/dev/power; while :; do sleep 9; done", 1_000_000);
+    return boot("cat /etc/x 2>/dev/null || true");
+  };
+  assert.equal(shown(await flagDevice(t, { failing: "umount" })), "etc\n");
+  const mistaken = await flagDevice(t, { failing: "umount", mutation });
+  assert.ok(oneOf(TRIES, () => shown(mistaken) === ""));
 });
 
 const FILL =

@@ -160,6 +160,51 @@ test("what a cut reset had still to remove gives the room for what comes after i
   );
 });
 
+test("a state that is lost on a full UserData can be reset, with free inodes and without, in one go or interrupted", async (t) => {
+  if (lacks(t, ...TOOLS, "perl") || lacksRoot(t)) return;
+  const on = await device(t, { shell: "dash", cuttable: true, mke2fs: ["-m", "0"] });
+  await ship(on, "seed\n");
+  on.boot("echo 1 >/home/root/one; overlayctl snapshot one");
+  on.boot("yes 2>/dev/null >/home/root/big; yes 2>/dev/null >/home/root/small");
+  const sound = fs.readFileSync(on.userdata);
+  const reset = { arguments: "imgbuild.reset" };
+  const see = `${SEE}; ls /userdata/overlay/home-root | sed 's/[.].*//'`;
+  const shown = "changed\ndeleted\nkept\nseed\nwhole\nfactory\nstate\nupper\nupper\nwork\n";
+  for (const { inodes, work, step } of [
+    { inodes: true, work: true, step: 100 },
+    { inodes: false, work: true, step: 5 },
+    { inodes: false, work: false, step: 100 },
+  ]) {
+    fs.writeFileSync(on.userdata, sound);
+    await inState(on, (folder) => {
+      fs.rmSync(path.join(folder, "state"));
+      fs.rmSync(path.join(folder, "factory"));
+      fs.linkSync(path.join(folder, "upper/seed"), path.join(folder, "factory"));
+      // What e2fsck finds no name for.
+      if (!work) fs.renameSync(path.join(folder, "work.2"), path.join(folder, "../../lost+found/#12"));
+      const full = /ENOSPC/;
+      const last = fs.openSync(path.join(folder, "upper.2/last"), "a");
+      assert.throws(() => {
+        for (;;) fs.writeSync(last, Buffer.alloc(1024));
+      }, full);
+      fs.closeSync(last);
+      if (!inodes)
+        assert.throws(() => {
+          for (let i = 0; ; i++) fs.writeFileSync(path.join(folder, `upper.2/.${i}`), "");
+        }, full);
+    });
+    const full = fs.readFileSync(on.userdata);
+    assert.match(on.boot("true"), /state is lost/);
+    fs.writeFileSync(on.userdata, full);
+    assert.ok(on.boot(see, reset).endsWith(shown), JSON.stringify({ inodes, work }));
+    for (let cutAt = 1; ; cutAt += step) {
+      fs.writeFileSync(on.userdata, full);
+      if (on.boot("echo done >/dev/power", { ...reset, cutAt }).endsWith("done\n")) break;
+      assert.ok(on.boot(see, reset).endsWith(shown), `cut before program ${cutAt}`);
+    }
+  }
+});
+
 test("a completed first boot that cannot be noted is an error", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const on = await device(t, { hook: true });

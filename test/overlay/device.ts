@@ -139,12 +139,18 @@ exec ${real} "$@"
 `;
 
 /**
- * Has ext4 forget what it has not written yet: EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH, or, with its journal
+ * Has one ext4 forget what it has not written yet: EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH, or, with its journal
  * committed before, EXT4_GOING_FLAGS_LOGFLUSH (fs/ext4/ext4.h).
  */
 const shutDown = (left: Left) =>
   `perl -e 'open(my $f, "<", $ARGV[0]) or exit; my $how = pack("L", ${left === "journal" ? 1 : 2}); ioctl($f, 0x8004587d, $how)'`;
 export const CUT = shutDown("synced");
+
+/** So often what was not synced is looked for: any other process of the host may call sync, and have it on the disk. */
+export const TRIES = 8;
+
+/** Whether it holds once in so many times. */
+export const oneOf = (tries: number, holds: () => boolean): boolean => Array.from({ length: tries }).some(holds);
 
 export interface Device {
   /** Boots once, with `commands` as what the real init does; returns what was printed. */
@@ -155,8 +161,8 @@ export interface Device {
   readonly init: string;
   /** What debugfs prints for a request about UserData. */
   debugfs(request: string): string;
-  /** Replaces the root by one that is changed further. */
-  flash(change: (tree: Tree) => void): Promise<void>;
+  /** Replaces the root by one that is changed further, and may have another policy. */
+  flash(change: (tree: Tree) => void, newRoot?: NewRootPolicy): Promise<void>;
 }
 
 /** A regular file in a tree. */
@@ -216,14 +222,14 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
   const folder = temporaryFolder(t);
   const squashfs = path.join(folder, "root.squashfs");
   let init = "";
-  const flash = async (change: (tree: Tree) => void) => {
+  const flash: Device["flash"] = async (change, newRoot = options.newRoot ?? "keep") => {
     const tree = rootTree(options);
     options.root?.(tree);
     change(tree);
     ({ init } = await installOverlay(tree, {
       paths: (options.paths ?? ["/home/root"]).map(fromText),
       volatile: (options.volatile ?? []).map(fromText),
-      newRoot: options.newRoot ?? "keep",
+      newRoot,
       keep: (options.keep ?? []).map(fromText),
       userdataPartition: options.userdataPartition ?? 3,
       growth: options.growth,
@@ -239,17 +245,9 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
     if (options.shell === "dash") addDash(staged);
     for (const name of options.programs ?? []) addProgram(staged, name, "usr/libexec");
     fs.rmSync(squashfs, { force: true });
-    run("mksquashfs", [
-      staged,
-      squashfs,
-      "-quiet",
-      "-no-progress",
-      "-no-exports",
-      "-comp",
-      "gzip",
-      "-Xcompression-level",
-      "1",
-    ]);
+    // Not compressed: each boot mounts it anew and loads every program from it, and the kernel would unpack busybox as often.
+    const plain = ["-noI", "-noD", "-noF", "-noX"];
+    run("mksquashfs", [staged, squashfs, "-quiet", "-no-progress", "-no-exports", ...plain]);
     fs.rmSync(staged, { recursive: true });
   };
   await flash(() => {});
@@ -282,7 +280,13 @@ export async function device(t: TestContext, options: DeviceOptions = {}): Promi
         read -r power <dev/power
         # Gone already where the boot has come to its end.
         inside=$(cat /proc/$!/task/$!/children 2>/dev/null) || :
-        [ "$power" != cut ] || { ${shutDown(left)} /proc/\${inside% }/root/userdata; kill -9 $inside; }
+        if [ "$power" = cut ]; then
+          # UserData, and where there is another one, or BootFS, that too.
+          while read -r _ point type _; do
+            case $type$point in ext4/userdata | ext4/run/imgbuild/*) ${shutDown(left)} /proc/\${inside% }/root$point ;; esac
+          done </proc/\${inside% }/mounts
+          kill -9 $inside
+        fi
         wait
         echo "$power"`;
       const outside = `

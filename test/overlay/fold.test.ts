@@ -3,6 +3,7 @@
  * behind in real overlays, by busybox and dash, cut off at every command.
  */
 import assert from "node:assert/strict";
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
 import fc from "../support/fast-check.js";
@@ -23,7 +24,7 @@ describe() {
 /** Runs a shell script in a mount namespace of its own, on a tmpfs. */
 function inside(folder: string, script: string): string {
   const whole = `set -e; mount -t tmpfs tmpfs .; cd "$PWD"; mkdir view work run root; ${DESCRIBE}\n${script}`;
-  return run("timeout", ["120", "unshare", "--mount", "--propagation=private", "sh", "-c", whole], { cwd: folder });
+  return run("timeout", ["300", "unshare", "--mount", "--propagation=private", "sh", "-c", whole], { cwd: folder });
 }
 
 /** Makes layers/1, layers/2, ... by commands in overlays. Every layer has its own times, so that new ones are noticed. */
@@ -137,5 +138,45 @@ for (const shell of ["dash", "busybox sh"]) {
       diff before after
       echo $limit`;
     assert.ok(Number(inside(temporaryFolder(t), script)) > 40);
+  });
+}
+
+/** Folders with attributes that are made anew in one layer, so that they hide the root's, and changed in the next. */
+const ATTRIBUTES = ["gains", "loses", "changes"]
+  .map((folder) => `rm -rf ${folder}; mkdir ${folder}; echo old >${folder}/old`)
+  .join("; ");
+const OLD_ATTRIBUTES = `${ATTRIBUTES}; setfacl -m u:5:rwx loses; setfattr -n user.x -v 1 changes; setfattr -n user.gone -v 1 changes; setfacl -m u:5:r changes`;
+const NEW_ATTRIBUTES = `for f in gains loses changes; do echo new >$f/new; done
+  setfacl -m u:6:rx,d:u:7:x gains; setfattr -n user.y -v 0x00ff gains; setfacl -b loses; chmod 2750 loses; chown 8:9 loses
+  setfattr -n user.x -v 2 changes; setfattr -x user.gone changes; setfacl -m u:5:x changes`;
+
+for (const [how, shell, without, kept] of [
+  ["by dash, getfattr and setfattr", "dash", "", ""],
+  ["by busybox, getfattr and setfattr", "busybox sh", "", ""],
+  // It cannot tell which are to go.
+  ["by dash and the cp of coreutils", "dash", "rm bin/getfattr bin/setfattr; PATH=$PWD/bin", "user.gone=0x31"],
+] as const) {
+  test(`a folder's attributes and ACLs are those of the layer above, ${how}`, (t) => {
+    if (lacks(t, ...TOOLS, "mke2fs", "getfattr", "setfattr", "setfacl") || lacksRoot(t)) return;
+    const folder = temporaryFolder(t);
+    run("mke2fs", ["-q", "-t", "ext4", `${folder}.ext4`, "8M"]);
+    t.after(() => fs.rmSync(`${folder}.ext4`));
+    const script = `mkdir disk; mount -o loop ${folder}.ext4 disk; cd disk; mkdir view work run root bin
+      find /bin/ /usr/bin/ /sbin/ /usr/sbin/ -mindepth 1 -maxdepth 1 -exec ln -sf -t bin {} +
+      see() {
+        mount -t overlay -o "ro,lowerdir=$1" overlay view
+        (cd view; getfattr -R -d -m - -e hex . | LC_ALL=C sort; find . -printf '%p %m %U:%G\\n' | LC_ALL=C sort) >$2
+        umount view
+      }
+      ${makeLayers("mkdir gains loses changes; touch gains/hidden loses/hidden changes/hidden", [OLD_ATTRIBUTES, NEW_ATTRIBUTES])}
+      ${fold(shell, 2, 1)}
+      see ${chain([2, 1])} before
+      (${without || ":"}; fold_layers 0; [ ! "$failed" ])
+      see ${chain([2])} after
+      getfattr -m opaque layers/2/changes | grep overlay
+      diff before after | grep '^[<>]' || :
+      cd ..; umount disk`;
+    const shown = inside(folder, script);
+    assert.equal(shown, `trusted.overlay.opaque\n${kept && `> ${kept}\n`}`);
   });
 }

@@ -292,9 +292,31 @@ test("without a program that tells the kernel, the file system grows at the next
       put(tree, "usr/sbin/partprobe", "#!/bin/sh\nexit 1\n", 0o755);
     },
   });
-  assert.equal(boot(SEE), "file system\nthe kernel takes the partition's new size at the next boot\n");
+  assert.equal(boot(SEE), "the kernel takes the partition's new size at the next boot\n");
   await checkGrown(image, TABLES["a GPT"]!);
   assert.match(boot(SEE), /^131072 \d+\nresize2fs /);
+});
+
+test("a UserData without a free block grows at once, and so does one that an import which was cut off has filled", async (t) => {
+  if (skipped(t)) return;
+  for (const [fill, left] of [
+    // What the shell cannot write, it says.
+    ["{ yes >big; sync; yes >small; sync; } 2>/dev/null; echo x >more || echo full", "big\ngrown\n"],
+    [
+      "rm grown; mkdir import+new; cd import+new; i=0; while true >$i; do i=$((i + 1)); done 2>/dev/null; mkdir x || echo full",
+      "grown\n",
+    ],
+  ] as const) {
+    const { image, boot } = await growDevice(t, TABLES["a GPT"]!);
+    fs.truncateSync(image, IMAGE);
+    assert.match(boot(`cd /userdata; ${fill}; sync`), /full\n$/);
+    fs.truncateSync(image, MEDIUM);
+    const shown = boot(`cd /userdata; ls -d big grown import+new 2>/dev/null; ${SEE}`);
+    assert.ok(shown.startsWith(left), shown);
+    assert.match(shown.slice(left.length), /^131072 \d+\nresize2fs /);
+    assert.equal(boot(SEE), shown.slice(left.length, shown.indexOf("resize2fs")));
+    await checkGrown(image, TABLES["a GPT"]!);
+  }
 });
 
 const FAILING = "#!/bin/sh\necho called >>/userdata/called\nexit 1\n";

@@ -107,13 +107,20 @@ test("the whole root has one overlay; of what is in it only memory may be laid o
 
 test("what a reset keeps is named by absolute paths", async () => {
   const tree = sampleTree();
-  await install(tree, ["/etc"], { keep: [fromText("/etc/ssh/*key*"), fromText("/etc/a b")] });
-  assert.match(await textOf(tree, "usr/lib/imgbuild/preinit.conf"), /\nkeep \/etc\/ssh\/\*key\*\nkeep \/etc\/a b\n/);
-  for (const pattern of ["etc/a", "/etc/../x", "/etc/a\nb", "/etc/a ", "/"]) {
+  await install(tree, ["/etc"], { keep: [fromText("/etc/ssh/*key*"), fromText("/etc/a b"), fromText("/etc/.*//")] });
+  assert.match(
+    await textOf(tree, "usr/lib/imgbuild/preinit.conf"),
+    /\nkeep \/etc\/ssh\/\*key\*\nkeep \/etc\/a b\nkeep \/etc\/\.\*\n/,
+  );
+  for (const pattern of ["etc/a", "/etc/../x", "/etc/..", "/./etc", "//", "/etc/a /", "/etc/a\nb", "/etc/a ", "/"]) {
     await refused("profile-invalid", /cannot keep/, () =>
       install(sampleTree(), ["/etc"], { keep: [fromText(pattern)] }),
     );
   }
+  const { keptNowhere } = await install(sampleTree(), ["/etc"], {
+    keep: ["/etc/x", "/opt/x", "/*/y", "/et/x"].map(fromText),
+  });
+  assert.deepEqual(keptNowhere, ["/opt/x", "/et/x"]);
 });
 
 test("the identity of what the root has below an overlay follows from all of it", async () => {

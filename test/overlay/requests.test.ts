@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
 import { FileReader } from "../../src/bytes/file-device.js";
 import { openExt4 } from "../../src/ext4/index.js";
@@ -102,6 +102,65 @@ It is done at the next boot.
   });
 }
 
+/** What a reset by these patterns leaves below /home/root, and whether the boot after it is as whole as ever. */
+async function keptBy(t: TestContext, shell: Shell, keep: readonly string[], written: string): Promise<string[]> {
+  const { boot, userdata } = await device(t, { shell, paths: ["/etc", "/home/root"], keep });
+  boot(`cd /home/root; rm *; ${written}; overlayctl reset`);
+  boot("true");
+  const shown = boot("cat /run/imgbuild/degraded 2>/dev/null; cd /home/root; find . -type f | sort");
+  assert.deepEqual(
+    (await folders(userdata)).filter((name) => !/^(upper|work)(\.\d)?$/.test(name)),
+    ["state"],
+  );
+  return shown.split("\n").filter((name) => !["./changed", "./deleted", "./kept", ""].includes(name));
+}
+
+test("what a pattern with a dot matches has neither . nor .. in it, whichever the shell", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const written =
+    "mkdir -p .config/.deep d; for f in .profile .config/.deep/x d/.hidden d/plain plain; do echo 1 >$f; done";
+  for (const shell of SHELLS) {
+    assert.deepEqual(await keptBy(t, shell, ["/home/root/.*", "/etc/.?*"], written), [
+      "./.config/.deep/x",
+      "./.profile",
+    ]);
+    const deep = ["/home/root/*/.*", "/home/root/.*/.*/x", "/home/root/.*/plain"];
+    assert.deepEqual(await keptBy(t, shell, deep, written), ["./.config/.deep/x", "./d/.hidden"]);
+  }
+});
+
+test("a pattern may end with slashes, and name the overlay's own folder or one above it", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const written = "mkdir ssh .x; for f in ssh/key .x/f a ..b; do echo 1 >$f; done";
+  const all = ["./..b", "./.x/f", "./a", "./ssh/key"];
+  for (const [keep, kept] of [
+    ["/home/root/ssh//", ["./ssh/key"]],
+    ["//home/*//[a]", ["./a"]],
+    ["/home/root/", all],
+    ["/home", all],
+    ["/home/roo", []],
+  ] as const) {
+    assert.deepEqual(await keptBy(t, "busybox", ["/root/ssh", keep], written), kept, keep);
+  }
+  // As a request by hand may have it, or by an overlayctl of before.
+  const { boot } = await device(t);
+  boot(
+    `cd /home/root; ${written}; printf 'id 1\nkeep -\nkeep etc\nkeep /home/root/ssh/\nreset home-root\n' >/userdata/request`,
+  );
+  assert.equal(boot("cd /home/root; ls -A; ls ssh"), "changed\ndeleted\nkept\nssh\nkey\n");
+});
+
+test("a folder in the place of the state before is removed", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const on = await device(t);
+  on.boot("echo 1 >/home/root/mine");
+  await mounted(on.userdata, { type: "ext4", writable: true }, (folder) =>
+    fs.mkdirSync(path.join(folder, "overlay/home-root/before/home"), { recursive: true }),
+  );
+  const see = "cat /home/root/mine /run/imgbuild/degraded 2>&1; ls /userdata/overlay/home-root";
+  assert.match(on.boot(see), /^1\ncat: .* No such file or directory\nstate\nupper\nwork\n$/);
+});
+
 test("a reset is asked for by the kernel's arguments or by a file, of all or of some", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot, userdata } = await device(t, { paths: ["/etc", "/home/root"] });
@@ -165,6 +224,38 @@ test("a file factory-reset may say that nothing is carried over", async (t) => {
   assert.equal(boot(see), "");
 });
 
+test("wishes from several sides are carried out each as it is: what one does not keep, another may", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot } = await device(t, {
+    shell: "dash",
+    paths: ["/etc", "/home/root"],
+    keep: ["/etc/new", "/home/root/new"],
+  });
+  const wish = (file: string, kernel: string) => {
+    boot(
+      `cd /; rm -f etc/* home/root/*; for d in etc home/root; do touch $d/new $d/lost; done; printf '${file}' >/userdata/factory-reset`,
+    );
+    return boot("cd /; ls etc/new etc/lost home/root/new home/root/lost 2>/dev/null; ls /userdata", {
+      arguments: kernel,
+    })
+      .replace(/\n/g, " ")
+      .replace("lost+found overlay ", "")
+      .trim();
+  };
+  assert.equal(wish("/home/root", "imgbuild.reset=/etc imgbuild.nokeep"), "home/root/new");
+  assert.equal(wish("imgbuild.nokeep\\n/etc\\n", "imgbuild.reset=/home/root"), "home/root/new");
+  assert.equal(wish("/etc", "imgbuild.resetonce=imgbuild.nokeep:1"), "reset-once");
+  assert.equal(
+    wish("/etc", "imgbuild.reset=home-root,imgbuild.nokeep imgbuild.resetonce=/etc:2"),
+    "etc/new reset-once",
+  );
+  assert.equal(
+    wish("/etc,imgbuild.nokeep\\nhome-root", "imgbuild.resetonce=/home/root:3 imgbuild.nokeep"),
+    "reset-once",
+  );
+  assert.equal(wish("", "imgbuild.reset=/etc imgbuild.nokeep"), "home/root/new reset-once");
+});
+
 test("what the image was built with comes back with a reset, and outlives merging", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot, userdata } = await device(t);
@@ -197,7 +288,7 @@ test("what cannot be done is refused, and changes nothing", async (t) => {
   const tried =
     boot(`for c in "restore none" "delete factory" "snapshot a/b" "snapshot" "snapshot x --overlay /nowhere" "reset --keep etc" frobnicate \\
     "status --bad" "restore" "snapshot x y z" "export none" "import /nowhere" "reset /etc" "snapshot x y" "cancel x" \
-    "reset --keep /etc/../x"; do overlayctl $c 2>&1; echo "$c: $?"; done; overlayctl cancel; ls /userdata`);
+    "reset --keep /etc/../x" "reset --keep /etc/./x" "reset --keep /etc/.."; do overlayctl $c 2>&1; echo "$c: $?"; done; overlayctl cancel; ls /userdata`);
   const statuses = [...tried.matchAll(/^(.*): (\d)$/gm)].map(([, command, status]) => `${command} ${status}`);
   assert.deepEqual(statuses, [
     "restore none 1",
@@ -216,6 +307,8 @@ test("what cannot be done is refused, and changes nothing", async (t) => {
     "snapshot x y 2",
     "cancel x 2",
     "reset --keep /etc/../x 2",
+    "reset --keep /etc/./x 2",
+    "reset --keep /etc/.. 2",
   ]);
   assert.match(tried, /\nlost\+found\noverlay\n$/);
   // Two snapshots over one: it can go when one of them has gone.
@@ -239,7 +332,7 @@ test("what is not said, or said to the wrong command, is refused", async (t) => 
   const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
   assert.equal(
     boot(`for words in "merge ''" "snapshot ''" "cancel --overlay /etc" "status --keep /a" "restore s --copy" "snapshot --json" \\
-        "reset --keep '/a '"; do eval "overlayctl $words" 2>&1 | head -n 1; done
+        "status -j" "reset --keep /opt/x" "reset --keep '/a '"; do eval "overlayctl $words" 2>&1 | head -n 1; done
       overlayctl reset --keep "/a
 /b" 2>&1 | head -n 1; ls /userdata
       exec 2>&1; overlayctl snapshot s; overlayctl snapshot s; overlayctl export`),
@@ -249,6 +342,8 @@ overlayctl: cancel takes no --overlay
 overlayctl: status takes no --keep
 overlayctl: restore takes no --copy
 overlayctl: snapshot takes no --json
+overlayctl: there is no option -j
+overlayctl: no overlay has anything of /opt/x; overlayctl status lists them
 overlayctl: --keep takes no line break, and no blank at the end; ? stands for either: not "/a "
 overlayctl: --keep takes no line break, and no blank at the end; ? stands for either: not "/a
 lost+found
@@ -378,6 +473,33 @@ overlayctl: no overlay has a snapshot none
     boot("ls /etc; overlayctl status | grep -c ': a$'; overlayctl reset; overlayctl restore a 2>&1"),
     "one\ntwo\n1\nIt is done at the next boot.\noverlayctl: no overlay has a snapshot a\n",
   );
+});
+
+test("what a request leaves nothing of is not asked for after it, and what it leaves is", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const shell of SHELLS) {
+    const { boot } = await device(t, { shell });
+    for (const name of ["one", "two", "three"]) boot(`touch /home/root/${name}; overlayctl snapshot ${name}`);
+    const done = "It is done at the next boot.\n";
+    const none = (name: string) => `overlayctl: no overlay has a snapshot ${name}\n`;
+    const asked = (...commands: string[]) =>
+      boot(
+        `exec 2>&1; ls /userdata/request; ${commands.map((command) => `overlayctl ${command}`).join(";")}; overlayctl cancel`,
+      )
+        .replace(/^ls: .*\n/, "")
+        .split(done)
+        .join("+");
+    assert.equal(asked("merge two", "restore one", "restore two", "restore three"), `+${none("one")}++`);
+    assert.equal(asked("merge", "restore three", "snapshot one"), `+${none("three")}+`);
+    // It is not deleted, for the present state and three are both over it.
+    assert.equal(asked("restore two", "delete two", "delete one", "restore two"), "++++");
+    assert.equal(
+      asked("snapshot a", "restore two", "merge", "snapshot a", "delete a", "snapshot a", "restore a"),
+      "+++overlayctl: /home/root: a snapshot a is to be taken at the next boot already\n+++",
+    );
+    assert.equal(asked("reset", "restore factory", "restore one"), `+${none("factory")}${none("one")}`);
+    assert.equal(boot("overlayctl status | grep -c 'snapshot of'"), "3\n");
+  }
 });
 
 test("what could not be done is shown for as long as the boot lasts", async (t) => {

@@ -102,6 +102,45 @@ test("refresh leaves alone what a frozen layer has", async (t) => {
   assert.equal(boot("cat /etc/frozen /etc/untouched; stat -c %a /etc/closed"), "one\ntwo\n755\n");
 });
 
+test("refresh leaves alone what lies in a folder that was made anew and is frozen: the root's would not show", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, flash } = await device(t, { paths: ["/etc"], newRoot: "refresh", root: oldRoot });
+  boot("cd /etc; rm -r replaced; mkdir replaced; touch replaced/own untouched; overlayctl snapshot s");
+  boot("echo one >/etc/replaced/file");
+  await flash(newRoot);
+  assert.equal(boot("cat /etc/replaced/file"), "one\n");
+});
+
+test("refresh: names with backslashes are what they are", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  // What echo makes of the first in dash is the second.
+  const names = ["a\\\\b", "a\\b", "x\\tab", "\\", "-n"];
+  const every = names.map((name) => `'${name}'`).join(" ");
+  const ship = (text: string) => (tree: Tree) => {
+    for (const name of names) put(tree, `etc/${name}`, text);
+  };
+  for (const shell of SHELLS) {
+    const { boot, flash } = await device(t, { shell, paths: ["/etc"], newRoot: "refresh", root: ship("one\n") });
+    boot(`cd /etc; for f in ${every}; do touch ./"$f"; done; echo edited >'a\\b'; echo edited >'x\\tab'`);
+    await flash(ship("two\n"));
+    assert.equal(
+      boot(
+        `cd /etc; for f in ${every}; do cat ./"$f"; done; overlayctl status | grep hides; overlayctl status --json`,
+      ).replace(/\{.*"shadowing":(\[.*?\]).*/, "$1"),
+      `two
+edited
+edited
+two
+two
+  hides what the new root has: /etc/a\\b
+  hides what the new root has: /etc/x\\tab
+["/etc/a\\\\b","/etc/x\\\\tab"]
+`,
+      shell,
+    );
+  }
+});
+
 test("a snapshot that the first boot over a new root takes is refreshed before; what it hides is listed", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   for (const shell of SHELLS) {
@@ -184,6 +223,15 @@ test("refresh: a copy of which only an ACL or an extended attribute was changed 
       overlayctl status | grep hides`),
     "one\none\ntwo\n3\n  hides what the new root has: /etc/edited\n  hides what the new root has: /etc/same\n",
   );
+});
+
+test("refresh: a factory reset leaves nothing that hides what the root has", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const { boot, flash } = await device(t, { paths: ["/etc"], newRoot: "refresh", root: oldRoot });
+  boot("echo edited >/etc/edited");
+  await flash(newRoot);
+  assert.match(boot("overlayctl status; overlayctl reset"), /hides what the new root has: \/etc\/edited\n/);
+  assert.doesNotMatch(boot("overlayctl status"), /hides/);
 });
 
 test("reset: another root, another beginning, but what is to be kept; keep: all stays", async (t) => {

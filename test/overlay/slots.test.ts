@@ -7,8 +7,9 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { fromText } from "../../src/bytes/bytestring.js";
+import type { Tree } from "../../src/tree/tree.js";
 import { lacks, lacksRoot, run } from "../support/tools.js";
-import { device, put, TOOLS } from "./device.js";
+import { type DeviceOptions, device, put, TOOLS } from "./device.js";
 import { BLOCK, ID, OLD, SIZE, SLOT, SLOTS, TRIAL, TwoSlots, type Variables } from "./two-slots.js";
 
 /** POWER_CUTS=all cuts an update before every program. */
@@ -104,30 +105,65 @@ test("two slots cost a boot no program, where the boot script says whether the r
   assert.deepEqual(slots.environment, OLD);
 });
 
-test("a root on trial that hangs is restarted at the deadline; one that is confirmed, or on no trial, is not", async (t) => {
+/** Looks for the process that waits for the deadline. */
+const LOOK =
+  "for p in /proc/[0-9]*; do tr '\\000' ' ' 2>/dev/null <$p/cmdline; done | grep -o '[s]h [^ ]*deadline.sh 2 [^ ]*' || echo none";
+const HANG = "i=0; while [ $i -lt 30 ]; do i=$((i + 1)); sleep 1; done";
+const ON_TRIAL = { arguments: `quiet imgbuild.slots=${ID} imgbuild.trial=1/3` };
+
+async function onTrial(t: TestContext, deadline: number, options: DeviceOptions = {}): Promise<TwoSlots> {
+  const slots = await TwoSlots.make(t, { ...options, slots: { ...SLOTS, confirm: "manual", deadline } });
+  slots.environment = { ...TRIAL, bootcount: "1" };
+  return slots;
+}
+
+test("a root on trial that hangs is restarted at the deadline: in order where its init can, by force where not", async (t) => {
   if (skipped(t)) return;
-  // In a namespace of its own the kernel ends process 1 for reboot -f.
-  const hang = "i=0; while [ $i -lt 15 ]; do i=$((i + 1)); sleep 1; done; echo still there";
-  const look =
-    "for p in /proc/[0-9]*; do tr '\\000' ' ' 2>/dev/null <$p/cmdline; done | grep -o '[s]h [^ ]*deadline.sh 2 [^ ]*'";
-  for (const shell of ["busybox", "dash"] as const) {
-    const slots = await TwoSlots.make(t, { shell, slots: { ...SLOTS, confirm: "manual", deadline: 2 } });
-    slots.environment = { ...TRIAL, bootcount: "1" };
-    const trial = { arguments: `imgbuild.slots=${ID} imgbuild.trial=1/3` };
-    assert.throws(() => slots.boot(hang, 4, trial), /unshare/);
+  const slots = await onTrial(t, 1, { shell: "busybox" });
+  // busybox's reboot asks process 1 by a SIGTERM.
+  assert.match(slots.boot(`trap 'echo in order; exit 0' TERM; ${HANG}`, 4, ON_TRIAL), /^in order$/m);
+  // Of its own namespace process 1 gets none that it does not trap; for reboot -f the kernel ends it.
+  const impatient = `while sleep 1; do
+    for p in /proc/[0-9]*; do
+      case $(tr '\\000' ' ' 2>/dev/null <$p/cmdline) in "sleep 100 ") kill \${p#/proc/} ;; esac
+    done
+  done &`;
+  assert.throws(() => slots.boot(`${impatient} ${HANG}`, 4, ON_TRIAL), /unshare/);
+  // Nobody waits for an init that could not be asked.
+  const reboot = '#!/bin/sh\n[ "$1" = -f ] || exit 1\nexec /bin/busybox reboot -f\n';
+  const root = (tree: Tree) => put(tree, "usr/sbin/reboot", reboot, 0o755);
+  const unasked = await onTrial(t, 1, { shell: "dash", root });
+  assert.throws(() => unasked.boot(HANG, 4, ON_TRIAL), /unshare/);
+});
+
+test("a root that is confirmed, given up, or on no trial is not restarted at the deadline", async (t) => {
+  if (skipped(t)) return;
+  for (const [shell, end] of [
+    ["busybox", "confirm"],
+    ["dash", "rollback"],
+  ] as const) {
+    const slots = await onTrial(t, 2, { shell });
     // It waits, with nothing open but its own text and /dev/null (and perhaps a pipe of whoever runs this test), and goes by itself.
     const open =
       "for p in /proc/[0-9]*; do ! grep -q '^sh.*deadline' $p/cmdline || ls -l $p/fd; done | sed -n 's/.* -> //p' | sort -u";
+    // Somebody ends its sleep, and means another: that is no reason to restart.
+    const ended = `for p in /proc/[0-9]*; do
+      case $(tr '\\000' ' ' 2>/dev/null <$p/cmdline) in "sleep 2 ") kill \${p#/proc/} ;; esac
+    done`;
     assert.match(
-      slots.boot(`${look}; ${open}; overlayctl confirm; sleep 4; ${look} || echo gone`, 4, trial),
-      /^sh \/usr\/lib\/imgbuild\/deadline\.sh 2 \/run\/imgbuild\/trial\n\/dev\/null\n(?:\/usr\/lib\/imgbuild\/deadline\.sh\n)?(?:pipe:.*\n)?gone\n$/m,
+      slots.boot(`${LOOK}; ${open}; ${ended}; overlayctl ${end} >/dev/null; ${LOOK}; sleep 4; ${LOOK}`, 4, ON_TRIAL),
+      /^(sh \/usr\/lib\/imgbuild\/deadline\.sh 2 \/run\/imgbuild\/trial\n)\/dev\/null\n(?:\/usr\/lib\/imgbuild\/deadline\.sh\n)?(?:pipe:.*\n)?\1none\n$/m,
     );
-    const none = slots.boot(`${look} || echo none`, 4, { arguments: `imgbuild.slots=${ID} imgbuild.trial=0` });
-    assert.equal(none, "none\n");
+    const arguments_ = `quiet imgbuild.slots=${ID} imgbuild.trial=0`;
+    assert.equal(slots.boot(LOOK, 4, { arguments: arguments_ }), "none\n");
+    slots.environment = { ...TRIAL, bootcount: "1" };
+    // Who wants the restart at once has it, even from an init that does not carry it out.
+    const asked = slots.boot("(overlayctl rollback --reboot); ls /run/imgbuild/trial", 4, ON_TRIAL);
+    assert.match(asked, /^\/run\/imgbuild\/trial$/m);
+    assert.deepEqual(slots.environment, OLD);
   }
-  const never = await TwoSlots.make(t, { slots: { ...SLOTS, confirm: "manual", deadline: 0 } });
-  never.environment = { ...TRIAL, bootcount: "1" };
-  assert.match(never.boot(`${look} || echo none`, 4), /^none$/m);
+  const never = await onTrial(t, 0);
+  assert.match(never.boot(LOOK, 4, ON_TRIAL), /^none$/m);
 });
 
 test("an environment with a flag byte stays one", async (t) => {

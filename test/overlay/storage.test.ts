@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { type TestContext, test } from "node:test";
 import { lacks, lacksRoot, mounted, run, temporaryFolder } from "../support/tools.js";
-import { type Device, device, put, type Shell, shim, TOOLS } from "./device.js";
+import { type Device, device, oneOf, put, type Shell, shim, TOOLS, TRIES } from "./device.js";
 
 const SHELLS: readonly Shell[] = ["busybox", "dash"];
 const skipped = (t: TestContext) => lacks(t, ...TOOLS, "mke2fs", "e2fsck") || lacksRoot(t);
@@ -118,6 +118,27 @@ test("a device of another unit is not taken, neither by choice nor at a boot", a
   assert.equal(one.boot(`${SEE} || true`, { sys }), "changed\ndeleted\nkept\n0\n");
 });
 
+test("what a cut left half-written goes at the next boot, on the internal one and on the device, but not on that of another unit", async (t) => {
+  if (skipped(t)) return;
+  const [one, two] = [await device(t, WAIT_NOT), await device(t, WAIT_NOT)];
+  const image = stick(t);
+  const leave = (file: string, ...names: string[]) => {
+    for (const name of names) run("debugfs", ["-w", "-R", `mkdir /${name}+new`, file]);
+  };
+  const see = "cd /userdata; ls; cd /run/imgbuild/internal && ls";
+  one.boot("overlayctl storage use /dev/stick", { sys: plugged(image) });
+  leave(one.userdata, "storage", "import", "request");
+  leave(image, "overlay", "imgbuild-storage", "import", "factory-reset");
+  assert.equal(
+    one.boot(see, { sys: plugged(image) }),
+    "imgbuild-storage\nlost+found\noverlay\nlost+found\noverlay\nstorage\n",
+  );
+  two.boot("overlayctl storage use /dev/stick", { sys: plugged(stick(t)) });
+  leave(image, "overlay");
+  two.boot(":", { sys: plugged(image) });
+  assert.match(run("debugfs", ["-R", "ls /", image]), /overlay\+new/);
+});
+
 test("what cannot be used is refused", async (t) => {
   if (skipped(t)) return;
   const { boot, userdata } = await device(t);
@@ -192,6 +213,55 @@ test("what was written goes along, deleted and opaque folders too; the power may
   await mounted(image, { type: "ext4" }, (folder) => {
     assert.deepEqual(fs.readdirSync(folder).sort(), ["imgbuild-storage", "lost+found", "overlay"]);
   });
+});
+
+/** Whether what the commands have done when they end is on the disk: which UserData the boot after a power cut has. */
+function changesOver({ boot }: Device, sys: string): readonly string[] {
+  const cut = "; echo cut >/dev/power; while :; do sleep 9; done";
+  return ["overlayctl storage use /dev/stick", "overlayctl storage release"].map((command) => {
+    boot(`${command}${cut}`, { sys, cutAt: 1_000_000 });
+    return boot("ls /userdata | grep storage", { sys });
+  });
+}
+
+test("which device it is to be is on the disk when overlayctl ends: a mistake there is found", async (t) => {
+  if (skipped(t) || lacks(t, "perl")) return;
+  const options = { ...WAIT_NOT, shell: "dash", cuttable: true } as const;
+  const [there, back] = ["imgbuild-storage\n", "storage\n"];
+  assert.deepEqual(changesOver(await device(t, options), plugged(stick(t))), [there, back]);
+  // On the internal one, which is not in use when it is released.
+  const mutation = {
+    script: "usr/lib/imgbuild/storages.sh",
+    from: '"$1/storage" && flush "$1"',
+    to: '"$1/storage" && { [ "$1" = "$mount" ] && flush "$1" || :; }',
+  };
+  const [mistaken, sys] = [await device(t, { ...options, mutation }), plugged(stick(t))];
+  assert.ok(oneOf(TRIES, () => changesOver(mistaken, sys)[1] === there));
+});
+
+test("a saved imgbuild_reset is done once for the unit, on the device that is in use then", async (t) => {
+  if (skipped(t)) return;
+  const { boot, userdata } = await withCopy(t);
+  const image = stick(t);
+  const sys = plugged(image);
+  const once = (token: number) => ({ sys, arguments: `imgbuild.resetonce=all:${token}` });
+  const see = "cd /home/root; cat mine 2>/dev/null; ls /userdata; echo mine >mine";
+  const [internal, external] = [
+    "lost+found\noverlay\nreset-once\nstorage\n",
+    "imgbuild-storage\nlost+found\noverlay\n",
+  ];
+  boot(":", once(1));
+  boot("echo mine >/home/root/mine; overlayctl storage use /dev/stick --copy", once(1));
+  assert.equal(boot(see, once(1)), `mine\n${external}`);
+  assert.equal(boot(see, once(2)), external);
+  assert.equal(boot(`${see}; overlayctl storage release >/dev/null`, once(2)), `mine\n${external}`);
+  assert.equal(boot(`${see}; overlayctl storage use /dev/stick >/dev/null`, once(2)), `mine\n${internal}`);
+  // From earlier use, and not copied to.
+  const fill = "cd /run/imgbuild/internal; i=0; while true >$i; do i=$((i + 1)); done 2>/dev/null; true";
+  assert.equal(boot(`${see}; ${fill}`, once(2)), `mine\n${external}`);
+  const refused = "the internal UserData cannot be written: no reset for imgbuild.resetonce=all:3\n";
+  assert.equal(boot(`${see}; cat /run/imgbuild/refused`, once(3)), `imgbuild: ${refused}mine\n${external}${refused}`);
+  assert.equal(run("debugfs", ["-R", "cat /reset-once", userdata]), "all:2\n");
 });
 
 test("without room for a copy the internal one stays", async (t) => {

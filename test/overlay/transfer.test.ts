@@ -104,6 +104,68 @@ test("layers and exported snapshots are root's alone, whatever folder they are o
   );
 });
 
+test("deleted files of any name stay deleted, or the export says that it cannot tell them", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  const names = ["foo", "foo ", " foo", "foo\t", "back\\\\slash", "back\\slash", "-n", "*"];
+  for (const shell of SHELLS) {
+    const { boot } = await device(t, {
+      shell,
+      root: (tree) => {
+        for (const name of [...names, "two\nlines"]) put(tree, `home/root/odd/${name}`, "");
+      },
+    });
+    const see = "cd /home/root/odd; for f in *; do printf '[%s]\n' \"$f\"; done";
+    boot("cd /home/root/odd; rm 'foo ' ' foo' 'foo\t' 'back\\slash' -- -n '*'; overlayctl snapshot s");
+    const left = "[back\\\\slash]\n[foo]\n[two\nlines]\n";
+    assert.equal(
+      boot(`${see}; overlayctl export s | overlayctl import - t >/dev/null; overlayctl restore t`),
+      `${left}It is done at the next boot.\n`,
+    );
+    assert.equal(boot(see), left, shell);
+    boot("rm /home/root/odd/two*; overlayctl snapshot u");
+    assert.equal(
+      boot("exec 2>&1; overlayctl diff | tail -n 1; overlayctl export u /run/u.tar; echo $?; ls /run"),
+      "D /home/root/odd/two?lines\noverlayctl: there is a line break in the name of a file that was deleted: no export can say this: D /home/root/odd/two?lines\n1\nimgbuild\n",
+    );
+  }
+});
+
+test("an export fails where there is no room to list what was deleted", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const shell of SHELLS) {
+    const { boot } = await device(t, {
+      shell,
+      root: (tree) => {
+        for (let i = 0; i < 200; i++) put(tree, `home/root/many/${"x".repeat(100)}${i}`, "");
+      },
+    });
+    boot("rm /home/root/many/*; echo mine >/home/root/mine; overlayctl snapshot s");
+    boot("overlayctl export s /userdata/s.tar");
+    assert.equal(
+      boot(`exec 2>&1; used=$(df -k /run | awk 'END { print $3 }'); mount -o remount,size=$((used + 8))k /run
+        overlayctl export s /userdata/t.tar 2>&1 | tail -n 1; mount -o remount,size=1m /run; ls /userdata`),
+      "overlayctl: what the snapshot holds cannot be looked at\nlost+found\noverlay\ns.tar\n",
+    );
+  }
+});
+
+test("an import whose state cannot be written leaves nothing", async (t) => {
+  if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
+  for (const shell of SHELLS) {
+    const { boot } = await device(t, { shell });
+    boot("echo mine >/home/root/mine; overlayctl snapshot s");
+    boot("overlayctl export s /userdata/s.tar");
+    const printed = boot(
+      `cd /userdata/overlay/home-root; mkdir state+new; overlayctl import /userdata/s.tar t 2>&1; ls`,
+    );
+    assert.equal(
+      printed.replace(/^.*state\+new.*\n/gm, ""),
+      "overlayctl: /home/root: the import failed, perhaps for want of room\nstate\nupper\nupper.1\nwork.1\n",
+      shell,
+    );
+  }
+});
+
 test("an import deletes nothing outside of its layer, and takes no symlink for one", async (t) => {
   if (lacks(t, ...TOOLS) || lacksRoot(t)) return;
   const { boot } = await device(t, { paths: ["/etc", "/home/root"] });
