@@ -21,7 +21,7 @@ read_arguments() {
 			shift
 			;;
 		'') usage "an empty argument says nothing: leave it out" ;;
-		-?*) usage "there is no option $1" ;;
+		--*) usage "there is no option $1" ;;
 		*)
 			[ ! "$second_word" ] || usage "$1 is one too many"
 			if [ "$first_word" ]; then second_word=$1; else first_word=$1; fi
