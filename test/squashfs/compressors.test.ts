@@ -27,16 +27,8 @@ const program = fs.readFileSync(process.execPath).subarray(2 ** 22, 2 ** 22 + 30
 
 /** What compresses and what does not, files at the limits of blocks, and metadata of several blocks. */
 function treeFor(blockSize: number): Tree {
-  const limits = [0, 1, 2, 13, blockSize - 1, blockSize, blockSize + 1, 2 * blockSize + 17];
-  return treeWith(limits);
-}
-
-/** As `treeFor`, without the files at the limits of blocks: where they are cut has nothing to do with a compressor's options. */
-const treeOfBlocks = (blockSize: number): Tree => treeWith([blockSize + 17]);
-
-function treeWith(sizes: readonly number[]): Tree {
   const files: Record<string, Uint8Array> = { program, noise: noise(140_000), zeros: new Uint8Array(200_000) };
-  for (const size of sizes) {
+  for (const size of [0, 1, 2, 13, blockSize - 1, blockSize, blockSize + 1, 2 * blockSize + 17]) {
     files[`text-${size}`] = text(size, 3);
     files[`noise-${size}`] = noise(size, size + 1);
   }
@@ -85,7 +77,7 @@ for (const compressor of COMPRESSOR_NAMES) {
       if (lacksRoot(t) || lacks(t, "unsquashfs", "getfattr")) return;
       const folder = temporaryFolder(t);
       for (const blockSize of [4 * KIB, 128 * KIB, 1024 * KIB]) {
-        const tree = what === "default" ? treeFor(blockSize) : treeOfBlocks(blockSize);
+        const tree = treeFor(blockSize);
         const { image } = await writeImage(folder, tree, { compressor, ...chosen, blockSize });
         await assertKernelShows(image, tree);
         if (what === "default") await assertExtracts(folder, image, tree);
