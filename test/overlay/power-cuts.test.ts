@@ -57,7 +57,12 @@ function cutEverywhere(
         `cut before program ${cutAt}, with ${left} left, it shows:\n${shown}\nand not:\n${states.join("\nnor:\n")}`,
       );
       run("e2fsck", ["-fn", from.userdata]);
-      if (STEP === 1) assert.equal(withoutNotice(from.boot(SHOW)), seen, "and the boot after that shows the same");
+      if (STEP > 1) continue;
+      const after = from.boot(SHOW);
+      // The third first boot that nobody calls completed counts as such.
+      const counts = /^imgbuild: the first boot with .* was not completed twice/m.test(after);
+      const same = counts ? seen.replace(/^pending\n/m, "") : seen;
+      assert.equal(withoutNotice(after), same, "and the boot after that shows the same");
     }
   }
 }
