@@ -5,7 +5,7 @@
 UNIT := $(patsubst %.ts,build/%.js,$(shell find test -name '*.test.ts' -not -path 'test/boot/*'))
 BOOT := $(patsubst %.ts,build/%.js,$(shell find test/boot -name '*.test.ts' 2>/dev/null))
 
-# A file of tests that hangs fails after a quarter of an hour; the slowest takes some two minutes.
+# A file of tests that hangs fails after a quarter of an hour; the slowest, systemd's boots, takes half of that on two processors.
 RUN_TESTS := node --test --test-timeout=900000
 
 # Downloads, and what is unpacked of them: kept by `make clean`.

@@ -34,8 +34,9 @@ do_reset() {
 	old_layers=$layers
 	layers=$base_layers
 	status=$first root=$id going=
-	[ "$kept" ] || forget_edits
 	if new_top "$below" && keep_manifest && write_state; then
+		# Not before: a reset that is refused changes nothing.
+		[ "$kept" ] || forget_edits
 		made="$made $name "
 		return
 	fi

@@ -1,7 +1,8 @@
 /**
  * The emulator is killed while a device is at work: at its first boot, while programs write, and while what was asked for is
- * carried out. Where it had come to the end of its work by then, nothing was cut: that is drawn again, and counts as none. After each cut UserData and the root slots are looked at from outside, by e2fsck, debugfs and the project's reader,
- * and booted, and looked at again.
+ * carried out. Where it had come to the end of its work by then, nothing was cut: that is drawn again, and counts as none. After
+ * each cut UserData and the root slots are looked at from outside, by e2fsck, debugfs and the project's reader, and booted, and
+ * looked at again.
  *
  * CUTS says how many cuts there are, SEED which moments are chosen; a failure says which seed it was and leaves what was on
  * the disk. The moments are times, so that the same seed cuts near the same place, not at it. `make powercut` cuts often.
